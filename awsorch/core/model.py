@@ -1,0 +1,301 @@
+"""What exists: the records of both kinds of partition.
+
+Registry (one per account and region): Cluster, TaskDefinition, Family, AccountSetting.
+Cluster partition (one per cluster): Gate, ContainerInstance, Task, RunToken, and copies of the TaskDefinitions in use.
+
+Records are values: they are replaced, never changed. Mappings inside them are read-only by agreement. ``key`` names a
+record among its kind. Times are seconds since the epoch; CPU is in units (1024 a vCPU); memory in MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A cluster as CreateCluster made it. Registry partition."""
+
+    name: str
+    arn: str
+    status: str = "ACTIVE"
+    created_at: float
+    settings: Mapping[str, str] = field(default_factory=dict)
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    service_connect_defaults: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    deleted_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """How far a task definition family has counted; never forgotten, so revisions are never used twice."""
+
+    name: str
+    last_revision: int
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDefinition:
+    """One revision. ``definition`` is the registered document in ECS's shape with all defaults filled in
+    (containerDefinitions, volumes, networkMode, requiresAttributes, compatibilities…), without the members that
+    this record has as fields. It never changes, so events and cluster partitions carry copies."""
+
+    family: str
+    revision: int
+    arn: str
+    definition: Mapping[str, Any]
+    status: str = "ACTIVE"
+    registered_at: float
+    registered_by: str
+    deregistered_at: float | None = None
+    delete_requested_at: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return f"{self.family}:{self.revision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSetting:
+    """An explicitly stored account setting of one principal (``…:root`` holds the account's default)."""
+
+    name: str
+    principal_arn: str
+    value: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.principal_arn}|{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Whether a cluster partition takes work. Closed by DeleteCluster; the one record with key "gate"."""
+
+    open: bool
+
+    @property
+    def key(self) -> str:
+        return "gate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What an instance offers. Ports are the ones that tasks may not have (ECS's PORTS and PORTS_UDP)."""
+
+    cpu: int
+    memory: int
+    reserved_tcp: tuple[int, ...] = ()
+    reserved_udp: tuple[int, ...] = ()
+    gpu_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerInstance:
+    """A machine whose agent registered. ``attributes`` has every attribute (value None where it has none);
+    ``custom`` names the ones that a user put."""
+
+    id: str
+    arn: str
+    status: str = "ACTIVE"
+    status_reason: str | None = None
+    ec2_instance_id: str | None = None
+    resources: Resources
+    attributes: Mapping[str, str | None]
+    custom: tuple[str, ...] = ()
+    agent_connected: bool = False
+    agent_session: str | None = None
+    agent_version: str | None = None
+    agent_hash: str | None = None
+    docker_version: str | None = None
+    agent_update_status: str | None = None
+    capacity_provider: str | None = None
+    registered_at: float
+    deregistered_at: float | None = None
+    disconnected_at: float | None = None
+    version: int = 1
+    tags: Mapping[str, str] = field(default_factory=dict)
+    health: Mapping[str, Any] = field(default_factory=dict)
+    client_token: str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.id
+
+    @property
+    def zone(self) -> str | None:
+        """The Availability Zone that the instance is in, where it is known."""
+        return self.attributes.get("ecs.availability-zone")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What one task asks of an instance: task definition and overrides together. Used for placing."""
+
+    cpu: int = 0
+    memory: int = 0
+    tcp_ports: tuple[int, ...] = ()
+    udp_ports: tuple[int, ...] = ()
+    gpus: int = 0
+    attributes: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """A placement constraint: ``type`` is distinctInstance or memberOf."""
+
+    type: str
+    expression: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """A placement strategy: ``type`` is random, spread or binpack; ``field`` as the caller gave it."""
+
+    type: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkBinding:
+    """A published port, or a range of them, as the agent reported it."""
+
+    bind_ip: str | None = None
+    container_port: int | None = None
+    host_port: int | None = None
+    protocol: str = "tcp"
+    container_port_range: str | None = None
+    host_port_range: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container of a task, as DescribeTasks shows it."""
+
+    name: str
+    arn: str
+    image: str
+    essential: bool = True
+    last_status: str = "PENDING"
+    exit_code: int | None = None
+    reason: str | None = None
+    runtime_id: str | None = None
+    image_digest: str | None = None
+    health_status: str = "UNKNOWN"
+    has_health_check: bool = False
+    network_bindings: tuple[NetworkBinding, ...] = ()
+    cpu: int = 0
+    memory: int | None = None
+    memory_reservation: int | None = None
+    gpu_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryEntry:
+    """One thing that happened to a task: when, what, and the id of the event or request that caused it."""
+
+    at: float
+    what: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """How many instances one placement filter turned away, why, and (a few of) which."""
+
+    filter: str
+    reason: str
+    instances: int
+    instance_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Why a task is where it is: instances looked at, the refusals of each filter, and the choice."""
+
+    considered: int
+    refused: tuple[Refused, ...] = ()
+    chosen: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task. ``definition`` is the key (family:revision) of the copy that this partition holds."""
+
+    id: str
+    arn: str
+    definition: str
+    definition_arn: str
+    instance_id: str | None = None
+    zone: str | None = None
+    group: str
+    started_by: str | None = None
+    launch_type: str = "EC2"
+    capacity_provider: str | None = None
+    last_status: str = "PENDING"
+    desired_status: str = "RUNNING"
+    containers: tuple[Container, ...]
+    demand: Demand
+    cpu: str
+    memory: str
+    gpu_ids: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    enable_execute_command: bool = False
+    reference_id: str | None = None
+    attachments: tuple[Mapping[str, Any], ...] = ()
+    version: int = 1
+    created_at: float
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    started_at: float | None = None
+    stopping_at: float | None = None
+    execution_stopped_at: float | None = None
+    stopped_at: float | None = None
+    connectivity: str | None = None
+    connectivity_at: float | None = None
+    stop_code: str | None = None
+    stopped_reason: str | None = None
+    health_status: str = "UNKNOWN"
+    placement: Placement | None = None
+    story: tuple[StoryEntry, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return self.id
+
+    @property
+    def family(self) -> str:
+        """The family of the task definition."""
+        return self.definition.rpartition(":")[0]
+
+    @property
+    def holds_resources(self) -> bool:
+        """Whether the instance must still keep room for this task: from placement until STOPPED."""
+        return self.instance_id is not None and self.last_status not in ("STOPPED", "DELETED")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunToken:
+    """A RunTask clientToken: what was asked under it, and the tasks it made."""
+
+    token: str
+    fingerprint: str
+    task_ids: tuple[str, ...]
+    created_at: float
+
+    @property
+    def key(self) -> str:
+        return self.token

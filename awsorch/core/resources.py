@@ -1,0 +1,68 @@
+"""What a task asks of an instance, from its task definition and overrides. Source: ECS developer guide, task size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from awsorch.core.model import Demand
+
+Definition = Mapping[str, Any]
+
+
+def overrides_by_name(overrides: Definition) -> dict[str, Mapping[str, Any]]:
+    """containerOverrides by container name."""
+    return {item["name"]: item for item in overrides.get("containerOverrides", ())}
+
+
+def effective_containers(definition: Definition, overrides: Definition) -> Iterator[Mapping[str, Any]]:
+    """Container definitions with the overridden cpu, memory, memoryReservation and resourceRequirements."""
+    by_name = overrides_by_name(overrides)
+    for container in definition["containerDefinitions"]:
+        own = by_name.get(container["name"])
+        if own is None:
+            yield container
+        else:
+            members = ("cpu", "memory", "memoryReservation", "resourceRequirements")
+            yield {**container, **{m: own[m] for m in members if m in own}}
+
+
+def demand_of(definition: Definition, overrides: Definition) -> Demand:
+    """The Demand of one task. Task-level sizes win; else containers are summed, memoryReservation before memory."""
+    containers = list(effective_containers(definition, overrides))
+    cpu = overrides.get("cpu") or definition.get("cpu")
+    memory = overrides.get("memory") or definition.get("memory")
+    tcp, udp = _static_ports(definition, containers)
+    return Demand(
+        cpu=int(cpu) if cpu else sum(c.get("cpu", 0) for c in containers),
+        memory=int(memory)
+        if memory
+        else sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers),
+        tcp_ports=tcp,
+        udp_ports=udp,
+        gpus=sum(container_gpus(c) for c in containers),
+        attributes=tuple((a["name"], a.get("value")) for a in definition.get("requiresAttributes", ())),
+    )
+
+
+def container_gpus(container: Mapping[str, Any]) -> int:
+    """How many GPUs a container asks for (resourceRequirements of type GPU)."""
+    return sum(
+        int(need["value"])
+        for need in container.get("resourceRequirements", ())
+        if need.get("type") == "GPU" and str(need.get("value", "")).isdigit()
+    )
+
+
+def _static_ports(
+    definition: Definition, containers: list[Mapping[str, Any]]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if definition.get("networkMode", "bridge") not in ("bridge", "host", "default"):
+        return (), ()
+    held: dict[str, set[int]] = {"tcp": set(), "udp": set()}
+    for container in containers:
+        for mapping in container.get("portMappings", ()):
+            port = mapping.get("hostPort") or 0
+            if port:
+                held[mapping.get("protocol", "tcp")].add(port)
+    return tuple(sorted(held["tcp"])), tuple(sorted(held["udp"]))
