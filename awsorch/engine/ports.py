@@ -1,0 +1,88 @@
+"""What the engine needs from outside, as protocols. Implementations live in store/, gateway/ and adapters/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One record put (``record``) or removed (``record`` None) under (kind, key)."""
+
+    kind: type[Any]
+    key: str
+    record: Any | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A partition as the store has it. ``seed`` is drawn once when the partition is first loaded and then kept."""
+
+    revision: int
+    seed: str
+    records: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who owns a partition, and until when (seconds since the epoch)."""
+
+    partition: str
+    owner: str
+    epoch: int
+    address: str
+    expires_at: float
+
+
+class StoreFailure(Exception):
+    """The store could not do it (disk full, connection lost). Whether a commit happened may be unknown."""
+
+
+class LeaseLost(Exception):
+    """Another controller owns the partition: a commit under the old epoch, or a lease held by someone else."""
+
+
+class Store(Protocol):
+    """Durable partitions. One suite, tests/contract, holds for every implementation."""
+
+    async def load(self, partition: str) -> Snapshot:
+        """All records of a partition; a new one is empty, at revision 0. Raises StoreFailure."""
+        ...
+
+    async def commit(self, partition: str, epoch: int, revision: int, changes: Sequence[Change]) -> None:
+        """Make the changes durable, all or none, and set the revision. Raises LeaseLost where ``epoch`` is not the
+        current one, StoreFailure where it did not (or may not have) come to pass."""
+        ...
+
+    async def partitions(self) -> Sequence[str]:
+        """Names of all partitions that hold records."""
+        ...
+
+    async def take_lease(self, partition: str, owner: str, address: str, now: float, ttl: float) -> Lease:
+        """Take or renew the lease: free, expired, or the owner's own. A new owner gets a higher epoch.
+
+        Raises LeaseLost where another owner's lease is still good at ``now``.
+        """
+        ...
+
+    async def find_lease(self, partition: str) -> Lease | None:
+        """The lease as it stands, or None."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class Agents(Protocol):
+    """The agents' door as commands see it. Calls return at once; delivery is the gateway's business."""
+
+    def send_tasks(self, cluster: str, instance_id: str, task_ids: Sequence[str] | None) -> None:
+        """Tell the instance these tasks as they now stand (None: all of its tasks that have not settled)."""
+        ...
+
+    def close_session(self, cluster: str, instance_id: str, reason: str) -> None:
+        """End the instance's connection because it is no longer registered."""
+        ...
