@@ -1,0 +1,48 @@
+# The two commands that matter: `make demo` and `make test`. Each does all the set-up it needs, quickly when
+# there is nothing to do. `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+BIN   := .venv/bin
+SEEDS ?= 0-199
+SIM   ?=
+BENCH ?= $(sort $(wildcard benchmarks/*.py))
+
+.PHONY: help demo test lint sim bench setup environment engine clean
+
+help: ## Say what each target does
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: setup ## Run the demo: a cloud of two instances, real containers, faults and all (under a minute)
+	@$(BIN)/python scripts/demo.py
+
+test: setup lint ## Run every check: ruff, mypy, then every test against a real Docker Engine
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+lint: environment ## Run ruff and strict mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict
+	@$(BIN)/mypy --strict scripts/*.py
+
+sim: environment ## Run the simulator over more worlds: make sim SEEDS=0-1999
+	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS) $(SIM)
+
+bench: setup ## Run the benchmarks, or one: make bench BENCH=benchmarks/placement.py
+	@for file in $(BENCH); do echo "== $$file"; $(BIN)/python "$$file"; done
+
+setup: environment engine ## Create .venv, find or start Docker Engine, build the image of the samples
+
+environment:
+	@scripts/environment
+
+engine: environment
+	@$(BIN)/python scripts/docker_engine.py
+	@$(BIN)/python scripts/busybox_image.py
+
+clean: ## Remove what make made in this folder (.venv and the tools' caches)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

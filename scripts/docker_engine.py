@@ -1,0 +1,116 @@
+"""Find a Docker Engine that answers, or start one, so that `make demo` and `make test` need no preparation.
+
+An engine that answers (DOCKER_HOST, else the default socket) is used as it is. Otherwise, on Debian or Ubuntu
+as root, the distribution's engine is installed and started, with a line that says so. Anywhere else it stops
+and says what to do. It asks the engine itself over its API: a `docker` command that exists proves nothing. It
+never stops or reconfigures an engine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import docker
+from docker.errors import DockerException
+
+START_SECONDS = 60
+LOG = Path("/var/log/awsorch-dockerd.log")
+PACKAGES = ("docker.io", "iptables", "ca-certificates")
+
+
+def main() -> None:
+    if engine_version() is not None:
+        return
+    if host := os.environ.get("DOCKER_HOST"):
+        stop(f"no Docker Engine answers at DOCKER_HOST={host}. Start it, or unset DOCKER_HOST.")
+    if not (is_debian() and os.geteuid() == 0):
+        stop(
+            "no Docker Engine answers at /var/run/docker.sock. Start Docker (and let this user use it: "
+            "`sudo usermod -aG docker $USER`, then log in again), set DOCKER_HOST, or run make as root on "
+            "Debian or Ubuntu, where it installs and starts docker.io itself."
+        )
+    install()
+    start()
+    print(f"set-up: Docker Engine {engine_version()} answers")
+
+
+def engine_version() -> str | None:
+    """The version of the engine that answers within a few seconds, or None."""
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            return str(client.version()["Version"])
+        finally:
+            client.close()
+    except (DockerException, OSError):
+        return None
+
+
+def is_debian() -> bool:
+    release = Path("/etc/os-release")
+    if not release.is_file():
+        return False
+    lines = dict(line.split("=", 1) for line in release.read_text().splitlines() if "=" in line)
+    words = f"{lines.get('ID', '')} {lines.get('ID_LIKE', '')}".replace('"', "").split()
+    return "debian" in words or "ubuntu" in words
+
+
+def install() -> None:
+    if shutil.which("dockerd"):
+        return
+    print(f"set-up: no Docker Engine here: installing {', '.join(PACKAGES)} with apt-get")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
+        done = subprocess.run(
+            ("apt-get", "-qq", *command),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            stop(f"`apt-get {' '.join(command)}` failed:\n{done.stderr.strip()}")
+
+
+def start() -> None:
+    """Start the engine (with systemd where it runs, else by hand) and wait until it answers."""
+    if Path("/run/systemd/system").is_dir():
+        print("set-up: starting Docker Engine (systemctl start docker)")
+        subprocess.run(("systemctl", "start", "docker"), check=False)
+        wait(None)
+        return
+    print(f"set-up: starting dockerd in the background (its log: {LOG})")
+    with LOG.open("ab") as log:
+        dockerd = subprocess.Popen(
+            ("dockerd",), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    wait(dockerd)
+
+
+def wait(dockerd: subprocess.Popen[bytes] | None) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while engine_version() is None:
+        if dockerd is not None and dockerd.poll() is not None:
+            stop(f"dockerd stopped with exit code {dockerd.returncode}. The end of {LOG}:\n{tail(LOG)}")
+        if time.monotonic() > deadline:
+            stop(f"dockerd does not answer {START_SECONDS} s after its start; see {LOG}, or its journal")
+        time.sleep(0.2)
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def stop(message: str) -> NoReturn:
+    sys.exit(f"set-up: {message}")
+
+
+if __name__ == "__main__":
+    main()
