@@ -1,0 +1,1 @@
+"""The rules of RegisterTaskDefinition, one noun a file. Each function raises Refusal or returns nothing."""
