@@ -35,9 +35,7 @@ def demand_of(definition: Definition, overrides: Definition) -> Demand:
     tcp, udp = _static_ports(definition, containers)
     return Demand(
         cpu=int(cpu) if cpu else sum(c.get("cpu", 0) for c in containers),
-        memory=int(memory)
-        if memory
-        else sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers),
+        memory=int(memory) if memory else sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers),
         tcp_ports=tcp,
         udp_ports=udp,
         gpus=sum(container_gpus(c) for c in containers),

@@ -1,0 +1,36 @@
+"""Forget stopped tasks, RunTask tokens and task definition copies that nobody can ask for any more."""
+
+from __future__ import annotations
+
+from awsorch.core.model import RunToken
+from awsorch.core.state import ClusterState, Transaction
+from awsorch.core.wakes import RETENTION_S, TOKEN_LIFE_S
+
+BATCH = 50
+KEY = ("expire_tasks", "")
+
+
+def look(tx: Transaction[ClusterState], subject: str) -> None:
+    """Remove up to 50 tasks that stopped more than an hour ago, and tokens whose time is up."""
+    state = tx.state
+    due = [task_id for at, task_id in state.task_index.stopped[:BATCH] if at + RETENTION_S <= tx.now]
+    for task_id in due:
+        task = state.tasks[task_id]
+        tx.remove(task)
+        if not state.task_index.by_definition[task.definition] and task.definition in state.definitions:
+            tx.remove(state.definitions[task.definition])
+    gone = [token for token in state.tokens.values() if _is_over(state, token, tx.now)][:BATCH]
+    for token in gone:
+        tx.remove(token)
+    if len(due) == BATCH or len(gone) == BATCH:
+        tx.wake(KEY)
+        return
+    if state.task_index.stopped:
+        tx.wake(KEY, state.task_index.stopped[0][0] + RETENTION_S)
+    if state.tokens:
+        tx.wake(KEY, min(t.created_at for t in state.tokens.values()) + TOKEN_LIFE_S)
+
+
+def _is_over(state: ClusterState, token: RunToken, now: float) -> bool:
+    """A day old, or all of its tasks have been forgotten (an hour after the last one stopped)."""
+    return token.created_at + TOKEN_LIFE_S <= now or not any(i in state.tasks for i in token.task_ids)

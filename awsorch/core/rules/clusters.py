@@ -1,0 +1,101 @@
+"""Clusters in the registry, and the gate of each cluster's own partition.
+
+DeleteCluster is two events: CloseGate in the cluster's partition (refused while something is in it), then DeleteCluster
+in the registry. The registry is the truth; at start a partition's gate is opened where its cluster is ACTIVE.
+Source: ECS API, CreateCluster, UpdateCluster, DeleteCluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from awsorch.core.errors import Refusal, client_error, cluster_not_found, invalid_parameter
+from awsorch.core.events import CloseGate, CreateCluster, DeleteCluster, OpenGate, UpdateCluster
+from awsorch.core.model import Cluster, Gate
+from awsorch.core.state import ClusterState, RegistryState, Transaction
+
+
+def create_cluster(tx: Transaction[RegistryState], event: CreateCluster) -> Cluster:
+    """A new ACTIVE cluster, or the one there if it was asked for in the same words."""
+    old = tx.state.clusters.get(event.name)
+    if old is not None and old.status == "ACTIVE":
+        same = (
+            old.settings == event.settings
+            and old.configuration == event.configuration
+            and old.service_connect_defaults == event.service_connect_defaults
+            and (not event.tags or old.tags == event.tags)
+        )
+        if not same:
+            raise invalid_parameter(
+                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
+            )
+        return old
+    cluster = Cluster(
+        name=event.name,
+        arn=event.arn,
+        created_at=tx.now,
+        settings=event.settings,
+        configuration=event.configuration,
+        service_connect_defaults=event.service_connect_defaults,
+        tags=event.tags,
+    )
+    tx.put(cluster)
+    return cluster
+
+
+def update_cluster(tx: Transaction[RegistryState], event: UpdateCluster) -> Cluster:
+    """Change what was named; settings are merged by name."""
+    cluster = active_cluster(tx.state, event.name)
+    if event.settings is not None:
+        cluster = replace(cluster, settings={**cluster.settings, **event.settings})
+    if event.configuration is not None:
+        cluster = replace(cluster, configuration=event.configuration)
+    if event.service_connect_defaults is not None:
+        cluster = replace(cluster, service_connect_defaults=event.service_connect_defaults)
+    tx.put(cluster)
+    return cluster
+
+
+def delete_cluster(tx: Transaction[RegistryState], event: DeleteCluster) -> Cluster:
+    """The cluster becomes INACTIVE and stays describable; deleting it again answers it as it is."""
+    cluster = tx.state.clusters.get(event.name)
+    if cluster is None:
+        raise cluster_not_found()
+    if cluster.status == "ACTIVE":
+        cluster = replace(cluster, status="INACTIVE", deleted_at=tx.now)
+        tx.put(cluster)
+    return cluster
+
+
+def active_cluster(state: RegistryState, name: str) -> Cluster:
+    """The cluster of this name if it can be changed; else the refusal that ECS gives."""
+    cluster = state.clusters.get(name)
+    if cluster is None:
+        raise cluster_not_found()
+    if cluster.status != "ACTIVE":
+        raise client_error("Cluster was not ACTIVE.")
+    return cluster
+
+
+def open_gate(tx: Transaction[ClusterState], event: OpenGate) -> None:
+    """Take work from now on."""
+    if not tx.state.is_open:
+        tx.put(Gate(open=True))
+
+
+def close_gate(tx: Transaction[ClusterState], event: CloseGate) -> None:
+    """Take no more work; refused while there are instances or tasks, in ECS's order of checks."""
+    if any(i.status in ("ACTIVE", "DRAINING") for i in tx.state.instances.values()):
+        raise Refusal(
+            "ClusterContainsContainerInstancesException",
+            "The Cluster cannot be deleted while Container Instances are active or draining.",
+        )
+    if any(t.last_status not in ("STOPPED", "DELETED") for t in tx.state.tasks.values()):
+        raise Refusal("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+    tx.put(Gate(open=False))
+
+
+def require_open(state: ClusterState) -> None:
+    """Refuse work on a cluster that was deleted."""
+    if not state.is_open:
+        raise Refusal("ClusterNotFoundException", "The referenced cluster was inactive.")

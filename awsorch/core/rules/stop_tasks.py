@@ -1,0 +1,76 @@
+"""Stopping tasks: why, when, and what follows. The one place where desired_status becomes STOPPED.
+
+Source: ECS API, StopTask; developer guide, "Stopped tasks error codes".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from awsorch.core.commands import SendTasks
+from awsorch.core.errors import invalid_parameter
+from awsorch.core.events import StopTask
+from awsorch.core.model import StoryEntry, Task
+from awsorch.core.state import ClusterState, Transaction
+
+#: How many entries a task's story keeps; the first ones and the last ones are worth most.
+STORY_LIMIT = 40
+
+
+def stop_task(tx: Transaction[ClusterState], event: StopTask) -> Task:
+    """StopTask: wish it stopped and tell the agent. A stopped task is answered as it is."""
+    task = tx.state.tasks.get(event.task_id)
+    if task is None:
+        raise invalid_parameter("The referenced task was not found.")
+    if task.desired_status == "STOPPED":
+        return task
+    return request_stop(tx, task, "UserInitiated", event.reason or "Task stopped by user")
+
+
+def request_stop(tx: Transaction[ClusterState], task: Task, code: str, reason: str) -> Task:
+    """Wish a task stopped. One that has no instance yet is STOPPED at once."""
+    if task.instance_id is None:
+        return finish(tx, task, code, reason)
+    task = note(tx, wish_stop(tx, task, code, reason), f"to be stopped: {reason}")
+    tx.put(task)
+    tx.send(SendTasks(instance_id=task.instance_id or "", task_ids=(task.id,)))
+    return task
+
+
+def wish_stop(tx: Transaction[ClusterState], task: Task, code: str, reason: str) -> Task:
+    """The task with desired_status STOPPED, its first stop code and reason kept if it has them."""
+    if task.desired_status == "STOPPED":
+        return task
+    return replace(
+        task,
+        desired_status="STOPPED",
+        stop_code=code,
+        stopped_reason=reason,
+        stopping_at=tx.now,
+        version=task.version + 1,
+    )
+
+
+def finish(tx: Transaction[ClusterState], task: Task, code: str, reason: str) -> Task:
+    """Make a task STOPPED for good, whatever its agent may still say: it holds nothing from here on."""
+    task = wish_stop(tx, task, code, reason)
+    containers = tuple(c if c.last_status == "STOPPED" else replace(c, last_status="STOPPED") for c in task.containers)
+    task = replace(
+        task,
+        last_status="STOPPED",
+        containers=containers,
+        stopped_at=tx.now,
+        version=task.version + 1,
+    )
+    task = note(tx, task, f"STOPPED: {task.stopped_reason}")
+    tx.put(task)
+    return task
+
+
+def note(tx: Transaction[Any], task: Task, what: str) -> Task:
+    """The task with one more entry in its story."""
+    story = (*task.story, StoryEntry(at=tx.now, what=what, cause=tx.cause))
+    if len(story) > STORY_LIMIT:
+        story = story[: STORY_LIMIT // 2] + story[len(story) - STORY_LIMIT // 2 :]
+    return replace(task, story=story)

@@ -1,0 +1,190 @@
+"""Everything a partition knows, in memory, and the only way to change it.
+
+A ``State`` is tables of records and the indexes derived from them. A ``Transaction`` changes it, remembers how to undo,
+and collects what is to be stored, sent and looked at. Nothing else may write to a table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from awsorch.core.commands import Command
+from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
+from awsorch.core.model import (
+    AccountSetting,
+    Cluster,
+    ContainerInstance,
+    Family,
+    Gate,
+    RunToken,
+    Task,
+    TaskDefinition,
+)
+from awsorch.core.placement.fleet import Fleet
+
+Key = tuple[str, str]
+Follower = Callable[[Any, Any], None]
+S = TypeVar("S", bound="State")
+R = TypeVar("R")
+
+
+class State:
+    """Tables by record class. ``revision`` counts the transactions that changed something."""
+
+    kinds: ClassVar[tuple[type[Any], ...]] = ()
+
+    def __init__(self, seed: str) -> None:
+        self.seed = seed
+        self.revision = 0
+        self.tables: dict[type[Any], dict[str, Any]] = {kind: {} for kind in self.kinds}
+        self._followers: dict[type[Any], tuple[Follower, ...]] = dict.fromkeys(self.kinds, ())
+
+    def follow(self, kind: type[Any], *followers: Follower) -> None:
+        """Have these called with (old, new) at each change of a record of this kind."""
+        self._followers[kind] += followers
+
+    def set(self, kind: type[Any], key: str, record: Any | None) -> Any | None:
+        """Put or remove one record, indexes included; answers what was there. For transactions and loading only."""
+        table = self.tables[kind]
+        old = table.get(key)
+        if old is record:
+            return old
+        if record is None:
+            del table[key]
+        else:
+            table[key] = record
+        for follower in self._followers[kind]:
+            follower(old, record)
+        return old
+
+    def load(self, records: Iterable[Any], revision: int) -> None:
+        """Fill an empty state from the store."""
+        for record in records:
+            self.set(type(record), record.key, record)
+        self.revision = revision
+
+
+class RegistryState(State):
+    """The registry partition: clusters, task definitions and account settings of one account and region."""
+
+    kinds = (Cluster, Family, TaskDefinition, AccountSetting)
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.clusters: dict[str, Cluster] = self.tables[Cluster]
+        self.families: dict[str, Family] = self.tables[Family]
+        self.definitions: dict[str, TaskDefinition] = self.tables[TaskDefinition]
+        self.settings: dict[str, AccountSetting] = self.tables[AccountSetting]
+        self.revisions: Groups[TaskDefinition] = Groups(lambda d: d.family, lambda d: d.key)
+        self.active_revisions: Groups[TaskDefinition] = Groups(
+            lambda d: d.family if d.status == "ACTIVE" else None, lambda d: d.key
+        )
+        self.follow(TaskDefinition, self.revisions.changed, self.active_revisions.changed)
+
+
+class ClusterState(State):
+    """A cluster partition: instances, tasks and the task definitions that they use."""
+
+    kinds = (Gate, ContainerInstance, TaskDefinition, Task, RunToken)
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed)
+        self.instances: dict[str, ContainerInstance] = self.tables[ContainerInstance]
+        self.definitions: dict[str, TaskDefinition] = self.tables[TaskDefinition]
+        self.tasks: dict[str, Task] = self.tables[Task]
+        self.tokens: dict[str, RunToken] = self.tables[RunToken]
+        self.task_index = TaskIndex()
+        self.fleet = Fleet()
+        self.instance_keys = SortedKeys()
+        self.instances_by_token: Groups[ContainerInstance] = Groups(lambda i: i.client_token, lambda i: i.id)
+        self.instances_by_ec2_id: Groups[ContainerInstance] = Groups(
+            lambda i: i.ec2_instance_id if i.status != "INACTIVE" else None, lambda i: i.id
+        )
+        self.follow(Task, self.task_index.changed, self.fleet.task_changed)
+        self.follow(
+            ContainerInstance,
+            self.fleet.instance_changed,
+            self._instance_keys_changed,
+            self.instances_by_token.changed,
+            self.instances_by_ec2_id.changed,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the cluster takes work."""
+        gate = self.tables[Gate].get("gate")
+        return gate is not None and gate.open
+
+    def _instance_keys_changed(self, old: ContainerInstance | None, new: ContainerInstance | None) -> None:
+        if old is None and new is not None:
+            self.instance_keys.add(new.id)
+        elif new is None and old is not None:
+            self.instance_keys.discard(old.id)
+
+
+class Transaction(Generic[S]):
+    """One event's changes to a state: applied at once, undone as a whole if the event is refused."""
+
+    def __init__(self, state: S, now: float, cause: str) -> None:
+        self.state = state
+        self.now = now
+        self.cause = cause
+        self.changes: dict[tuple[type[Any], str], tuple[Any | None, Any | None]] = {}
+        self.commands: list[Command] = []
+        self.wakes: dict[Key, float] = {}
+        self._undo: list[tuple[type[Any], str, Any | None]] = []
+        self._made_ids = 0
+
+    def put(self, record: Any) -> None:
+        """Store a record under its key, in place of the one there."""
+        self._set(type(record), record.key, record)
+
+    def remove(self, record: Any) -> None:
+        """Take a record out."""
+        self._set(type(record), record.key, None)
+
+    def send(self, command: Command) -> None:
+        """Have a command carried out once this transaction is durable."""
+        self.commands.append(command)
+
+    def wake(self, key: Key, at: float = 0.0) -> None:
+        """Have a planner look at this key, not before ``at``. The earliest time asked for counts."""
+        self.wakes[key] = min(at, self.wakes.get(key, at))
+
+    def new_id(self) -> str:
+        """32 hex digits that follow from the state's seed and revision: the same event makes the same ids again."""
+        self._made_ids += 1
+        text = f"{self.state.seed}/{self.state.revision}/{self._made_ids}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def undo(self) -> None:
+        """Put everything back as it was before this transaction."""
+        for kind, key, old in reversed(self._undo):
+            self.state.set(kind, key, old)
+        self._undo.clear()
+        self.changes.clear()
+        self.commands.clear()
+        self.wakes.clear()
+
+    def _set(self, kind: type[Any], key: str, record: Any | None) -> None:
+        old = self.state.set(kind, key, record)
+        if old is record:
+            return
+        self._undo.append((kind, key, old))
+        first = self.changes.get((kind, key))
+        self.changes[kind, key] = (first[0] if first is not None else old, record)
+
+
+def fingerprint(members: Mapping[str, Any]) -> str:
+    """A short text equal for equal requests, whatever the order of their members. Used for idempotency tokens."""
+    return hashlib.sha256(_canonical(members).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k!r}:{_canonical(value[k])}" for k in sorted(value)) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_canonical(item) for item in value) + "]"
+    return repr(value)

@@ -1,0 +1,82 @@
+"""``step(state, event, now)``: which rule or planner handles an event, and what came of it. No awaits, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from awsorch.core import events
+from awsorch.core.commands import Command
+from awsorch.core.planners import expire_tasks, mind_instances
+from awsorch.core.rules import attributes, clusters, instances, reports, run_tasks, stop_tasks, tags
+from awsorch.core.state import Key, State, Transaction
+from awsorch.core.wakes import wakes_of
+
+Rule = Callable[[Any, Any], Any]
+Planner = Callable[[Any, str], None]
+
+RULES: Mapping[type[events.Event], Rule] = {
+    events.CreateCluster: clusters.create_cluster,
+    events.UpdateCluster: clusters.update_cluster,
+    events.DeleteCluster: clusters.delete_cluster,
+    events.OpenGate: clusters.open_gate,
+    events.CloseGate: clusters.close_gate,
+    events.SetTags: tags.set_tags,
+    events.RegisterInstance: instances.register_instance,
+    events.DeregisterInstance: instances.deregister_instance,
+    events.InstanceGone: instances.instance_gone,
+    events.SetInstanceStatus: instances.set_instance_status,
+    events.AgentConnected: instances.agent_connected,
+    events.AgentDisconnected: instances.agent_disconnected,
+    events.InstanceHealthReported: instances.instance_health_reported,
+    events.PutAttributes: attributes.put_attributes,
+    events.DeleteAttributes: attributes.delete_attributes,
+    events.RunTasks: run_tasks.run_tasks,
+    events.StartTasks: run_tasks.start_tasks,
+    events.StopTask: stop_tasks.stop_task,
+    events.TaskReported: reports.task_reported,
+    events.HealthReported: reports.health_reported,
+}
+
+PLANNERS: Mapping[str, Planner] = {
+    "expire_tasks": expire_tasks.look,
+    "mind_instances": mind_instances.look,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What an event came to. ``changes`` maps (kind, key) to the new record, None where it was removed."""
+
+    reply: Any
+    changes: Mapping[tuple[type[Any], str], Any | None]
+    commands: tuple[Command, ...]
+    wakes: Mapping[Key, float]
+
+
+def step(state: State, event: events.Event, now: float) -> Outcome:
+    """Decide one event and apply its changes to ``state``.
+
+    Raises Refusal (or whatever a faulty rule raises) with the state as it was before.
+    """
+    tx: Transaction[Any] = Transaction(state, now, event.cause)
+    try:
+        if isinstance(event, events.Look):
+            reply = PLANNERS[event.planner](tx, event.subject)
+        else:
+            reply = RULES[type(event)](tx, event)
+    except BaseException:
+        tx.undo()
+        raise
+    for old, new in tx.changes.values():
+        for key, at in wakes_of(old, new):
+            tx.wake(key, at)
+    if tx.changes:
+        state.revision += 1
+    return Outcome(
+        reply=reply,
+        changes={name: new for name, (_, new) in tx.changes.items()},
+        commands=tuple(tx.commands),
+        wakes=tx.wakes,
+    )

@@ -1,0 +1,90 @@
+"""The partitions of one controller: the registry, and one partition a cluster, with their leases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+
+from awsorch.core.commands import Command
+from awsorch.core.events import OpenGate
+from awsorch.core.state import ClusterState, RegistryState
+from awsorch.core.wakes import all_keys
+from awsorch.engine.partition import Partition, Ports
+from awsorch.engine.ports import Store
+
+logger = logging.getLogger(__name__)
+
+REGISTRY = "registry"
+#: Every key is looked at this often even when nothing woke it, so that no lost command stays lost. Seconds.
+SWEEP_S = 300.0
+#: A lease is taken for this long. With one controller nobody contests it. Seconds.
+LEASE_S = 3600.0
+
+
+def partition_name(cluster: str) -> str:
+    """The partition that holds a cluster's instances and tasks."""
+    return f"cluster/{cluster}"
+
+
+class Controller:
+    """Starts, finds and stops partitions. ``send`` carries commands out; ``clock`` gives seconds since the epoch."""
+
+    def __init__(self, store: Store, send: Callable[[str, Command], None], clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._ports = Ports(store, send, clock)
+        self._owner = uuid.uuid4().hex
+        self._clusters: dict[str, Partition[ClusterState]] = {}
+        self._opening = asyncio.Lock()
+        self._sweeper: asyncio.Task[None] | None = None
+        self.registry: Partition[RegistryState] = Partition(REGISTRY, RegistryState, self._ports)
+
+    @property
+    def clusters(self) -> dict[str, Partition[ClusterState]]:
+        """Partitions that are running, by cluster name."""
+        return self._clusters
+
+    async def start(self) -> None:
+        """Start the registry and the partition of every cluster in it. Raises StoreFailure, LeaseLost."""
+        await self._start_partition(self.registry)
+        for cluster in list(self.registry.state.clusters.values()):
+            partition = await self.open_cluster(cluster.name)
+            if cluster.status == "ACTIVE":
+                await partition.submit(OpenGate(cause="start"))
+        self._sweeper = asyncio.create_task(self._sweep_for_ever(), name="sweeper")
+
+    async def stop(self) -> None:
+        """Stop every partition. The store stays open."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+            self._sweeper = None
+        for partition in self._clusters.values():
+            await partition.stop()
+        await self.registry.stop()
+        self._clusters.clear()
+
+    async def open_cluster(self, name: str) -> Partition[ClusterState]:
+        """The running partition of a cluster, started if it was not."""
+        async with self._opening:
+            partition = self._clusters.get(name)
+            if partition is None:
+                partition = Partition(partition_name(name), ClusterState, self._ports)
+                await self._start_partition(partition)
+                self._clusters[name] = partition
+            return partition
+
+    async def _start_partition(self, partition: Partition[ClusterState] | Partition[RegistryState]) -> None:
+        lease = await self._store.take_lease(partition.name, self._owner, "", self._clock(), LEASE_S)
+        await partition.start(lease.epoch)
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            for partition in list(self._clusters.values()):
+                now = self._clock()
+                keys = list(all_keys(partition.state))
+                # Spread over the period, so that a sweep of ten thousand instances is no burst.
+                partition.reconciler.mark({k: now + SWEEP_S * i / len(keys) for i, k in enumerate(keys)})

@@ -1,0 +1,250 @@
+"""A partition: one state, one inbox, one writer. Everyone else submits events and reads.
+
+The writer takes what arrived during the last commit, decides each event without an ``await``, commits the group, and
+only then answers, wakes and sends. A failed commit throws the state away and loads it again: recovery is start-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from awsorch.core.commands import Command
+from awsorch.core.errors import Refusal
+from awsorch.core.events import Event, Look
+from awsorch.core.state import Key, State
+from awsorch.core.step import Outcome, step
+from awsorch.core.wakes import all_keys
+from awsorch.engine.ports import Change, LeaseLost, Store, StoreFailure
+from awsorch.engine.reconciler import Reconciler
+
+logger = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=State)
+T = TypeVar("T")
+
+#: At most this many events are decided between two commits, so that no caller waits for a flood.
+GROUP_LIMIT = 512
+#: Wait this long before loading again after a failure, doubling up to the limit. Seconds.
+RELOAD_DELAY_S = 0.1
+RELOAD_DELAY_LIMIT_S = 5.0
+
+
+class Unavailable(Exception):
+    """The partition cannot take or answer this now: its store failed, or it is stopping. Nothing was changed, or
+    whether it was is not known; the caller may try again."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    event: Event
+    answer: asyncio.Future[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a partition lets things out through. ``clock`` gives seconds since the epoch."""
+
+    store: Store
+    send: Callable[[str, Command], None]
+    clock: Callable[[], float]
+
+
+class Partition(Generic[S]):
+    """One partition of the controller: ``submit`` events, ``read`` what is durable."""
+
+    def __init__(self, name: str, make_state: Callable[[str], S], ports: Ports) -> None:
+        self.name = name
+        self._make_state = make_state
+        self._ports = ports
+        self._inbox: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._loaded = asyncio.Event()
+        self._durable: asyncio.Future[None] | None = None
+        self._durable_revision = 0
+        self._state: S | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._epoch = 0
+        self.bugs = 0
+        self.reconciler = Reconciler(self._look, ports.clock)
+
+    @property
+    def state(self) -> S:
+        """The state as it is now, perhaps ahead of what is durable: for tests and for deciding what to look at."""
+        if self._state is None:
+            raise Unavailable(f"partition {self.name} is not loaded")
+        return self._state
+
+    async def start(self, epoch: int) -> None:
+        """Load and begin to write. Raises StoreFailure when the store cannot be read."""
+        self._epoch = epoch
+        await self._load()
+        self._writer = asyncio.create_task(self._write_for_ever(), name=f"writer {self.name}")
+        self.reconciler.start()
+
+    async def stop(self) -> None:
+        """Stop writing. What waits in the inbox is refused; nothing that was answered is lost."""
+        await self.reconciler.stop()
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+            self._writer = None
+        self._loaded.clear()
+        self._refuse_all(Unavailable(f"partition {self.name} has stopped"))
+
+    async def submit(self, event: Event) -> Any:
+        """The reply to an event, once what it changed is durable.
+
+        Raises Refusal where the core refused it, Unavailable where it could not be stored.
+        """
+        self._require_running()
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._inbox.append(_Waiting(event, answer))
+        self._arrived.set()
+        return await answer
+
+    def _require_running(self) -> None:
+        if self._writer is None or self._writer.done():
+            raise Unavailable(f"partition {self.name} is not running")
+
+    def post(self, event: Event) -> None:
+        """Put an event in the inbox and expect no answer; a refusal is logged."""
+        if self._writer is not None and not self._writer.done():
+            self._inbox.append(_Waiting(event, None))
+            self._arrived.set()
+
+    async def read(self, look: Callable[[S], T]) -> T:
+        """What ``look`` finds, given out once everything that it saw is durable. ``look`` may not keep the state."""
+        self._require_running()
+        if not self._loaded.is_set():
+            await self._loaded.wait()
+        state = self.state
+        found = look(state)
+        if state.revision > self._durable_revision:
+            await self._until_durable(state.revision)
+        return found
+
+    async def _until_durable(self, revision: int) -> None:
+        while self._durable_revision < revision:
+            if self._durable is None:
+                self._durable = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._durable)
+
+    def _look(self, key: Key) -> None:
+        self.post(Look(planner=key[0], subject=key[1], cause=f"look at {key[0]} {key[1]}".rstrip()))
+
+    # --- the writer --------------------------------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        snapshot = await self._ports.store.load(self.name)
+        state = self._make_state(snapshot.seed)
+        state.load(snapshot.records, snapshot.revision)
+        self._state = state
+        self._durable_revision = snapshot.revision
+        self._loaded.set()
+        self.reconciler.mark(dict.fromkeys(all_keys(state), 0.0))
+
+    async def _write_for_ever(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._inbox:
+                await self._write_group()
+
+    async def _write_group(self) -> None:
+        """Decide what waits, commit it as one, let it out."""
+        now = round(self._ports.clock(), 3)
+        state = self.state
+        decided: list[tuple[_Waiting, Outcome]] = []
+        changes: dict[tuple[type[Any], str], Any | None] = {}
+        for _ in range(min(len(self._inbox), GROUP_LIMIT)):
+            waiting = self._inbox.popleft()
+            outcome = self._decide(state, waiting, now)
+            if outcome is not None:
+                decided.append((waiting, outcome))
+                changes.update(outcome.changes)
+        if changes:
+            try:
+                await self._ports.store.commit(
+                    self.name,
+                    self._epoch,
+                    state.revision,
+                    [Change(kind=kind, key=key, record=record) for (kind, key), record in changes.items()],
+                )
+            except (StoreFailure, LeaseLost) as failure:
+                await self._recover(decided, failure)
+                return
+            except asyncio.CancelledError:
+                self._refuse(decided, Unavailable(f"partition {self.name} has stopped"))
+                raise
+            self._durable_revision = state.revision
+            if self._durable is not None:
+                self._durable.set_result(None)
+                self._durable = None
+        self._let_out(decided)
+
+    def _decide(self, state: S, waiting: _Waiting, now: float) -> Outcome | None:
+        try:
+            return step(state, waiting.event, now)
+        except Refusal as refusal:
+            if waiting.answer is None:
+                logger.info("%s: %s refused: %s", self.name, type(waiting.event).__name__, refusal)
+            elif not waiting.answer.done():
+                waiting.answer.set_exception(refusal)
+        except Exception as bug:
+            self.bugs += 1
+            logger.exception("%s: a bug in deciding %r; it was undone", self.name, waiting.event)
+            if waiting.answer is not None and not waiting.answer.done():
+                waiting.answer.set_exception(bug)
+            if isinstance(waiting.event, Look):
+                self.reconciler.park((waiting.event.planner, waiting.event.subject))
+        return None
+
+    def _let_out(self, decided: list[tuple[_Waiting, Outcome]]) -> None:
+        for waiting, outcome in decided:
+            if waiting.answer is not None and not waiting.answer.done():
+                waiting.answer.set_result(outcome.reply)
+            if outcome.wakes:
+                self.reconciler.mark(outcome.wakes)
+            for command in outcome.commands:
+                self._ports.send(self.name, command)
+
+    async def _recover(self, decided: list[tuple[_Waiting, Outcome]], failure: Exception) -> None:
+        """The commit failed or may have: what memory holds is not to be trusted. Load again, as at start."""
+        logger.error("%s: commit failed (%s); loading again", self.name, failure)
+        self._loaded.clear()
+        error = Unavailable(str(failure))
+        self._refuse(decided, error)
+        if self._durable is not None:
+            self._durable.set_exception(error)
+            self._durable.exception()
+            self._durable = None
+        if isinstance(failure, LeaseLost):
+            self._refuse_all(error)
+            raise failure
+        delay = RELOAD_DELAY_S
+        while True:
+            try:
+                await self._load()
+                return
+            except StoreFailure as again:
+                self._refuse_all(Unavailable(str(again)))
+                logger.error("%s: loading failed (%s); again in %.1f s", self.name, again, delay)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RELOAD_DELAY_LIMIT_S)
+
+    @staticmethod
+    def _refuse(decided: list[tuple[_Waiting, Outcome]], error: Exception) -> None:
+        for waiting, _ in decided:
+            if waiting.answer is not None and not waiting.answer.done():
+                waiting.answer.set_exception(error)
+
+    def _refuse_all(self, error: Exception) -> None:
+        while self._inbox:
+            waiting = self._inbox.popleft()
+            if waiting.answer is not None and not waiting.answer.done():
+                waiting.answer.set_exception(error)
