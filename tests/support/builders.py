@@ -1,0 +1,126 @@
+"""Records with every member that does not matter filled in: ``a_task(group="web")`` says what does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from awsorch.core import model
+from awsorch.core.resources import demand_of
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+
+def arn(resource: str) -> str:
+    """The ARN of something of ECS in the tests' account."""
+    return f"arn:aws:ecs:{REGION}:{ACCOUNT}:{resource}"
+
+
+def a_cluster(name: str = "default", **members: Any) -> model.Cluster:
+    """An ACTIVE cluster."""
+    return replace(model.Cluster(name=name, arn=arn(f"cluster/{name}"), created_at=1.0), **members)
+
+
+def a_definition(
+    family: str = "web", revision: int = 1, *, cpu: int = 256, memory: int = 128, port: int = 0, **members: Any
+) -> model.TaskDefinition:
+    """An ACTIVE revision with one container, "app"; ``port`` is its host port, 0 for none."""
+    container: dict[str, Any] = {
+        "name": "app",
+        "image": "busybox",
+        "cpu": cpu,
+        "memory": memory,
+        "essential": True,
+        "environment": [],
+        "mountPoints": [],
+        "volumesFrom": [],
+        "portMappings": [],
+    }
+    if port:
+        container["portMappings"] = [{"containerPort": 80, "hostPort": port, "protocol": "tcp"}]
+    document = {
+        "containerDefinitions": [container],
+        "networkMode": "bridge",
+        "volumes": [],
+        "requiresAttributes": [],
+        "placementConstraints": [],
+        "compatibilities": ["EC2"],
+    }
+    made = model.TaskDefinition(
+        family=family,
+        revision=revision,
+        arn=arn(f"task-definition/{family}:{revision}"),
+        definition=document,
+        registered_at=1.0,
+        registered_by=f"arn:aws:iam::{ACCOUNT}:root",
+    )
+    return replace(made, **members)
+
+
+def an_instance(id: str = "0" * 31 + "1", *, cpu: int = 2048, memory: int = 3884, **members: Any) -> Any:
+    """An ACTIVE, connected container instance in us-east-1a."""
+    made = model.ContainerInstance(
+        id=id,
+        arn=arn(f"container-instance/default/{id}"),
+        resources=model.Resources(cpu=cpu, memory=memory, reserved_tcp=(22, 2375)),
+        attributes={"ecs.availability-zone": "us-east-1a", "ecs.os-type": "linux", "bare": None},
+        agent_connected=True,
+        agent_session="s-1",
+        registered_at=1.0,
+    )
+    return replace(made, **members)
+
+
+def a_task(id: str = "a" * 32, *, definition: model.TaskDefinition | None = None, **members: Any) -> model.Task:
+    """A PENDING task with one container, placed nowhere."""
+    of = definition or a_definition()
+    container = model.Container(name="app", arn=arn(f"container/default/{id}/c"), image="busybox")
+    made = model.Task(
+        id=id,
+        arn=arn(f"task/default/{id}"),
+        definition=of.key,
+        definition_arn=of.arn,
+        group=f"family:{of.family}",
+        containers=(container,),
+        demand=demand_of(of.definition, {}),
+        cpu="256",
+        memory="128",
+        created_at=1.0,
+    )
+    return replace(made, **members)
+
+
+def one_of_each() -> list[Any]:
+    """A record of every class that core.model stores, with its optional members filled in."""
+    entry = model.StoryEntry(at=2.5, what="placed", cause="r-1")
+    refused = model.Refused(filter="memory", reason="not enough", instances=2, instance_ids=("i1", "i2"))
+    binding = model.NetworkBinding(bind_ip="0.0.0.0", container_port=80, host_port=32768)
+    container = model.Container(
+        name="app",
+        arn=arn("container/default/t/c"),
+        image="busybox",
+        exit_code=137,
+        reason="Killed",
+        network_bindings=(binding,),
+        memory=128,
+        gpu_ids=("gpu-1",),
+    )
+    return [
+        a_cluster(settings={"containerInsights": "disabled"}, tags={"team": "a"}, deleted_at=9.0),
+        model.Family(name="web", last_revision=7),
+        a_definition(port=8080, tags={"a": "b"}),
+        model.AccountSetting(name="containerInsights", principal_arn=arn("root"), value="enabled"),
+        model.Gate(open=True),
+        an_instance(custom=("bare",), health={"overallStatus": "OK"}, deregistered_at=3.0),
+        a_task(
+            containers=(container,),
+            demand=model.Demand(cpu=1, tcp_ports=(80, 81), attributes=(("a", None), ("b", "c"))),
+            overrides={"containerOverrides": [{"name": "app", "command": ["a", "b"]}]},
+            attachments=({"id": "x", "details": [{"name": "n", "value": "v"}]},),
+            placement=model.Placement(considered=3, refused=(refused,), chosen="i3"),
+            story=(entry,),
+            stopped_reason="Essential container in task exited — “app”",
+        ),
+        model.RunToken(token="t", fingerprint="f", task_ids=("a", "b"), created_at=1.0),
+    ]
