@@ -2,7 +2,7 @@
 
 The agent reads JSON as Go does: member names match whatever their case, unknown members are ignored, `null`
 is the same as absent, and a message with a member of the wrong JSON type is refused as a whole. Messages that
-are spelled exactly as documented, nearly all, are decoded in one pass; others are put into canonical form first.
+are spelled exactly as documented are decoded in one pass; all others are put into canonical form first.
 """
 
 from collections.abc import Callable, Iterable
@@ -73,9 +73,7 @@ class Vocabulary(Generic[M]):
         try:
             return self._decode_any(text)
         except msgspec.ValidationError as error:
-            raise WireError(
-                "BadRequestException", f"The message has a member of the wrong type: {error}"
-            ) from None
+            raise WireError("BadRequestException", f"The message has a member of the wrong type: {error}") from None
         except (ValueError, RecursionError) as error:
             raise WireError("BadRequestException", f"The message is not valid JSON: {error}") from None
 
@@ -133,8 +131,7 @@ def _canonical_map(item: Canonical | None) -> Canonical:
 
 def _canonical_struct(kind: type[msgspec.Struct]) -> Canonical:
     members = {
-        field.encode_name.lower(): (field.encode_name, _canonical(field.type))
-        for field in msgspec.structs.fields(kind)
+        field.encode_name.lower(): (field.encode_name, _canonical(field.type)) for field in msgspec.structs.fields(kind)
     }
 
     def read(value: Any) -> Any:

@@ -56,9 +56,7 @@ def swap_case(value: Any) -> Any:
     if isinstance(value, list):
         return [swap_case(each) for each in value]
     if isinstance(value, dict):
-        return {
-            key.swapcase(): each if key == "environment" else swap_case(each) for key, each in value.items()
-        }
+        return {key.swapcase(): each if key == "environment" else swap_case(each) for key, each in value.items()}
     return value
 
 
@@ -151,9 +149,7 @@ def test_a_telemetry_frame_carries_its_header_block():
         metadata=tcs.MetricsMetadata(cluster="c1", message_id="m", idle=True, fin=True),
         timestamp=1795367747.111,
     )
-    text = tcs.encode_tcs(
-        sent, {"Authorization": "AWS4-HMAC-SHA256 Credential=a:b", "Host": "127.0.0.1:46001"}
-    )
+    text = tcs.encode_tcs(sent, {"Authorization": "AWS4-HMAC-SHA256 Credential=a:b", "Host": "127.0.0.1:46001"})
 
     headers, envelope = tcs.split_frame(text)
 
