@@ -1,0 +1,163 @@
+"""Filters: which instances may take a task, and ECS's reason for each that may not.
+
+``Needs`` are a request's demands made ready. What depends on the instance's record alone is a ``Filter``, so
+that the fleet can remember its verdicts; the rest is asked of a slot each time. ``why_not`` is the
+specification of both: the first filter that refuses, in the order of the ECS developer guide ("How Amazon ECS
+places tasks on container instances").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from awsorch.core.errors import invalid_parameter
+from awsorch.core.model import Constraint, ContainerInstance, Demand
+from awsorch.core.placement.expression import Expression, compile_expression
+from awsorch.core.placement.slot import Slot
+
+MOST_CONSTRAINTS = 10
+_PLENTY = 1 << 62
+
+#: ECS's ``failures[].reason`` by filter.
+REASONS = {
+    "missing": "MISSING",
+    "status": "INACTIVE",
+    "agent": "AGENT",
+    "cpu": "RESOURCE:CPU",
+    "memory": "RESOURCE:MEMORY",
+    "gpu": "RESOURCE:GPU",
+    "ports": "RESOURCE:PORTS",
+    "attributes": "ATTRIBUTE",
+    "memberOf": "MemberOf placement constraint unsatisfied.",
+    "distinctInstance": "DistinctInstance placement constraint unsatisfied.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What depends on the instance's record only: required attributes and memberOf expressions about no task."""
+
+    attributes: tuple[tuple[str, str | None], ...] = ()
+    expressions: tuple[Expression, ...] = ()
+
+    def accepts(self, instance: ContainerInstance) -> bool:
+        return has_attributes(instance, self.attributes) and all(
+            expression.holds(instance, 0, ()) for expression in self.expressions
+        )
+
+
+def has_attributes(instance: ContainerInstance, wanted: tuple[tuple[str, str | None], ...]) -> bool:
+    """Whether the instance has each attribute, with the value where one is asked for."""
+    own = instance.attributes
+    return all(name in own and (value is None or own[name] == value) for name, value in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """A demand and its constraints, ready to be asked of slots. ``dynamic``: expressions that ask about tasks."""
+
+    demand: Demand
+    group: str
+    filter: Filter
+    dynamic: tuple[Expression, ...]
+    distinct: bool
+    constraints: tuple[Constraint, ...]
+
+    def room(self, slot: Slot, taken: int = 0) -> int:
+        """How many more such tasks the slot has room for, when ``taken`` were just given to it; 0 or 1 where
+        one more could change the answer. The record's part (candidate, Filter) is not asked again."""
+        demand = self.demand
+        cpu, memory = demand.cpu, demand.memory
+        if slot.cpu < 0 or slot.memory < 0:
+            return 0
+        times = min(slot.cpu // cpu if cpu else _PLENTY, slot.memory // memory if memory else _PLENTY)
+        if demand.gpus:
+            times = min(times, len(slot.free_gpus()) // demand.gpus)
+        if demand.tcp_ports or demand.udp_ports:
+            times = min(times, 1) if ports_free(slot, demand) else 0
+        if self.distinct:
+            times = 0 if self.group in slot.groups else min(times, 1)
+        times -= taken
+        if times > 0 and self.dynamic:
+            return 1 if self._dynamic_hold(slot, taken) else 0
+        return max(times, 0)
+
+    def _dynamic_hold(self, slot: Slot, taken: int) -> bool:
+        instance = slot.instance
+        groups = slot.groups.keys() | {self.group} if taken else slot.groups.keys()
+        return instance is not None and all(e.holds(instance, slot.running + taken, groups) for e in self.dynamic)
+
+    def why_not(self, slot: Slot, taken: int = 0) -> str | None:
+        """The name of the first filter (a key of REASONS) that refuses one more task here; None if none does."""
+        instance = slot.instance
+        if instance is None:
+            return "missing"
+        if instance.status != "ACTIVE":
+            return "status"
+        if not instance.agent_connected:
+            return "agent"
+        return (
+            self._short_of(slot, taken)
+            or (None if has_attributes(instance, self.demand.attributes) else "attributes")
+            or self._unsatisfied(slot, instance, taken)
+        )
+
+    def _short_of(self, slot: Slot, taken: int) -> str | None:
+        demand = self.demand
+        if slot.cpu - taken * demand.cpu < demand.cpu:
+            return "cpu"
+        if slot.memory - taken * demand.memory < demand.memory:
+            return "memory"
+        if len(slot.free_gpus()) < (taken + 1) * demand.gpus:
+            return "gpu"
+        if (demand.tcp_ports or demand.udp_ports) and (taken or not ports_free(slot, demand)):
+            return "ports"
+        return None
+
+    def _unsatisfied(self, slot: Slot, instance: ContainerInstance, taken: int) -> str | None:
+        groups = slot.groups.keys() | {self.group} if taken else slot.groups.keys()
+        for constraint in self.constraints:
+            if constraint.type == "distinctInstance":
+                if self.group in groups:
+                    return "distinctInstance"
+            elif not compile_expression(constraint.expression or "").holds(instance, slot.running + taken, groups):
+                return "memberOf"
+        return None
+
+
+def ports_free(slot: Slot, demand: Demand) -> bool:
+    """Whether nothing on the instance uses a port that the demand fixes."""
+    tcp, udp = slot.tcp, slot.udp
+    return not any(port in tcp for port in demand.tcp_ports) and not any(port in udp for port in demand.udp_ports)
+
+
+def needs_of(demand: Demand, group: str, constraints: tuple[Constraint, ...]) -> Needs:
+    """Make a request's filters ready. Raises InvalidParameterException for an expression that is none."""
+    if not constraints:
+        return Needs(demand, group, Filter(demand.attributes), (), False, ())
+    expressions = [compile_expression(c.expression or "") for c in constraints if c.type == "memberOf"]
+    return Needs(
+        demand,
+        group,
+        Filter(demand.attributes, tuple(e for e in expressions if not e.dynamic)),
+        tuple(e for e in expressions if e.dynamic),
+        any(c.type == "distinctInstance" for c in constraints),
+        constraints,
+    )
+
+
+def validate_constraints(constraints: Sequence[Constraint], *, task_definition: bool = False) -> None:
+    """Raise InvalidParameterException for constraints that ECS refuses. Task definitions may only have memberOf."""
+    if len(constraints) > MOST_CONSTRAINTS:
+        raise invalid_parameter(f"Maximum number of placement constraints is {MOST_CONSTRAINTS}")
+    for constraint in constraints:
+        if constraint.type == "memberOf":
+            if not (constraint.expression or "").strip():
+                raise invalid_parameter("A memberOf placement constraint must have an expression")
+            compile_expression(constraint.expression or "")
+        elif constraint.type != "distinctInstance" or task_definition:
+            allowed = "memberOf" if task_definition else "distinctInstance,memberOf"
+            raise invalid_parameter(f"Placement constraint type should be one of [{allowed}], not '{constraint.type}'")
+        elif constraint.expression:
+            raise invalid_parameter("A distinctInstance placement constraint must not have an expression")

@@ -1,0 +1,199 @@
+"""The fleet: what placement must know of a cluster's instances and tasks, kept up to date record by record.
+
+It is derived from the records and never stored. Every change is given as (old, new), so undoing one is the
+same call with the two swapped, and records may come in any order. What is remembered to answer quickly
+(kinds, indexes, counts) is no part of its value: fleets that saw the same records are equal and decide alike,
+whatever was asked of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from awsorch.core.model import ContainerInstance, Demand, Task
+from awsorch.core.placement.slot import Free, Hold, Slot, hold_of
+
+_NO_COUNTS: Mapping[str | None, int] = {}
+_ATTRIBUTES_COUNTED = 16
+
+
+class Fleet:
+    """The instances of one cluster and what their tasks hold."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, Slot] = {}
+        self._active = 0
+        self._counts: dict[str, dict[str, dict[str | None, int]]] = {}
+
+    # -- records ---------------------------------------------------------------------------------------------------
+
+    def instance_changed(self, old: ContainerInstance | None, new: ContainerInstance | None) -> None:
+        """Follow a ContainerInstance record that came, changed or went."""
+        record = new or old
+        if record is None or old is new:
+            return
+        slot = self._slot_for(record.id)
+        self._active += _is_active(new) - _is_active(slot.instance)
+        for attribute, table in self._counts.items():
+            before, after = _value(slot.instance, attribute), _value(new, attribute)
+            if before != after:
+                for group, count in slot.groups.items():
+                    _add(table, group, before, -count)
+                    _add(table, group, after, count)
+        slot.become(new)
+        self._changed(slot)
+
+    def task_changed(self, old: Task | None, new: Task | None) -> None:
+        """Follow a Task record that came, changed or went. Tasks on instances that are not known are counted too."""
+        if old is not None and new is not None and _alike(old, new):
+            return
+        if old is not None and old.holds_resources:
+            slot = self._slot_for(str(old.instance_id))
+            del slot.tasks[old.id]
+            self._carry(slot, hold_of(old), -1)
+        if new is not None and new.holds_resources:
+            slot = self._slot_for(str(new.instance_id))
+            slot.tasks[new.id] = None
+            self._carry(slot, hold_of(new), 1)
+
+    def assume(
+        self, instance_id: str, demand: Demand, group: str, times: int = 1, gpu_ids: tuple[str, ...] = ()
+    ) -> None:
+        """Count tasks for which there are no records: in a fleet that is only imagined, to ask what comes next."""
+        hold = Hold(
+            demand.cpu,
+            demand.memory,
+            frozenset(demand.tcp_ports),
+            frozenset(demand.udp_ports),
+            gpu_ids,
+            demand.gpus,
+            group,
+            True,
+        )
+        self._carry(self._slot_for(instance_id), hold, times)
+
+    def imagine(self, added: Iterable[ContainerInstance] = (), removed: Collection[str] = ()) -> Fleet:
+        """A fleet of its own with instances more or less; the tasks of the removed ones stay where they are."""
+        other = Fleet()
+        other._slots = {slot.id: slot.copy() for slot in self._slots.values()}
+        other._active = self._active
+        for instance_id in removed:
+            if (slot := other._slots.get(instance_id)) is not None:
+                other.instance_changed(slot.instance, None)
+        for instance in added:
+            other.instance_changed(None, instance)
+        return other
+
+    # -- views -----------------------------------------------------------------------------------------------------
+
+    def free(self, instance_id: str) -> Free:
+        """What the instance has left."""
+        slot = self._slots.get(instance_id)
+        return (slot or Slot(instance_id)).free()
+
+    def running_count(self, instance_id: str) -> int:
+        """ECS's runningTasksCount: tasks there with desired status RUNNING."""
+        slot = self._slots.get(instance_id)
+        return slot.running if slot else 0
+
+    def pending_count(self, instance_id: str) -> int:
+        """ECS's pendingTasksCount: tasks there whose last status is PENDING."""
+        slot = self._slots.get(instance_id)
+        return slot.pending if slot else 0
+
+    def tasks_on(self, instance_id: str) -> Collection[str]:
+        """The ids of the tasks placed there that have not stopped."""
+        slot = self._slots.get(instance_id)
+        return slot.tasks.keys() if slot else ()
+
+    def groups_on(self, instance_id: str) -> Collection[str]:
+        """The groups that have a task with desired status RUNNING there."""
+        slot = self._slots.get(instance_id)
+        return slot.groups.keys() if slot else ()
+
+    # -- for placement ---------------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> int:
+        """How many instances are ACTIVE, whether their agent is connected or not."""
+        return self._active
+
+    def slots(self) -> Iterator[Slot]:
+        """Every slot, those of instances that are unknown or not ACTIVE included."""
+        return iter(self._slots.values())
+
+    def slot(self, instance_id: str) -> Slot | None:
+        """The slot of an instance, where the fleet has heard of it."""
+        return self._slots.get(instance_id)
+
+    def spread_counts(self, attribute: str, group: str) -> Mapping[str | None, int]:
+        """How many tasks of the group with desired status RUNNING are on instances with each value of the attribute."""
+        table = self._counts.get(attribute)
+        if table is None:
+            if len(self._counts) >= _ATTRIBUTES_COUNTED:
+                del self._counts[next(iter(self._counts))]
+            table = self._counts[attribute] = {}
+            for slot in self._slots.values():
+                for name, count in slot.groups.items():
+                    _add(table, name, _value(slot.instance, attribute), count)
+        return table.get(group, _NO_COUNTS)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _slot_for(self, instance_id: str) -> Slot:
+        slot = self._slots.get(instance_id)
+        if slot is None:
+            slot = self._slots[instance_id] = Slot(instance_id)
+        return slot
+
+    def _carry(self, slot: Slot, hold: Hold, times: int) -> None:
+        slot.carry(hold, times)
+        if hold.group is not None:
+            for attribute, table in self._counts.items():
+                _add(table, hold.group, _value(slot.instance, attribute), times)
+        self._changed(slot)
+
+    def _changed(self, slot: Slot) -> None:
+        if slot.instance is None and not slot.tasks:
+            self._slots.pop(slot.id, None)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Fleet):
+            return NotImplemented
+        return self._slots == other._slots
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _is_active(instance: ContainerInstance | None) -> bool:
+    return instance is not None and instance.status == "ACTIVE"
+
+
+def _value(instance: ContainerInstance | None, attribute: str) -> str | None:
+    return instance.attributes.get(attribute) if instance is not None else None
+
+
+def _alike(old: Task, new: Task) -> bool:
+    """Whether nothing differs that placement looks at."""
+    return (
+        old.last_status == new.last_status
+        and old.desired_status == new.desired_status
+        and old.instance_id == new.instance_id
+        and old.containers is new.containers
+        and old.demand is new.demand
+        and old.gpu_ids == new.gpu_ids
+        and old.group == new.group
+    )
+
+
+def _add(table: dict[str, dict[str | None, int]], group: str, value: str | None, by: int) -> None:
+    counts = table.get(group)
+    if counts is None:
+        counts = table[group] = {}
+    left = counts.get(value, 0) + by
+    if left:
+        counts[value] = left
+        return
+    del counts[value]
+    if not counts:
+        del table[group]

@@ -1,0 +1,203 @@
+"""What the fleet knows of one container instance: its record, what its tasks hold, and what is left.
+
+Slots are the only mutable things of placement. The fleet alone changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+from awsorch.core.model import ContainerInstance, Resources, Task
+
+_NOTHING = Resources(cpu=0, memory=0)
+
+
+class Hold(NamedTuple):
+    """What one task takes from its instance. ``group`` is None once the task is to stop."""
+
+    cpu: int
+    memory: int
+    tcp: frozenset[int]
+    udp: frozenset[int]
+    gpu_ids: tuple[str, ...]
+    gpus: int
+    group: str | None
+    pending: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Free:
+    """What an instance has left (ECS's remainingResources): CPU units, MiB, used ports (reserved ones included),
+    free GPUs. CPU and memory are below zero when an instance came back smaller than its tasks."""
+
+    cpu: int
+    memory: int
+    used_tcp: tuple[int, ...]
+    used_udp: tuple[int, ...]
+    gpu_ids: tuple[str, ...]
+
+
+_NO_PORTS: frozenset[int] = frozenset()
+
+
+def hold_of(task: Task) -> Hold:
+    """What a task that is on an instance holds there: its demand, and the ports that its agent reported."""
+    demand = task.demand
+    tcp = frozenset(demand.tcp_ports) if demand.tcp_ports else _NO_PORTS
+    udp = frozenset(demand.udp_ports) if demand.udp_ports else _NO_PORTS
+    for container in task.containers:
+        for binding in container.network_bindings:
+            ports = _bound(binding.host_port, binding.host_port_range)
+            if binding.protocol == "udp":
+                udp |= ports
+            else:
+                tcp |= ports
+    return Hold(
+        demand.cpu,
+        demand.memory,
+        tcp,
+        udp,
+        task.gpu_ids,
+        demand.gpus,
+        task.group if task.desired_status == "RUNNING" else None,
+        task.last_status == "PENDING",
+    )
+
+
+def _bound(port: int | None, port_range: str | None) -> frozenset[int]:
+    if port_range is None:
+        return frozenset((port,)) if port else _NO_PORTS
+    first, _, last = port_range.partition("-")
+    if not (first.isdigit() and last.isdigit()):
+        return _NO_PORTS
+    return frozenset(range(int(first), min(int(last), 65535) + 1))
+
+
+def _count(counts: dict[str, int] | dict[int, int], keys: Iterable[str | int], by: int) -> None:
+    table: dict[str | int, int] = counts  # type: ignore[assignment]
+    for key in keys:
+        left = table.get(key, 0) + by
+        if left:
+            table[key] = left
+        else:
+            del table[key]
+
+
+class Slot:
+    """One instance. ``order`` is the final tie-break among instances: the same for an id wherever it is met, so a
+    fleet rebuilt from the store decides as the one before."""
+
+    __slots__ = (
+        "cpu",
+        "gpu_total",
+        "gpus_held",
+        "gpus_unnamed",
+        "groups",
+        "id",
+        "instance",
+        "kind",
+        "memory",
+        "order",
+        "pending",
+        "running",
+        "tasks",
+        "tcp",
+        "udp",
+    )
+
+    def __init__(self, instance_id: str) -> None:
+        self.id = instance_id
+        self.order = int.from_bytes(blake2b(instance_id.encode(), digest_size=8).digest())
+        self.instance: ContainerInstance | None = None
+        self.cpu = 0
+        self.memory = 0
+        self.tcp: dict[int, int] = {}
+        self.udp: dict[int, int] = {}
+        self.gpu_total = 0
+        self.gpus_held: dict[str, int] = {}
+        self.gpus_unnamed = 0
+        self.tasks: dict[str, None] = {}
+        self.running = 0
+        self.pending = 0
+        self.groups: dict[str, int] = {}
+        self.kind: object = None
+
+    @property
+    def candidate(self) -> bool:
+        """Whether tasks may be placed here: ACTIVE, with its agent connected."""
+        return self.instance is not None and self.instance.status == "ACTIVE" and self.instance.agent_connected
+
+    def become(self, instance: ContainerInstance | None) -> None:
+        """Take another record of the same instance."""
+        for resources, sign in (
+            (self.instance.resources if self.instance else _NOTHING, -1),
+            (instance.resources if instance else _NOTHING, 1),
+        ):
+            self.cpu += sign * resources.cpu
+            self.memory += sign * resources.memory
+            self.gpu_total += sign * len(resources.gpu_ids)
+            _count(self.tcp, resources.reserved_tcp, sign)
+            _count(self.udp, resources.reserved_udp, sign)
+        self.instance = instance
+
+    def carry(self, hold: Hold, times: int) -> None:
+        """Count a task's hold ``times`` more (or, below zero, less) often."""
+        self.cpu -= hold.cpu * times
+        self.memory -= hold.memory * times
+        if hold.tcp:
+            _count(self.tcp, hold.tcp, times)
+        if hold.udp:
+            _count(self.udp, hold.udp, times)
+        if hold.gpus or hold.gpu_ids:
+            _count(self.gpus_held, hold.gpu_ids, times)
+            self.gpus_unnamed += max(0, hold.gpus - len(hold.gpu_ids)) * times
+        if hold.pending:
+            self.pending += times
+        group = hold.group
+        if group is not None:
+            self.running += times
+            left = self.groups.get(group, 0) + times
+            if left:
+                self.groups[group] = left
+            else:
+                del self.groups[group]
+
+    def free_gpus(self) -> tuple[str, ...]:
+        """The GPUs that a task may have, in the order in which the instance registered them."""
+        if not self.gpu_total or self.instance is None:
+            return ()
+        free = [gpu for gpu in self.instance.resources.gpu_ids if gpu not in self.gpus_held]
+        return tuple(free[: max(0, len(free) - self.gpus_unnamed)])
+
+    def free(self) -> Free:
+        return Free(
+            cpu=self.cpu,
+            memory=self.memory,
+            used_tcp=tuple(sorted(self.tcp)),
+            used_udp=tuple(sorted(self.udp)),
+            gpu_ids=self.free_gpus(),
+        )
+
+    def copy(self) -> Slot:
+        """A slot of its own with the same contents; it belongs to no kind yet."""
+        twin = Slot.__new__(Slot)
+        for name in ("id", "order", "instance", "cpu", "memory", "gpu_total", "gpus_unnamed", "running", "pending"):
+            setattr(twin, name, getattr(self, name))
+        for name in ("tcp", "udp", "gpus_held", "tasks", "groups"):
+            setattr(twin, name, dict(getattr(self, name)))
+        twin.kind = None
+        return twin
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Slot):
+            return NotImplemented
+        names = (name for name in Slot.__slots__ if name not in ("kind", "tasks"))
+        return self.tasks.keys() == other.tasks.keys() and all(
+            getattr(self, name) == getattr(other, name) for name in names
+        )
+
+    def __hash__(self) -> int:
+        return self.order
