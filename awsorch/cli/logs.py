@@ -1,0 +1,148 @@
+"""`awsorch logs`: what the containers of a task print."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from awsorch.cli.containers import Unreadable, copy_lines, find_container, open_engine, read_lines
+from awsorch.cli.faults import Fault
+from awsorch.cli.identifiers import find_task, short, tail
+from awsorch.cli.printing import Printer
+from awsorch.cli.session import Session, api_command
+from awsorch.cli.watch import watch
+
+AGE = re.compile(r"(\d+)(s|m|h|d)?")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Which lines to read: `tail` of them or all, since when or from the start, and whether to wait for more."""
+
+    follow: bool = False
+    tail: int | None = None
+    since: datetime | None = None
+
+
+def parse_since(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    """A point in time, from ISO 8601 or from an age such as 90s, 10m, 2h, 1d."""
+    if value is None:
+        return None
+    if age := AGE.fullmatch(value):
+        return datetime.now(UTC) - timedelta(**{UNITS[age[2] or "s"]: int(age[1])})
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is neither an age (90s, 10m, 2h, 1d) nor a time (2024-05-01T12:00:00Z)", ctx, option
+        ) from None
+
+
+@click.command("logs")
+@click.argument("task", metavar="TASK")
+@click.option("-c", "--container", metavar="NAME", help="Only this container. [default: all, each line labelled]")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the containers end.")
+@click.option(
+    "--tail", "lines", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each container."
+)
+@click.option(
+    "--since", callback=parse_since, metavar="WHEN", help="Only lines since a time or an age (90s, 10m, 2h, 1d)."
+)
+@api_command
+def logs(
+    session: Session,
+    printer: Printer,
+    task: str,
+    container: str | None,
+    follow: bool,
+    lines: int | None,
+    since: datetime | None,
+) -> None:
+    """Print what a task's containers wrote (log drivers json-file, local and journald of this machine's engine)."""
+    where, arn = find_task(session, task)
+    found = where.describe_tasks([arn])
+    if not found:
+        raise Fault(f"task {tail(arn)} does not exist (any more)")
+    require_container(found[0], container)
+    request = Request(follow=follow, tail=lines, since=since)
+    copier = LogCopier(engine=open_engine(), request=request, container=container)
+    if follow:
+        watch(where, [found[0]["taskArn"]], copier.see)
+    else:
+        copier.see(found[0])
+    if problems := copier.finish():
+        raise Fault("\n".join(problems))
+    if not copier.copied:
+        reason = found[0].get("stoppedReason") or f"the task is {found[0]['lastStatus']}"
+        raise Fault(f"no container of the task was started, so there is nothing to read: {reason}")
+
+
+def require_container(task: dict[str, Any], name: str | None) -> None:
+    names = [one["name"] for one in task.get("containers", [])]
+    if name is not None and name not in names:
+        raise Fault(f"the task has no container {name!r}; it has {', '.join(names)}")
+
+
+@dataclass(slots=True, kw_only=True)
+class LogCopier:
+    """Copies what containers print to standard output, each from the moment it is first seen to exist.
+
+    Following, every container has a thread of its own, and lines of different containers mix as they come. With more
+    than one container or task a label tells whose a line is.
+    """
+
+    engine: Any
+    request: Request
+    container: str | None = None
+    label_tasks: bool = False
+    copied: set[str] = field(default_factory=set)
+    threads: list[threading.Thread] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def see(self, task: dict[str, Any]) -> None:
+        """Begin with the containers of a task that were not there before."""
+        for one, label in zip(task.get("containers", []), self.labels(task), strict=True):
+            runtime_id = one.get("runtimeId")
+            if not runtime_id or runtime_id in self.copied or self.container not in (None, one["name"]):
+                continue
+            self.copied.add(runtime_id)
+            if self.request.follow:
+                thread = threading.Thread(target=self.copy, args=(one, label), daemon=True)
+                thread.start()
+                self.threads.append(thread)
+            else:
+                self.copy(one, label)
+
+    def finish(self) -> list[str]:
+        """Wait until all is copied; answers what could not be read, and why."""
+        for thread in self.threads:
+            thread.join()
+        return self.problems
+
+    def copy(self, container: dict[str, Any], label: str) -> None:
+        request = self.request
+        try:
+            found = find_container(self.engine, container["runtimeId"], container["name"])
+            copy_lines(read_lines(found, request.follow, request.tail, request.since), label, click.echo)
+        except Unreadable as problem:
+            self.problems.append(problem.message)
+
+    def labels(self, task: dict[str, Any]) -> list[str]:
+        """The label of each container, of one width and a colour of its own; empty where there is only one."""
+        names = [one["name"] for one in task.get("containers", [])]
+        if self.container is not None or len(names) < 2:
+            names = [""] * len(names)
+        if self.label_tasks:
+            names = [f"{short(task['taskArn'])} {name}".rstrip() for name in names]
+        width = max((len(name) for name in names), default=0)
+        return [
+            click.style(name.ljust(width), fg=COLOURS[index % len(COLOURS)]) if name else ""
+            for index, name in enumerate(names)
+        ]

@@ -1,0 +1,53 @@
+"""The `awsorch` command: the local cloud, and a client of the ECS API for people.
+
+It is a client like any other: it imports no other part of awsorch (but `awsorch.local`, to start and stop the local
+cloud) and works against every endpoint that speaks the ECS API.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from awsorch.cli.cloud import down, up
+from awsorch.cli.definitions import register
+from awsorch.cli.describe import describe
+from awsorch.cli.faults import explain
+from awsorch.cli.instances import instances
+from awsorch.cli.logs import logs
+from awsorch.cli.run import run
+from awsorch.cli.story import story
+from awsorch.cli.tasks import ps, stop
+
+
+class Commands(click.Group):
+    """The group of all commands; it turns what the API or the network answered into one line for a person."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException:
+            raise
+        except Exception as error:
+            fault = explain(error)
+            if fault is None:
+                raise
+            raise fault from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order in which a newcomer meets them
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="awsorch", message="awsorch %(version)s")
+def main() -> None:
+    """An open, self-hosted control plane compatible with Amazon ECS.
+
+    `awsorch up` starts a local cloud; the other commands are a client of its API, or of any other ECS endpoint that
+    --endpoint or AWS_ENDPOINT_URL names. Ids may be shortened to any unique prefix.
+    """
+
+
+for command in (up, down, register, run, ps, describe, logs, stop, instances, story):
+    main.add_command(command)

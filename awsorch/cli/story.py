@@ -1,0 +1,78 @@
+"""`awsorch story`: why a task is where it is and how it got there.
+
+DescribeStory is an operation of awsorch's own, beside ECS's: the same JSON protocol and signature under another target
+prefix. botocore does not know it, so the request is signed and sent by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from awsorch.cli.faults import Fault, describe_refusal
+from awsorch.cli.identifiers import find_task, tail
+from awsorch.cli.printing import Printer, say_time
+from awsorch.cli.session import Session, api_command
+
+TARGET = "AwsorchV1.DescribeStory"
+CONTENT_TYPE = "application/x-amz-json-1.1"
+
+
+@click.command("story")
+@click.argument("task", metavar="TASK")
+@api_command
+def story(session: Session, printer: Printer, task: str) -> None:
+    """Tell what happened to a task, in order and with causes, and how its instance was chosen."""
+    where, arn = find_task(session, task)
+    told = describe_story(where, arn)
+    if printer.as_json:
+        printer.show_json(told)
+        return
+    printer.show_facts([("Task", told["arn"])])
+    if placement := told.get("placement"):
+        show_placement(printer, placement)
+    printer.show_heading("What happened")
+    printer.show_table(("WHEN", "WHAT", "CAUSE"), [entry_row(entry) for entry in told["entries"]])
+
+
+def describe_story(session: Session, arn: str) -> dict[str, Any]:
+    """Call DescribeStory. Raises Fault with the API's code and message when it is refused."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.httpsession import URLLib3Session
+
+    body = json.dumps({"cluster": session.cluster, "arn": arn})
+    headers = {"X-Amz-Target": TARGET, "Content-Type": CONTENT_TYPE}
+    request = AWSRequest(method="POST", url=session.endpoint, data=body, headers=headers)
+    SigV4Auth(session.boto.get_credentials(), "ecs", session.region).add_auth(request)
+    response = URLLib3Session(timeout=60).send(request.prepare())
+    try:
+        answer = json.loads(response.content)
+    except ValueError:
+        raise Fault(f"{session.endpoint} does not answer as an ECS API does (HTTP {response.status_code})") from None
+    if response.status_code != 200:
+        code = str(answer.get("__type", "Unknown")).rpartition("#")[2]
+        raise Fault(describe_refusal({"Code": code, "Message": answer.get("message") or answer.get("Message") or ""}))
+    told: dict[str, Any] = answer
+    return told
+
+
+def show_placement(printer: Printer, placement: dict[str, Any]) -> None:
+    printer.show_heading("Placement")
+    chosen = placement.get("chosen")
+    printer.show_facts(
+        [
+            ("Instances considered", str(placement.get("considered", 0))),
+            ("Chosen", tail(chosen) if chosen else "none"),
+        ]
+    )
+    if refused := placement.get("refused"):
+        rows = [[one["filter"], str(one["instances"]), one["reason"]] for one in refused]
+        printer.show_table(("REFUSED BY", "INSTANCES", "REASON"), rows)
+
+
+def entry_row(entry: dict[str, Any]) -> list[str]:
+    return [say_time(datetime.fromtimestamp(entry["at"], UTC)), entry["what"], entry.get("cause", "")]

@@ -1,0 +1,45 @@
+"""Waiting for tasks to end by looking at them again and again: ECS has no operation that waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from awsorch.cli.faults import Fault
+from awsorch.cli.identifiers import tail
+from awsorch.cli.session import Session
+
+LOOK_SECONDS = 0.4
+PATIENCE_SECONDS = 60.0
+"""How long the API may be away (a controller that restarts, say) before waiting is given up."""
+
+
+def watch(session: Session, arns: Sequence[str], seen: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
+    """Look at tasks until all are STOPPED; `seen` gets every task at every look. Answers how they ended, in order.
+
+    Raises Fault when a task is gone, and botocore's error when the API stays away for PATIENCE_SECONDS.
+    """
+    while True:
+        tasks = {task["taskArn"]: task for task in look(session, arns)}
+        for arn in arns:
+            if arn not in tasks:
+                raise Fault(f"task {tail(arn)} does not exist (any more)")
+            seen(tasks[arn])
+        if all(tasks[arn]["lastStatus"] == "STOPPED" for arn in arns):
+            return [tasks[arn] for arn in arns]
+        time.sleep(LOOK_SECONDS)
+
+
+def look(session: Session, arns: Sequence[str]) -> list[dict[str, Any]]:
+    """DescribeTasks, asked again while nothing answers."""
+    from botocore.exceptions import ConnectionError, HTTPClientError
+
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return session.describe_tasks(arns)
+        except (ConnectionError, HTTPClientError):
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(LOOK_SECONDS)
