@@ -36,6 +36,8 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, WireError):
         return Fault(status=error.status, code=error.code, message=error.message)
     if isinstance(error, Unavailable):
-        return Fault(status=500, code="ServerException", message=f"Service Unavailable. Please try again later: {error}")
+        return Fault(
+            status=500, code="ServerException", message=f"Service Unavailable. Please try again later: {error}"
+        )
     logger.error("a bug in answering a call", exc_info=error)
     return Fault(status=500, code="ServerException", message="An unexpected error occurred; it has been logged.")

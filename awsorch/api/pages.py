@@ -1,4 +1,4 @@
-"""Pages of lists: ``maxResults`` and ``nextToken``. A token says only where the next page begins, so it never expires."""
+"""Pages of lists: ``maxResults`` and ``nextToken``. A token says where the next page begins and never expires."""
 
 from __future__ import annotations
 

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from awsorch.core import events
+from awsorch.core import events_registry as registry
 from awsorch.core.commands import Command
 from awsorch.core.planners import expire_tasks, mind_instances
-from awsorch.core.rules import attributes, clusters, instances, reports, run_tasks, stop_tasks, tags
+from awsorch.core.rules import (
+    account_settings,
+    attributes,
+    clusters,
+    instances,
+    reports,
+    run_tasks,
+    stop_tasks,
+    tags,
+    task_definitions,
+)
 from awsorch.core.state import Key, State, Transaction
 from awsorch.core.wakes import wakes_of
 
@@ -20,6 +31,12 @@ RULES: Mapping[type[events.Event], Rule] = {
     events.CreateCluster: clusters.create_cluster,
     events.UpdateCluster: clusters.update_cluster,
     events.DeleteCluster: clusters.delete_cluster,
+    registry.RegisterTaskDefinition: task_definitions.register_task_definition,
+    registry.DeregisterTaskDefinition: task_definitions.deregister_task_definition,
+    registry.DeleteTaskDefinitions: task_definitions.delete_task_definitions,
+    registry.ForgetTaskDefinitions: task_definitions.forget_task_definitions,
+    registry.PutAccountSetting: account_settings.put_account_setting,
+    registry.DeleteAccountSetting: account_settings.delete_account_setting,
     events.OpenGate: clusters.open_gate,
     events.CloseGate: clusters.close_gate,
     events.SetTags: tags.set_tags,

@@ -10,8 +10,8 @@ from awsorch.core.errors import Refusal, cluster_not_found, invalid_parameter
 from awsorch.core.events import SetTags
 from awsorch.core.model import Cluster, ContainerInstance, Task, TaskDefinition
 from awsorch.core.state import State, Transaction
+from awsorch.core.tags import merge_tags, without_tags
 
-MAX_TAGS = 50
 KINDS: Mapping[str, type[Any]] = {
     "cluster": Cluster,
     "task-definition": TaskDefinition,
@@ -29,10 +29,7 @@ _GONE = {
 def set_tags(tx: Transaction[State], event: SetTags) -> None:
     """Merge ``put`` into the record's tags and take out ``remove``; unknown keys to remove are no error."""
     record = taggable(tx.state, event.kind, event.key)
-    tags = {k: v for k, v in record.tags.items() if k not in event.remove}
-    tags.update(event.put)
-    if sum(not key.startswith("aws:") for key in tags) > MAX_TAGS:
-        raise Refusal("LimitExceededException", f"The maximum number of tags for a resource is {MAX_TAGS}.")
+    tags = merge_tags(without_tags(record.tags, event.remove), event.put)
     if tags != record.tags:
         tx.put(replace(record, tags=tags))
 

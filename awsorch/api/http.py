@@ -1,0 +1,117 @@
+"""The ECS endpoint: ``POST /`` with ``X-Amz-Target``. Reads, authenticates, decodes, dispatches, answers; decides nothing.
+
+Source: ECS API reference, "Common errors"; AWS JSON 1.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+from aiohttp import web
+
+import awsorch.api.operations  # noqa: F401  (fills the table of operations)
+from awsorch.api.auth import Authenticator
+from awsorch.api.calls import OPERATIONS, Answer, Call
+from awsorch.api.faults import Fault, fault_of
+from awsorch.api.operations.story import EXTENSIONS
+from awsorch.core.arn import Scope
+from awsorch.core.errors import unsupported
+from awsorch.engine.controller import Controller
+from awsorch.wire.codec import Codec
+from awsorch.wire.errors import WireError
+
+CONTENT_TYPE = "application/x-amz-json-1.1"
+#: Bodies above this are refused (ECS's own largest input, a task definition, has 64 KiB). Bytes.
+BODY_LIMIT = 1024 * 1024
+#: A body that is not there after this long is given up. Seconds.
+BODY_TIMEOUT_S = 30.0
+EXTENSION_PREFIX = "AwsorchV1."
+
+
+class EcsEndpoint:
+    """Handles ECS requests for one controller."""
+
+    def __init__(self, controller: Controller, scope: Scope, authenticator: Authenticator) -> None:
+        self._controller = controller
+        self._scope = scope
+        self._authenticator = authenticator
+        self._codec = Codec.load("ecs")
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request; never raises but for the connection itself."""
+        request_id = str(uuid.uuid4())
+        try:
+            answer = await self._answer(request, request_id)
+            return self._respond(200, answer, request_id)
+        except Exception as error:
+            return self._fail(fault_of(error), request_id)
+
+    async def _answer(self, request: web.Request, request_id: str) -> Answer:
+        if request.method != "POST":
+            raise WireError("UnknownOperationException", f"ECS takes POST requests, not {request.method}.")
+        body = await self._read_body(request)
+        caller = self._authenticator.caller_arn(request, body)
+        target = request.headers.get("X-Amz-Target", "")
+        self._check_content_type(request)
+        if target.startswith(EXTENSION_PREFIX):
+            operation = target.removeprefix(EXTENSION_PREFIX)
+            handler, members = EXTENSIONS.get(operation), _decode_object(body)
+        else:
+            prefix, _, operation = target.rpartition(".")
+            if prefix != self._codec.target_prefix or operation not in self._codec.operations:
+                raise WireError("UnknownOperationException", f"X-Amz-Target names no operation of ECS: {target!r}.")
+            handler, members = OPERATIONS.get(operation), self._codec.decode(operation, body)
+        if handler is None:
+            raise unsupported(f"{operation} is not supported by this version of awsorch.")
+        call = Call(
+            operation=operation,
+            request=members,
+            request_id=request_id,
+            caller_arn=caller,
+            base_url=f"{request.scheme}://{request.host}",
+            scope=self._scope,
+            controller=self._controller,
+        )
+        return await handler(call)
+
+    @staticmethod
+    async def _read_body(request: web.Request) -> bytes:
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                return await request.read()
+        except TimeoutError:
+            raise WireError("RequestTimeout", "The request's body did not arrive in time.", 408) from None
+        except web.HTTPRequestEntityTooLarge:
+            raise WireError(
+                "RequestEntityTooLarge", f"The request's body may have at most {BODY_LIMIT} bytes.", 413
+            ) from None
+
+    @staticmethod
+    def _check_content_type(request: web.Request) -> None:
+        given = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if given not in (CONTENT_TYPE, "application/x-amz-json-1.0", "application/json"):
+            raise WireError("SerializationException", f"Content-Type should be {CONTENT_TYPE}, not {given!r}.")
+
+    def _respond(self, status: int, value: Any, request_id: str) -> web.Response:
+        return web.Response(
+            status=status,
+            body=self._codec.encode(value),
+            headers={"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": request_id},
+        )
+
+    def _fail(self, fault: Fault, request_id: str) -> web.Response:
+        return self._respond(fault.status, fault.body, request_id)
+
+
+def _decode_object(body: bytes) -> Answer:
+    """The JSON object of an extension operation, which botocore has no model of."""
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise WireError("SerializationException", "The body should be a JSON object.")
+    return value

@@ -1,0 +1,223 @@
+"""RegisterContainerInstance, Deregister…, Describe…, List…, UpdateContainerInstancesState, UpdateContainerAgent."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from awsorch.api.calls import Answer, Call, operation, resource_id
+from awsorch.api.pages import page_size, start_after, take_page
+from awsorch.api.views import failure_view, instance_view
+from awsorch.core.errors import Refusal, client_error, invalid_parameter
+from awsorch.core.events import DeregisterInstance, RegisterInstance, SetInstanceStatus
+from awsorch.core.model import Cluster, ContainerInstance, Resources
+from awsorch.core.placement.place import matches
+from awsorch.core.state import ClusterState
+from awsorch.core.tags import parse_tags
+
+_ARCHITECTURES = {"x86_64": "x86_64", "arm64": "arm64", "amd64": "x86_64", "aarch64": "arm64"}
+#: Attributes that the control plane takes from the identity document, and the document's members.
+_IDENTITY = (
+    ("ecs.ami-id", "imageId"),
+    ("ecs.availability-zone", "availabilityZone"),
+    ("ecs.instance-type", "instanceType"),
+)
+
+
+@operation("RegisterContainerInstance")
+async def register_container_instance(call: Call) -> Answer:
+    """Every attribute that the agent sent comes back, with those that the identity document adds."""
+    request = call.request
+    cluster, partition = await call.cluster_partition()
+    identity = _identity_document(request.get("instanceIdentityDocument"))
+    attributes, custom = _attributes(request, identity)
+    instance_id = uuid.uuid4().hex
+    known = request.get("containerInstanceArn")
+    version = request.get("versionInfo", {})
+    event = RegisterInstance(
+        cause=call.cause,
+        instance_id=instance_id,
+        arn=call.scope.container_instance(cluster.name, instance_id),
+        known_id=resource_id(known, "container-instance", cluster.name) if known else None,
+        ec2_instance_id=identity.get("instanceId"),
+        resources=_resources(request),
+        attributes=attributes,
+        custom=custom,
+        agent_version=version.get("agentVersion"),
+        agent_hash=version.get("agentHash"),
+        docker_version=version.get("dockerVersion"),
+        tags=parse_tags(request.get("tags", ())),
+        client_token=request.get("clientToken"),
+    )
+    instance = await partition.submit(event)
+    view = await partition.read(lambda state: instance_view(instance, state, frozenset(("TAGS",))))
+    return {"containerInstance": view}
+
+
+def _identity_document(text: str | None) -> Mapping[str, Any]:
+    if not text:
+        return {}
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise client_error("The instance identity document is not a JSON object.")
+    return {name: value for name, value in document.items() if isinstance(value, str)}
+
+
+def _attributes(
+    request: Mapping[str, Any], identity: Mapping[str, Any]
+) -> tuple[dict[str, str | None], tuple[str, ...]]:
+    """All attributes, and the names of those that a user configured (ECS_INSTANCE_ATTRIBUTES)."""
+    attributes: dict[str, str | None] = {a["name"]: a.get("value") for a in request.get("attributes", ())}
+    custom = tuple(name for name in attributes if not name.startswith(("ecs.", "com.amazonaws.ecs.")))
+    for name, member in _IDENTITY:
+        if member in identity:
+            attributes.setdefault(name, identity[member])
+    if "architecture" in identity:
+        attributes.setdefault("ecs.cpu-architecture", _ARCHITECTURES.get(identity["architecture"], "x86_64"))
+    return attributes, custom
+
+
+def _resources(request: Mapping[str, Any]) -> Resources:
+    totals = {item.get("name"): item for item in request.get("totalResources", ())}
+
+    def number(name: str) -> int:
+        value = int(totals.get(name, {}).get("integerValue", 0))
+        if value < 0:
+            raise invalid_parameter(f"totalResources: {name} should not be negative, it is {value}.")
+        return value
+
+    def ports(name: str) -> tuple[int, ...]:
+        texts: Iterable[str] = totals.get(name, {}).get("stringSetValue", ())
+        if not all(text.isascii() and text.isdigit() and int(text) < 65536 for text in texts):
+            raise invalid_parameter(f"totalResources: {name} should be port numbers.")
+        return tuple(sorted({int(text) for text in texts}))
+
+    gpus = tuple(d["id"] for d in request.get("platformDevices", ()) if d.get("type") == "GPU")
+    return Resources(
+        cpu=number("CPU"),
+        memory=number("MEMORY"),
+        reserved_tcp=ports("PORTS"),
+        reserved_udp=ports("PORTS_UDP"),
+        gpu_ids=gpus,
+    )
+
+
+@operation("DeregisterContainerInstance")
+async def deregister_container_instance(call: Call) -> Answer:
+    """INACTIVE at once; its tasks, when forced, follow."""
+    cluster, partition = await call.cluster_partition()
+    instance = await partition.submit(
+        DeregisterInstance(
+            cause=call.cause,
+            instance_id=resource_id(call.request["containerInstance"], "container-instance", cluster.name),
+            force=call.request.get("force", False),
+        )
+    )
+    view = await partition.read(lambda state: instance_view(instance, state, frozenset()))
+    return {"containerInstance": view}
+
+
+@operation("DescribeContainerInstances")
+async def describe_container_instances(call: Call) -> Answer:
+    """Instances by id or ARN; unknown ones are failures."""
+    cluster, partition = await call.cluster_partition()
+    names = _names(call)
+    include = frozenset(call.request.get("include", ()))
+
+    def look(state: ClusterState) -> Answer:
+        found, failures = [], []
+        for name in names:
+            instance = _find(state, name, cluster)
+            if instance is None:
+                failures.append(failure_view(_arn(call, cluster, name), "MISSING"))
+            else:
+                found.append(instance_view(instance, state, include))
+        return {"containerInstances": found, "failures": failures}
+
+    return await partition.read(look)
+
+
+@operation("ListContainerInstances")
+async def list_container_instances(call: Call) -> Answer:
+    """ARNs, by id; ``filter`` in the cluster query language. INACTIVE ones only when asked for."""
+    _, partition = await call.cluster_partition()
+    size, after = page_size(call.request), start_after(call.request)
+    status, expression = call.request.get("status"), call.request.get("filter")
+
+    def look(state: ClusterState) -> Answer:
+        keys = (
+            key
+            for key in state.instance_keys.after(after, len(state.instances))
+            if _is_listed(state.instances[key], status) and (not expression or matches(state.fleet, key, expression))
+        )
+        page, token = take_page(keys, size)
+        return {"containerInstanceArns": [state.instances[key].arn for key in page], "nextToken": token}
+
+    return await partition.read(look)
+
+
+def _is_listed(instance: ContainerInstance, status: str | None) -> bool:
+    return instance.status == status if status else instance.status != "INACTIVE"
+
+
+@operation("UpdateContainerInstancesState")
+async def update_container_instances_state(call: Call) -> Answer:
+    """ACTIVE or DRAINING for up to ten instances."""
+    cluster, partition = await call.cluster_partition()
+    status = call.request["status"]
+    if status not in ("ACTIVE", "DRAINING"):
+        raise invalid_parameter("Container instance status should be one of [ACTIVE, DRAINING]")
+    names = _names(call)
+    if len(names) > 10:
+        raise invalid_parameter("Container instances can have at most 10 items.")
+    ids = tuple(resource_id(name, "container-instance", cluster.name) for name in names)
+    selection = await partition.submit(SetInstanceStatus(cause=call.cause, instance_ids=ids, status=status))
+
+    def look(state: ClusterState) -> Answer:
+        return {
+            "containerInstances": [instance_view(i, state, frozenset()) for i in selection.found],
+            "failures": [failure_view(_arn(call, cluster, name), "MISSING") for name in selection.missing],
+        }
+
+    return await partition.read(look)
+
+
+@operation("UpdateContainerAgent")
+async def update_container_agent(call: Call) -> Answer:
+    """Agents are updated with their instances' image or package; there is never a newer one to push from here."""
+    cluster, partition = await call.cluster_partition()
+    name = call.request["containerInstance"]
+    instance = await partition.read(lambda state: _find(state, name, cluster))
+    if instance is None or instance.status == "INACTIVE":
+        raise invalid_parameter(f"The referenced container instance {name} was not found.")
+    if not instance.agent_version:
+        raise Refusal("MissingVersionException", "The version of the container agent is not known.")
+    raise Refusal(
+        "NoUpdateAvailableException",
+        f"There is no update available for your container agent (version {instance.agent_version}).",
+    )
+
+
+def _names(call: Call) -> Sequence[str]:
+    names: Sequence[str] = call.request.get("containerInstances", ())
+    if not names:
+        raise client_error("Container Instances cannot be empty.")
+    if len(names) > 100:
+        raise invalid_parameter("Container instances can have at most 100 items.")
+    return list(dict.fromkeys(names))
+
+
+def _find(state: ClusterState, name: str, cluster: Cluster) -> ContainerInstance | None:
+    try:
+        return state.instances.get(resource_id(name, "container-instance", cluster.name))
+    except Refusal:
+        return None
+
+
+def _arn(call: Call, cluster: Cluster, name: str) -> str:
+    return name if name.startswith("arn:") else call.scope.container_instance(cluster.name, name)

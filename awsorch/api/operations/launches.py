@@ -1,0 +1,114 @@
+"""What RunTask and StartTask have in common: which revision, and what is said of each task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from awsorch.api.calls import Call
+from awsorch.core.definitions.overrides import prepare_overrides
+from awsorch.core.definitions.references import Reference, parse_reference
+from awsorch.core.errors import client_error, invalid_parameter, unsupported
+from awsorch.core.events import TaskTemplate
+from awsorch.core.model import Cluster, TaskDefinition
+from awsorch.core.resources import demand_of
+from awsorch.core.state import RegistryState
+from awsorch.core.tags import merge_tags, parse_tags
+
+_STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*\Z")
+
+
+async def find_definition(call: Call) -> TaskDefinition:
+    """The revision that ``taskDefinition`` names, if tasks may be started from it."""
+    reference = parse_reference(call.request["taskDefinition"], call.scope)
+    definition = await call.registry.read(lambda state: newest(state, reference))
+    if definition is None or definition.status == "DELETE_IN_PROGRESS":
+        raise client_error("TaskDefinition not found.")
+    if definition.status != "ACTIVE":
+        raise invalid_parameter("TaskDefinition is inactive")
+    return definition
+
+
+def newest(state: RegistryState, reference: Reference) -> TaskDefinition | None:
+    """The named revision, or the newest ACTIVE one of the family; None where there is none."""
+    if reference.foreign:
+        return None
+    if reference.key is not None:
+        return state.definitions.get(reference.key)
+    revisions = [state.definitions[key] for key in state.active_revisions[reference.family]]
+    return max(revisions, key=lambda d: d.revision, default=None)
+
+
+def read_template(call: Call, cluster: Cluster, definition: TaskDefinition) -> TaskTemplate:
+    """Everything that the request says of each of its tasks. Raises ECS's refusals for what can't be."""
+    request = call.request
+    launch_type = _launch_type(request)
+    if definition.definition.get("networkMode") == "awsvpc":
+        raise unsupported("Tasks with networkMode awsvpc are not supported by this version of awsorch.")
+    if request.get("networkConfiguration"):
+        raise invalid_parameter("Network Configuration is not valid for the given networkMode of this task definition.")
+    overrides = prepare_overrides(
+        definition.definition, request.get("overrides", {}), region=call.scope.region, account=call.scope.account
+    )
+    return TaskTemplate(
+        definition=definition,
+        demand=demand_of(definition.definition, overrides),
+        group=_group(request, definition),
+        overrides=overrides,
+        started_by=_started_by(request, 36 if call.operation == "StartTask" else 128),
+        launch_type=launch_type,
+        tags=_tags(request, cluster, definition),
+        enable_execute_command=request.get("enableExecuteCommand", False),
+        reference_id=request.get("referenceId"),
+    )
+
+
+def _launch_type(request: Mapping[str, Any]) -> str:
+    strategy = request.get("capacityProviderStrategy", ())
+    launch_type: str | None = request.get("launchType")
+    if launch_type and strategy:
+        raise invalid_parameter(
+            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again."
+        )
+    if strategy:
+        raise invalid_parameter(
+            "The specified capacity provider strategy cannot contain a capacity provider that is not associated with "
+            "the cluster. Associate the capacity provider with the cluster and try again."
+        )
+    if launch_type in (None, "EC2", "EXTERNAL"):
+        return launch_type or "EC2"
+    raise client_error(
+        f"Launch type {launch_type} is not available: awsorch runs tasks on its own container instances. Use EC2."
+    )
+
+
+def _group(request: Mapping[str, Any], definition: TaskDefinition) -> str:
+    group: str = request.get("group") or f"family:{definition.family}"
+    if len(group) > 255:
+        raise invalid_parameter("group can have at most 255 characters.")
+    if group.startswith("service:"):
+        raise invalid_parameter("Invalid group: the prefix service: is reserved for services.")
+    return group
+
+
+def _started_by(request: Mapping[str, Any], limit: int) -> str | None:
+    text: str | None = request.get("startedBy")
+    if text is not None and (len(text) > limit or not _STARTED_BY.match(text)):
+        raise invalid_parameter(
+            f"startedBy can have at most {limit} letters (uppercase and lowercase), numbers, hyphens, slashes and "
+            "underscores."
+        )
+    return text or None
+
+
+def _tags(request: Mapping[str, Any], cluster: Cluster, definition: TaskDefinition) -> dict[str, str]:
+    given = parse_tags(request.get("tags", ()))
+    propagate = request.get("propagateTags")
+    if propagate == "SERVICE":
+        raise invalid_parameter("propagateTags SERVICE is for tasks of services. Use TASK_DEFINITION or NONE.")
+    inherited = dict(definition.tags) if propagate == "TASK_DEFINITION" else {}
+    tags = merge_tags(inherited, given)
+    if request.get("enableECSManagedTags"):
+        tags["aws:ecs:clusterName"] = cluster.name
+    return tags

@@ -1,0 +1,69 @@
+"""TagResource, UntagResource, ListTagsForResource."""
+
+from __future__ import annotations
+
+from awsorch.api.calls import Answer, Call, operation
+from awsorch.core.arn import Arn, parse_arn
+from awsorch.core.errors import invalid_parameter
+from awsorch.core.events import SetTags
+from awsorch.core.rules.tags import KINDS, taggable
+from awsorch.core.state import ClusterState, RegistryState
+from awsorch.core.tags import parse_tags, tag_list
+from awsorch.engine.partition import Partition
+
+_IN_REGISTRY = ("cluster", "task-definition")
+
+
+@operation("TagResource")
+async def tag_resource(call: Call) -> Answer:
+    """Merge tags; existing keys get the new value."""
+    partition, kind, key = await _target(call)
+    put = parse_tags(call.request["tags"])
+    await partition.submit(SetTags(cause=call.cause, kind=kind, key=key, put=put))
+    return {}
+
+
+@operation("UntagResource")
+async def untag_resource(call: Call) -> Answer:
+    """Take tags out; unknown keys are ignored."""
+    partition, kind, key = await _target(call)
+    await partition.submit(SetTags(cause=call.cause, kind=kind, key=key, remove=tuple(call.request["tagKeys"])))
+    return {}
+
+
+@operation("ListTagsForResource")
+async def list_tags_for_resource(call: Call) -> Answer:
+    """All tags of a resource."""
+    partition, kind, key = await _target(call)
+    return {"tags": tag_list(await _tags(partition, kind, key))}
+
+
+async def _tags(partition: Partition[RegistryState] | Partition[ClusterState], kind: str, key: str) -> dict[str, str]:
+    return dict(await partition.read(lambda state: taggable(state, kind, key).tags))
+
+
+async def _target(call: Call) -> tuple[Partition[RegistryState] | Partition[ClusterState], str, str]:
+    text = call.request["resourceArn"]
+    arn = parse_arn(text)
+    if arn is None or (arn.region, arn.account) != (call.scope.region, call.scope.account) or arn.kind not in KINDS:
+        raise invalid_parameter("The ARN provided is invalid.")
+    if arn.kind in _IN_REGISTRY:
+        if len(arn.path) != 1:
+            raise invalid_parameter("The ARN provided is invalid.")
+        return call.registry, arn.kind, arn.path[0]
+    return await _cluster_of(call, arn), arn.kind, arn.path[-1]
+
+
+async def _cluster_of(call: Call, arn: Arn) -> Partition[ClusterState]:
+    if len(arn.path) != 2:
+        raise invalid_parameter(f"Long arn format must be used for tagging operations: {arn.kind}/<cluster name>/<id>.")
+    in_cluster = Call(
+        operation=call.operation,
+        request={"cluster": arn.path[0]},
+        request_id=call.request_id,
+        caller_arn=call.caller_arn,
+        base_url=call.base_url,
+        scope=call.scope,
+        controller=call.controller,
+    )
+    return (await in_cluster.cluster_partition())[1]

@@ -1,0 +1,208 @@
+"""RunTask, StartTask, StopTask, DescribeTasks, ListTasks."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from awsorch.api.calls import Answer, Call, operation, resource_id
+from awsorch.api.operations.launches import find_definition, read_template
+from awsorch.api.pages import page_size, start_after, take_page
+from awsorch.api.views import failure_view, task_view
+from awsorch.core.errors import Refusal, client_error, invalid_parameter
+from awsorch.core.events import NewTask, RunTasks, StartTasks, StopTask
+from awsorch.core.model import Cluster, Constraint, Strategy, Task, TaskDefinition
+from awsorch.core.placement.filters import validate_constraints
+from awsorch.core.placement.strategies import validate_strategies
+from awsorch.core.rules.run_tasks import PlacedTasks
+from awsorch.core.state import ClusterState, fingerprint
+from awsorch.engine.partition import Partition
+
+MAX_COUNT = 10
+MAX_REASON = 1024
+_TAGS = frozenset(("TAGS",))
+
+
+@operation("RunTask")
+async def run_task(call: Call) -> Answer:
+    """Place up to ten tasks; what does not fit is a failure with its reason, at HTTP 200."""
+    request = call.request
+    count = request.get("count", 1)
+    if count < 1:
+        raise invalid_parameter("Count can not be less than 1")
+    if count > MAX_COUNT:
+        raise invalid_parameter(f"count should be less than or equal to {MAX_COUNT}.")
+    cluster, partition = await call.cluster_partition()
+    definition = await find_definition(call)
+    constraints = tuple(
+        Constraint(type=c.get("type", ""), expression=c.get("expression"))
+        for c in request.get("placementConstraints", ())
+    )
+    strategies = tuple(
+        Strategy(type=s.get("type", ""), field=s.get("field")) for s in request.get("placementStrategy", ())
+    )
+    validate_constraints(constraints)
+    validate_strategies(strategies)
+    template = read_template(call, cluster, definition)
+    event = RunTasks(
+        cause=call.cause,
+        ids=tuple(_new_task(definition) for _ in range(count)),
+        template=template,
+        constraints=constraints,
+        strategies=strategies,
+        token=_token(request),
+        fingerprint=fingerprint({k: v for k, v in request.items() if k not in ("clientToken", "cluster")}),
+    )
+    return await _placed(call, cluster, partition, await partition.submit(event))
+
+
+@operation("StartTask")
+async def start_task(call: Call) -> Answer:
+    """One task on each of up to ten named instances."""
+    request = call.request
+    cluster, partition = await call.cluster_partition()
+    names: Sequence[str] = request.get("containerInstances", ())
+    if not names:
+        raise client_error("Container Instances cannot be empty.")
+    if len(names) > MAX_COUNT:
+        raise invalid_parameter(f"Container instances can have at most {MAX_COUNT} items.")
+    definition = await find_definition(call)
+    event = StartTasks(
+        cause=call.cause,
+        ids=tuple(_new_task(definition) for _ in names),
+        template=read_template(call, cluster, definition),
+        instance_ids=tuple(resource_id(name, "container-instance", cluster.name) for name in names),
+    )
+    return await _placed(call, cluster, partition, await partition.submit(event))
+
+
+@operation("StopTask")
+async def stop_task(call: Call) -> Answer:
+    """Wish a task stopped; the answer comes at once, with lastStatus as it was."""
+    request = call.request
+    cluster, partition = await call.cluster_partition()
+    reason = request.get("reason")
+    if reason is not None and len(reason) > MAX_REASON:
+        raise invalid_parameter(f"reason can have at most {MAX_REASON} characters.")
+    task_id = resource_id(request["task"], "task", cluster.name)
+    task = await partition.submit(StopTask(cause=call.cause, task_id=task_id, reason=reason))
+    return {"task": await partition.read(lambda state: task_view(task, cluster, state, _TAGS))}
+
+
+@operation("DescribeTasks")
+async def describe_tasks(call: Call) -> Answer:
+    """Tasks by id or ARN; unknown ones are failures."""
+    cluster, partition = await call.cluster_partition()
+    names: Sequence[str] = call.request.get("tasks", ())
+    if not names:
+        raise invalid_parameter("Tasks cannot be empty.")
+    if len(names) > 100:
+        raise invalid_parameter("Tasks can have at most 100 items.")
+    include = frozenset(call.request.get("include", ()))
+
+    def look(state: ClusterState) -> Answer:
+        found, failures = [], []
+        for name in dict.fromkeys(names):
+            task = _find(state, name, cluster)
+            if task is None:
+                arn = name if name.startswith("arn:") else call.scope.task(cluster.name, name)
+                failures.append(failure_view(arn, "MISSING"))
+            else:
+                found.append(task_view(task, cluster, state, include))
+        return {"tasks": found, "failures": failures}
+
+    return await partition.read(look)
+
+
+@operation("ListTasks")
+async def list_tasks(call: Call) -> Answer:
+    """ARNs by id; RUNNING ones unless asked otherwise. ``startedBy`` goes with no other filter."""
+    request = call.request
+    cluster, partition = await call.cluster_partition()
+    size, after = page_size(request), start_after(request)
+    desired = request.get("desiredStatus", "RUNNING")
+    given = [m for m in ("containerInstance", "family", "serviceName", "startedBy", "launchType") if request.get(m)]
+    if "startedBy" in given and len(given) > 1:
+        raise invalid_parameter("startedBy cannot be combined with other filters.")
+
+    def look(state: ClusterState) -> Answer:
+        if not given:
+            page = state.task_index.by_desired[desired].after(after, size + 1)
+            page, token = take_page(page, size)
+        else:
+            page, token = take_page(_filtered(state, cluster, request, after, desired), size)
+        return {"taskArns": [state.tasks[key].arn for key in page], "nextToken": token}
+
+    return await partition.read(look)
+
+
+def _filtered(
+    state: ClusterState, cluster: Cluster, request: Mapping[str, Any], after: str | None, desired: str
+) -> Iterable[str]:
+    """Ids that pass every filter, in order; the smallest index is walked and the others are asked."""
+    index = state.task_index
+    groups: list[Any] = []
+    if instance := request.get("containerInstance"):
+        groups.append(index.by_instance[resource_id(instance, "container-instance", cluster.name)])
+    if family := request.get("family"):
+        groups.append(index.by_family[family])
+    if service := request.get("serviceName"):
+        groups.append(_service_tasks(state, service))
+    if starter := request.get("startedBy"):
+        groups.append(index.by_starter[starter])
+    groups.sort(key=len)
+    launch_type = request.get("launchType")
+    keys = groups[0] if groups else list(index.by_desired[desired])
+    return sorted(
+        key
+        for key in keys
+        if (after is None or key > after)
+        and state.tasks[key].desired_status == desired
+        and all(key in group for group in groups[1:])
+        and launch_type in (None, state.tasks[key].launch_type)
+    )
+
+
+def _service_tasks(state: ClusterState, service: str) -> Any:
+    group = f"service:{service.rpartition('/')[2]}"
+    found = state.task_index.by_group[group]
+    if not found:
+        raise Refusal("ServiceNotFoundException", "Service not found.")
+    return found
+
+
+async def _placed(call: Call, cluster: Cluster, partition: Partition[ClusterState], placed: PlacedTasks) -> Answer:
+    def look(state: ClusterState) -> Answer:
+        return {
+            "tasks": [task_view(task, cluster, state, _TAGS) for task in placed.tasks],
+            "failures": [
+                failure_view(_instance_arn(call, cluster, instance_id), reason)
+                for instance_id, reason in placed.failures
+            ],
+        }
+
+    return await partition.read(look)
+
+
+def _instance_arn(call: Call, cluster: Cluster, instance_id: str) -> str:
+    return call.scope.container_instance(cluster.name, instance_id)
+
+
+def _new_task(definition: TaskDefinition) -> NewTask:
+    count = len(definition.definition["containerDefinitions"])
+    return NewTask(id=uuid.uuid4().hex, container_ids=tuple(str(uuid.uuid4()) for _ in range(count)))
+
+
+def _token(request: Mapping[str, Any]) -> str | None:
+    token: str | None = request.get("clientToken")
+    if token is not None and not (1 <= len(token) <= 64 and all(33 <= ord(c) <= 126 for c in token)):
+        raise invalid_parameter("clientToken should be 1 to 64 ASCII characters in the range of 33-126.")
+    return token
+
+
+def _find(state: ClusterState, name: str, cluster: Cluster) -> Task | None:
+    try:
+        return state.tasks.get(resource_id(name, "task", cluster.name))
+    except Refusal:
+        return None

@@ -1,0 +1,221 @@
+"""Records as ECS shows them: pure functions from a record to the output shape of the model.
+
+Source: ECS API reference, data types Cluster, ContainerInstance, Task, Container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from awsorch.core.model import Cluster, Container, ContainerInstance, NetworkBinding, Resources, Task
+from awsorch.core.placement.slot import Free
+from awsorch.core.state import ClusterState
+from awsorch.core.tags import tag_list
+
+View = dict[str, Any]
+_HEALTH_ORDER = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
+
+
+def failure_view(arn: str, reason: str, detail: str | None = None) -> dict[str, str | None]:
+    """A Failure."""
+    return {"arn": arn, "reason": reason, "detail": detail}
+
+
+def cluster_view(cluster: Cluster, state: ClusterState | None, include: frozenset[str]) -> View:
+    """A Cluster; ``include`` as DescribeClusters has it. ``state`` None is a cluster with nothing in it."""
+    counts = _Counts(state) if state is not None else _Counts(None)
+    return {
+        "clusterArn": cluster.arn,
+        "clusterName": cluster.name,
+        "status": cluster.status,
+        "registeredContainerInstancesCount": counts.instances,
+        "runningTasksCount": counts.running,
+        "pendingTasksCount": counts.pending,
+        "activeServicesCount": 0,
+        "statistics": counts.statistics() if "STATISTICS" in include else [],
+        "tags": tag_list(cluster.tags) if "TAGS" in include else [],
+        "settings": [{"name": n, "value": v} for n, v in cluster.settings.items()] if "SETTINGS" in include else [],
+        "capacityProviders": [],
+        "defaultCapacityProviderStrategy": [],
+        "configuration": cluster.configuration or None if "CONFIGURATIONS" in include else None,
+        "serviceConnectDefaults": cluster.service_connect_defaults or None,
+        "attachments": [] if "ATTACHMENTS" in include else None,
+    }
+
+
+class _Counts:
+    """How much is in a cluster, by launch type."""
+
+    def __init__(self, state: ClusterState | None) -> None:
+        self.instances = 0
+        self.by_status: dict[tuple[str, str], int] = {}
+        if state is None:
+            return
+        self.instances = sum(i.status in ("ACTIVE", "DRAINING") for i in state.instances.values())
+        for task_id in (*state.task_index.by_desired["RUNNING"],):
+            task = state.tasks[task_id]
+            key = ("running" if task.last_status == "RUNNING" else "pending", task.launch_type)
+            self.by_status[key] = self.by_status.get(key, 0) + 1
+
+    @property
+    def running(self) -> int:
+        return sum(count for (status, _), count in self.by_status.items() if status == "running")
+
+    @property
+    def pending(self) -> int:
+        return sum(count for (status, _), count in self.by_status.items() if status == "pending")
+
+    def statistics(self) -> list[dict[str, str]]:
+        pairs = [
+            (f"{status}{name}TasksCount", self.by_status.get((status, kind), 0))
+            for kind, name in (("EC2", "EC2"), ("FARGATE", "Fargate"), ("EXTERNAL", "External"))
+            for status in ("running", "pending")
+        ]
+        services = [
+            (f"{status}{name}ServiceCount", 0)
+            for name in ("EC2", "Fargate", "External")
+            for status in ("active", "draining")
+        ]
+        return [{"name": name, "value": str(value)} for name, value in (*pairs, *services)]
+
+
+def instance_view(instance: ContainerInstance, state: ClusterState, include: frozenset[str]) -> View:
+    """A ContainerInstance; ``include`` as DescribeContainerInstances has it."""
+    fleet = state.fleet
+    return {
+        "containerInstanceArn": instance.arn,
+        "ec2InstanceId": instance.ec2_instance_id,
+        "capacityProviderName": instance.capacity_provider,
+        "version": instance.version,
+        "versionInfo": {
+            "agentVersion": instance.agent_version,
+            "agentHash": instance.agent_hash,
+            "dockerVersion": instance.docker_version,
+        },
+        "remainingResources": _remaining(instance.resources, fleet.free(instance.id)),
+        "registeredResources": _registered(instance.resources),
+        "status": instance.status,
+        "statusReason": instance.status_reason,
+        "agentConnected": instance.agent_connected,
+        "runningTasksCount": fleet.running_count(instance.id),
+        "pendingTasksCount": fleet.pending_count(instance.id),
+        "agentUpdateStatus": instance.agent_update_status,
+        "attributes": [{"name": name, "value": value} for name, value in instance.attributes.items()],
+        "registeredAt": instance.registered_at,
+        "attachments": [],
+        "tags": tag_list(instance.tags) if "TAGS" in include else [],
+        "healthStatus": _health_view(instance.health) if "CONTAINER_INSTANCE_HEALTH" in include else None,
+    }
+
+
+def _number(name: str, value: int) -> View:
+    return {"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": value}
+
+
+def _names(name: str, values: list[str]) -> View:
+    filler = {"doubleValue": 0.0, "longValue": 0, "integerValue": 0}
+    return {"name": name, "type": "STRINGSET", **filler, "stringSetValue": values}
+
+
+def _registered(resources: Resources) -> list[View]:
+    view = [
+        _number("CPU", resources.cpu),
+        _number("MEMORY", resources.memory),
+        _names("PORTS", [str(port) for port in resources.reserved_tcp]),
+        _names("PORTS_UDP", [str(port) for port in resources.reserved_udp]),
+    ]
+    return [*view, _names("GPU", list(resources.gpu_ids))] if resources.gpu_ids else view
+
+
+def _remaining(resources: Resources, free: Free) -> list[View]:
+    view = [
+        _number("CPU", free.cpu),
+        _number("MEMORY", free.memory),
+        _names("PORTS", [str(port) for port in sorted(free.used_tcp)]),
+        _names("PORTS_UDP", [str(port) for port in sorted(free.used_udp)]),
+    ]
+    return [*view, _names("GPU", list(free.gpu_ids))] if resources.gpu_ids else view
+
+
+def _health_view(health: Mapping[str, Any]) -> View:
+    statuses = [detail.get("status", "INSUFFICIENT_DATA") for detail in health.values()]
+    worst = next((status for status in _HEALTH_ORDER if status in statuses), "INSUFFICIENT_DATA")
+    return {"overallStatus": worst, "details": [{"type": kind, **detail} for kind, detail in health.items()]}
+
+
+def task_view(task: Task, cluster: Cluster, state: ClusterState, include: frozenset[str]) -> View:
+    """A Task; ``include`` as DescribeTasks has it."""
+    instance = state.instances.get(task.instance_id) if task.instance_id else None
+    architecture = instance.attributes.get("ecs.cpu-architecture") if instance else None
+    return {
+        "attachments": list(task.attachments),
+        "attributes": [{"name": "ecs.cpu-architecture", "value": architecture}] if architecture else [],
+        "availabilityZone": task.zone,
+        "capacityProviderName": task.capacity_provider,
+        "clusterArn": cluster.arn,
+        "connectivity": task.connectivity,
+        "connectivityAt": task.connectivity_at,
+        "containerInstanceArn": _instance_arn(task, cluster) if task.instance_id else None,
+        "containers": [container_view(c, task) for c in task.containers],
+        "cpu": task.cpu,
+        "createdAt": task.created_at,
+        "desiredStatus": task.desired_status,
+        "enableExecuteCommand": task.enable_execute_command,
+        "executionStoppedAt": task.execution_stopped_at,
+        "group": task.group,
+        "healthStatus": task.health_status,
+        "lastStatus": task.last_status,
+        "launchType": task.launch_type,
+        "memory": task.memory,
+        "overrides": task.overrides,
+        "pullStartedAt": task.pull_started_at,
+        "pullStoppedAt": task.pull_stopped_at,
+        "startedAt": task.started_at,
+        "startedBy": task.started_by,
+        "stopCode": task.stop_code,
+        "stoppedAt": task.stopped_at,
+        "stoppedReason": task.stopped_reason,
+        "stoppingAt": task.stopping_at,
+        "tags": tag_list(task.tags) if "TAGS" in include else [],
+        "taskArn": task.arn,
+        "taskDefinitionArn": task.definition_arn,
+        "version": task.version,
+    }
+
+
+def _instance_arn(task: Task, cluster: Cluster) -> str:
+    return cluster.arn.replace(":cluster/", ":container-instance/") + f"/{task.instance_id}"
+
+
+def container_view(container: Container, task: Task) -> View:
+    """A Container of a Task."""
+    return {
+        "containerArn": container.arn,
+        "taskArn": task.arn,
+        "name": container.name,
+        "image": container.image,
+        "imageDigest": container.image_digest,
+        "runtimeId": container.runtime_id,
+        "lastStatus": container.last_status,
+        "exitCode": container.exit_code,
+        "reason": container.reason,
+        "networkBindings": [_binding_view(b) for b in container.network_bindings],
+        "networkInterfaces": [],
+        "healthStatus": container.health_status,
+        "cpu": str(container.cpu),
+        "memory": None if container.memory is None else str(container.memory),
+        "memoryReservation": None if container.memory_reservation is None else str(container.memory_reservation),
+        "gpuIds": list(container.gpu_ids) or None,
+    }
+
+
+def _binding_view(binding: NetworkBinding) -> View:
+    return {
+        "bindIP": binding.bind_ip,
+        "containerPort": binding.container_port,
+        "hostPort": binding.host_port,
+        "protocol": binding.protocol,
+        "containerPortRange": binding.container_port_range,
+        "hostPortRange": binding.host_port_range,
+    }

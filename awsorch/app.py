@@ -1,0 +1,147 @@
+"""The composition root: puts the controller together from its parts and serves it. The only file that imports them all.
+
+``python -m awsorch.app`` runs one controller until SIGTERM or SIGINT; settings come from the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from awsorch.api.auth import Authenticator
+from awsorch.api.http import BODY_LIMIT, EcsEndpoint
+from awsorch.core.arn import Scope
+from awsorch.engine.controller import Controller
+from awsorch.engine.outbox import Outbox
+from awsorch.engine.ports import LeaseLost, Store, StoreFailure
+from awsorch.gateway.server import Gateway
+from awsorch.local.door import Door
+from awsorch.local.notice import VARIABLE, notifier
+from awsorch.local.signatures import ServiceVerifier
+from awsorch.settings import BadSetting, Settings
+from awsorch.store.memory import MemoryStore
+from awsorch.store.sqlite import SqliteStore
+from awsorch.wire.sigv4 import Verifier
+
+logger = logging.getLogger("awsorch")
+
+#: A client that keeps a connection without a request is let go after this long. Seconds.
+KEEPALIVE_S = 75.0
+#: Requests under way get this long to end at shutdown. Seconds.
+SHUTDOWN_S = 2.0
+EXIT_BAD_SETTING = 2
+
+
+class App:
+    """One controller with everything around it: ``start`` binds and serves, ``stop`` lets go of all of it."""
+
+    def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
+        self.settings = settings
+        self._store = store or _open_store(settings)
+        outbox = Outbox()
+        self.controller = Controller(self._store, outbox.send, time.time)
+        scope = Scope(region=settings.region, account=settings.account_id)
+        keys = settings.access_keys
+        verifier = Verifier(keys, "ecs", clock=_utc_now) if keys else None
+        self.gateway = Gateway(self.controller, scope=scope, verifier=verifier, clock=time.time)
+        outbox.connect(agents=self.gateway)
+        self._endpoint = EcsEndpoint(self.controller, scope, Authenticator(scope, verifier))
+        self.door = Door(
+            upstream=settings.upstream or None,
+            ecs=self._serve_own,
+            verifier=ServiceVerifier(keys, clock=_utc_now) if keys else None,
+            changed=notifier({VARIABLE: settings.fleet_notify}),
+        )
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on (settings may say 0 for any)."""
+        assert self._runner is not None, "the app is not serving"
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def start(self) -> None:
+        """Load the store, then serve. Raises OSError (the port is taken), StoreFailure, LeaseLost."""
+        await self.controller.start()
+        await self.gateway.start()
+        application = web.Application(client_max_size=BODY_LIMIT)
+        application.router.add_route("*", "/{path:.*}", self.door.handle)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=KEEPALIVE_S,
+            shutdown_timeout=SHUTDOWN_S,
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.settings.host, self.settings.port, backlog=1024).start()
+
+    async def stop(self) -> None:
+        """Stop serving; what was answered is stored."""
+        await self.gateway.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self.door.close()
+        await self.controller.stop()
+        await self._store.close()
+
+    async def _serve_own(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/awsorch/health":
+            return web.json_response({"status": "ok"})
+        if request.path == "/acs/ws":
+            return await self.gateway.serve_acs(request)
+        if request.path == "/tcs/ws":
+            return await self.gateway.serve_tcs(request)
+        return await self._endpoint.handle(request)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _open_store(settings: Settings) -> Store:
+    if settings.store == "memory":
+        return MemoryStore()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return SqliteStore(settings.data_dir / "awsorch.db")
+
+
+async def serve(settings: Settings) -> None:
+    """Run one controller until it is told to end."""
+    app = App(settings)
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    try:
+        await app.start()
+        logger.info("serving ECS at http://%s:%d", settings.host, app.port)
+        await ended.wait()
+    finally:
+        await app.stop()
+
+
+def main() -> int:
+    """Entry point of ``python -m awsorch.app``. Exit status 1 for a fault, 2 for a bad setting."""
+    try:
+        settings = Settings.read()
+    except BadSetting as error:
+        print(f"awsorch: {error}", file=sys.stderr)
+        return EXIT_BAD_SETTING
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(serve(settings))
+    except (OSError, StoreFailure, LeaseLost) as error:
+        logger.error("cannot serve: %s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

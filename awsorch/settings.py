@@ -1,0 +1,104 @@
+"""Every setting of the controller: typed, with its unit in the name, its default and the reason for it.
+
+Source order: environment (``AWSORCH_<NAME>``), then the file that AWSORCH_SETTINGS names (JSON), then the default.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+PREFIX = "AWSORCH_"
+
+
+class BadSetting(Exception):
+    """A setting has a value that it can't have; the message names it and says what it should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the controller runs with."""
+
+    #: Listen here. Loopback, because without access keys anybody who reaches the door may do anything.
+    host: str = "127.0.0.1"
+    #: The port that LocalStack made the custom.
+    port: int = 4566
+    #: Where the store lives.
+    data_dir: Path = Path(".awsorch")
+    region: str = "us-east-1"
+    #: The account that moto gives to everyone.
+    account_id: str = "123456789012"
+    #: {access key id: secret access key}; empty: signatures are not verified.
+    access_keys: Mapping[str, str] = field(default_factory=dict)
+    #: sqlite, or memory (nothing survives; for tests).
+    store: str = "sqlite"
+    #: Every AWS service but ECS is passed on to this URL; empty: there is none.
+    upstream: str = ""
+    #: The number of the inherited descriptor through which the local fleet is told that instances changed.
+    fleet_notify: str = ""
+    log_level: str = "INFO"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """The settings of this process. Raises BadSetting."""
+        given: dict[str, Any] = {}
+        if path := environment.get(f"{PREFIX}SETTINGS"):
+            given.update(_read_file(Path(path)))
+        names = {f.name for f in fields(cls)}
+        given.update({n: environment[PREFIX + n.upper()] for n in names if PREFIX + n.upper() in environment})
+        unknown = sorted(set(given) - names)
+        if unknown:
+            raise BadSetting(f"unknown settings {unknown}; the known ones are {sorted(names)}")
+        return cls(**{name: _PARSERS.get(name, str)(value) for name, value in given.items()}).checked()
+
+    def checked(self) -> Settings:
+        """These settings, if they go together. Raises BadSetting."""
+        if self.store not in ("sqlite", "memory"):
+            raise BadSetting(f"store should be sqlite or memory, not {self.store!r}")
+        if not self.access_keys and not _is_loopback(self.host):
+            raise BadSetting(
+                f"host {self.host} is not a loopback address and there are no access keys: anybody who reaches it "
+                "could run containers. Set AWSORCH_ACCESS_KEYS, or listen on 127.0.0.1."
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"the settings file {path} can't be read: {error}") from error
+    if not isinstance(value, dict):
+        raise BadSetting(f"the settings file {path} should hold a JSON object")
+    return value
+
+
+def _port(value: Any) -> int:
+    if not str(value).isdigit() or not 0 <= int(value) < 65536:
+        raise BadSetting(f"port should be a number from 0 to 65535, not {value!r}")
+    return int(value)
+
+
+def _keys(value: Any) -> dict[str, str]:
+    try:
+        keys = json.loads(value) if isinstance(value, str) and value else value or {}
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in keys.items()):
+        raise BadSetting("access_keys should be a JSON object from access key ids to secret access keys")
+    return keys
+
+
+_PARSERS: Mapping[str, Any] = {"port": _port, "data_dir": Path, "access_keys": _keys}
