@@ -68,9 +68,7 @@ def pull(client: docker.DockerClient) -> bool:
 def build(client: docker.DockerClient) -> None:
     with tempfile.TemporaryDirectory() as folder:
         binary = static_busybox(Path(folder))
-        applets = subprocess.run(
-            (binary, "--list"), capture_output=True, text=True, check=True
-        ).stdout.split()
+        applets = subprocess.run((binary, "--list"), capture_output=True, text=True, check=True).stdout.split()
         client.api.import_image_from_data(
             root_file_system(binary.read_bytes(), applets),
             repository=IMAGE,
