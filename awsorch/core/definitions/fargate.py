@@ -75,7 +75,7 @@ def _task_violations(document: Document) -> Iterator[str]:
         if document.get(member):
             yield _unsupported(member)
     for volume in volumes_of(document):
-        if volume.get("dockerVolumeConfiguration"):
+        if volume.get("dockerVolumeConfiguration") is not None:
             yield _unsupported("dockerVolumeConfiguration")
         if (volume.get("host") or {}).get("sourcePath"):
             yield _unsupported("sourcePath")
