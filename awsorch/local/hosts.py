@@ -1,0 +1,185 @@
+"""Makes local instances real: an agent for each, with an address, a data folder and a metadata service of
+its own.
+
+Two ways: one agent process each on the machine's Docker Engine, or all agents with simulated containers in
+one process. Which instances there are is the fleet's business; how processes are kept alive is the
+supervisor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from awsorch.local.containers import InstanceContainers
+from awsorch.local.ecs import LocalEcs
+from awsorch.local.files import remove_folder, write_private
+from awsorch.local.imds import MetadataService
+from awsorch.local.instances import LocalInstance
+from awsorch.local.supervisor import ChildSpec, Supervisor
+from awsorch.local.user_data import agent_settings
+
+_AGENT_STOP_SECONDS = 10.0
+_TERMINAL_EXIT_CODE = 5
+"""An agent that ends with this says that starting it again would change nothing."""
+SIMULATED_AGENTS = "agents"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """What all agents have in common: where the API is, whose keys they sign with, the folder of their
+    folders.
+
+    `inherited` is the environment that an agent gets besides its settings (PATH, HOME, DOCKER_HOST…).
+    """
+
+    endpoint: str
+    region: str
+    access_key_id: str
+    secret_access_key: str
+    data: Path
+    inherited: Mapping[str, str]
+
+    def folder(self, instance: LocalInstance) -> Path:
+        """The data folder of an instance's agent."""
+        return self.data / "instances" / instance.id
+
+    def environment(self, instance: LocalInstance, metadata_endpoint: str) -> dict[str, str]:
+        """The settings of one agent: those of its user data, but for what makes this machine its host."""
+        from_user_data = agent_settings(instance.user_data) or {}
+        return from_user_data | {
+            "ECS_CLUSTER": instance.cluster,
+            "ECS_BACKEND_HOST": self.endpoint,
+            "ECS_DATADIR": str(self.folder(instance)),
+            "ECS_AGENT_CONFIG_FILE_PATH": str(self.folder(instance) / "config.json"),
+            "ECS_IMAGE_PULL_BEHAVIOR": from_user_data.get("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached"),
+            "ECS_DISABLE_IMAGE_CLEANUP": from_user_data.get("ECS_DISABLE_IMAGE_CLEANUP", "true"),
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWSORCH_PORT_BIND_ADDRESS": instance.address,
+            "AWSORCH_INTROSPECTION_ADDRESS": instance.address,
+            "AWSORCH_INSTANCE_CPU": str(instance.cpu),
+            "AWSORCH_INSTANCE_MEMORY": str(instance.memory),
+        }
+
+
+class DockerHosts:
+    """One agent process per instance; all share the machine's Docker Engine."""
+
+    def __init__(
+        self,
+        *,
+        settings: AgentSettings,
+        supervisor: Supervisor,
+        metadata: MetadataService,
+        ecs: LocalEcs,
+        containers: InstanceContainers,
+    ) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._metadata = metadata
+        self._ecs = ecs
+        self._containers = containers
+        self._off: set[str] = set()
+
+    async def switch_on(self, instance: LocalInstance) -> None:
+        self._off.discard(instance.id)
+        await self._metadata.serve(instance)
+        if agent_name(instance) in self._supervisor.names():
+            return
+        folder = self._settings.folder(instance)
+        folder.mkdir(parents=True, exist_ok=True)
+        environment = self._settings.environment(instance, self._metadata.endpoint(instance))
+        await self._supervisor.start(
+            ChildSpec(
+                name=agent_name(instance),
+                command=(sys.executable, "-m", "awsorch.agent"),
+                environment={**self._settings.inherited, **environment},
+                final_exit_codes=frozenset({_TERMINAL_EXIT_CODE}),
+            )
+        )
+
+    async def switch_off(self, instance: LocalInstance) -> None:
+        if instance.id in self._off:
+            return
+        await self._supervisor.stop(agent_name(instance), _AGENT_STOP_SECONDS)
+        await asyncio.to_thread(self._containers.kill, self._settings.folder(instance))
+        await self._metadata.withdraw(instance.address)
+        self._off.add(instance.id)
+
+    async def dispose(self, instance: LocalInstance) -> None:
+        folder = self._settings.folder(instance)
+        await self._supervisor.stop(agent_name(instance), _AGENT_STOP_SECONDS)
+        await asyncio.to_thread(self._containers.remove, folder)
+        await self._metadata.withdraw(instance.address)
+        await self._ecs.deregister(instance.cluster, instance.id)
+        await asyncio.to_thread(remove_folder, folder)
+        self._off.discard(instance.id)
+
+    async def settle(self) -> None:
+        """Nothing is left to do: each agent has its own process."""
+
+
+class SimulatedHosts:
+    """All agents in one process, which starts afresh when the set of instances has changed."""
+
+    def __init__(
+        self,
+        *,
+        settings: AgentSettings,
+        supervisor: Supervisor,
+        metadata: MetadataService,
+        ecs: LocalEcs,
+    ) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._metadata = metadata
+        self._ecs = ecs
+        self._on: dict[str, dict[str, str]] = {}
+        self._running: dict[str, dict[str, str]] = {}
+
+    async def switch_on(self, instance: LocalInstance) -> None:
+        await self._metadata.serve(instance)
+        folder = self._settings.folder(instance)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._on[instance.id] = self._settings.environment(instance, self._metadata.endpoint(instance))
+
+    async def switch_off(self, instance: LocalInstance) -> None:
+        self._on.pop(instance.id, None)
+        await self._metadata.withdraw(instance.address)
+
+    async def dispose(self, instance: LocalInstance) -> None:
+        await self.switch_off(instance)
+        await self.settle()
+        await self._ecs.deregister(instance.cluster, instance.id)
+        await asyncio.to_thread(remove_folder, self._settings.folder(instance))
+
+    async def settle(self) -> None:
+        if self._on == self._running:
+            return
+        await self._supervisor.stop(SIMULATED_AGENTS, _AGENT_STOP_SECONDS)
+        self._running = {}
+        if self._on:
+            wanted = dict(self._on)
+            path = self._settings.data / "run" / "agents.json"
+            write_private(path, json.dumps(list(wanted.values()), indent=1))
+            await self._supervisor.start(
+                ChildSpec(
+                    name=SIMULATED_AGENTS,
+                    command=(sys.executable, "-m", "awsorch.agent", "--simulated", str(path)),
+                    environment=self._settings.inherited,
+                    final_exit_codes=frozenset({_TERMINAL_EXIT_CODE}),
+                )
+            )
+            self._running = wanted
+
+
+def agent_name(instance: LocalInstance) -> str:
+    """The name of an instance's agent among the children."""
+    return f"agent-{instance.id}"

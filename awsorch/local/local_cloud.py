@@ -1,0 +1,264 @@
+"""The local cloud as one thing: its processes in the order in which they need each other, and its fleet.
+
+The parts are put together here and nowhere else. moto and the controller start side by side; the fleet
+follows when both answer, since its instances are moto's and its agents the controller's; ready is when
+every agent is connected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+
+import aiohttp
+
+from awsorch.local import notice
+from awsorch.local.containers import EngineDown, InstanceContainers
+from awsorch.local.data_folder import DataFolder
+from awsorch.local.ec2 import Ec2Error, MotoEc2
+from awsorch.local.ecs import LocalEcs
+from awsorch.local.fleet import Fleet, Hosts
+from awsorch.local.hosts import SIMULATED_AGENTS, AgentSettings, DockerHosts, SimulatedHosts, agent_name
+from awsorch.local.imds import Identity, MetadataService
+from awsorch.local.instances import FleetFile, LocalInstance, PowerState
+from awsorch.local.moto_child import listen
+from awsorch.local.options import CannotStart, Options
+from awsorch.local.ready import Ready, ReadyInstance
+from awsorch.local.supervisor import ChildSpec, Supervisor
+
+ACCOUNT_ID = "123456789012"
+_MOTO, _CONTROLLER = "moto", "controller"
+_ANSWER_SECONDS = 60.0
+_CONNECT_SECONDS = 60.0
+_POLL_SECONDS = 0.1
+_STOP_SECONDS = 10.0
+_NOT_INHERITED = ("AWS_", "ECS_", "AWSORCH_")
+"""Children get what they need of these from us; a developer's real keys and settings stay outside."""
+
+
+class LocalCloud:
+    """One local cloud on a data folder that this process holds. `start`, then `stop`, once each."""
+
+    def __init__(self, options: Options, folder: DataFolder, port: int) -> None:
+        self._options = options
+        self._folder = folder
+        self._port = port
+        self._supervisor = Supervisor(folder.logs)
+        self._open = AsyncExitStack()
+        self._fleet: Fleet | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients on this machine find the door."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._options.host, self._options.host)
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+    async def start(self) -> Ready:
+        """Start everything; returns when every agent is connected. Raises CannotStart; `stop` is due
+        either way.
+        """
+        if self._options.engine == "docker":
+            await _check_docker()
+        self._open.push_async_callback(self._supervisor.close)
+        notices = notice.Notice()
+        self._open.callback(notices.close)
+        upstream = self._options.aws or await self._start_moto(notices)
+        await self._start_controller(upstream, notices)
+        await self._until_answers(f"{self.endpoint}/awsorch/health", _CONTROLLER)
+        if self._options.aws is None:
+            await self._until_answers(f"{upstream}/moto-api/data.json", _MOTO)
+        try:
+            return await self._start_fleet(upstream, notices)
+        except Ec2Error as error:
+            raise CannotStart(f"the local instances cannot be started: {error}") from error
+
+    async def stop(self) -> None:
+        """Stop agents, controller and moto, in this order. Containers run on."""
+        agents = [name for name in self._supervisor.names() if name not in {_CONTROLLER, _MOTO}]
+        await self._supervisor.stop_all(agents, _STOP_SECONDS)
+        await self._supervisor.stop(_CONTROLLER, _STOP_SECONDS)
+        await self._supervisor.stop(_MOTO, _STOP_SECONDS)
+        await self._open.aclose()
+
+    async def _start_moto(self, notices: notice.Notice) -> str:
+        """Start moto on a socket that stays ours, so that its address outlives it and calls wait while it
+        restarts.
+        """
+        listener = self._open.enter_context(listen("127.0.0.1", 0))
+        await self._supervisor.start(
+            ChildSpec(
+                name=_MOTO,
+                command=(sys.executable, "-m", "awsorch.local.moto_child", "--fd", str(listener.fileno())),
+                environment=inherited_environment(os.environ),
+                inherited=(listener.fileno(),),
+                started=notices.changed.set,
+            )
+        )
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    async def _start_controller(self, upstream: str, notices: notice.Notice) -> None:
+        settings = {
+            "AWSORCH_HOST": self._options.host,
+            "AWSORCH_PORT": str(self._port),
+            "AWSORCH_DATA_DIR": str(self._folder.controller),
+            "AWSORCH_REGION": self._options.region,
+            "AWSORCH_ACCOUNT_ID": ACCOUNT_ID,
+            "AWSORCH_ACCESS_KEYS": json.dumps(dict(self._options.access_keys)),
+            "AWSORCH_STORE": "sqlite",
+            "AWSORCH_UPSTREAM": upstream,
+            notice.VARIABLE: str(notices.writing),
+        }
+        await self._supervisor.start(
+            ChildSpec(
+                name=_CONTROLLER,
+                command=(sys.executable, "-m", "awsorch.app"),
+                environment=inherited_environment(os.environ) | settings,
+                inherited=(notices.writing,),
+            )
+        )
+
+    async def _start_fleet(self, upstream: str, notices: notice.Notice) -> Ready:
+        options, keys = self._options, self._options.first_key
+        ecs = await self._open.enter_async_context(
+            LocalEcs(url=self.endpoint, region=options.region, access_key_id=keys[0], secret_access_key=keys[1])
+        )
+        ec2 = await self._open.enter_async_context(
+            MotoEc2(url=upstream, region=options.region, access_key_id=keys[0], secret_access_key=keys[1])
+        )
+        await ecs.ensure_cluster(options.cluster)
+        file = FleetFile(self._folder.fleet)
+        record = file.load_or_begin()
+        metadata = MetadataService(
+            Identity(
+                account_id=ACCOUNT_ID,
+                region=options.region,
+                access_key_id=keys[0],
+                secret_access_key=keys[1],
+                secret=record.secret,
+            )
+        )
+        self._open.push_async_callback(metadata.close)
+        fleet = Fleet(file=file, ec2=ec2, hosts=self._hosts(metadata, ecs), name=str(self._folder.path))
+        await fleet.bring_back()
+        await fleet.grow(options.instances, options.instance_type, options.cluster)
+        await self._until_connected(ecs, fleet)
+        watch = asyncio.create_task(fleet.watch(notices.changed), name="fleet")
+        self._open.push_async_callback(_cancelled, watch)
+        return self._ready(fleet)
+
+    def _hosts(self, metadata: MetadataService, ecs: LocalEcs) -> Hosts:
+        settings = AgentSettings(
+            endpoint=self.endpoint,
+            region=self._options.region,
+            access_key_id=self._options.first_key[0],
+            secret_access_key=self._options.first_key[1],
+            data=self._folder.path,
+            inherited=inherited_environment(os.environ),
+        )
+        if self._options.engine == "simulated":
+            return SimulatedHosts(settings=settings, supervisor=self._supervisor, metadata=metadata, ecs=ecs)
+        return DockerHosts(
+            settings=settings,
+            supervisor=self._supervisor,
+            metadata=metadata,
+            ecs=ecs,
+            containers=InstanceContainers(),
+        )
+
+    def _ready(self, fleet: Fleet) -> Ready:
+        instances = tuple(
+            ReadyInstance(
+                id=each.id,
+                instance_type=each.instance_type,
+                zone=each.zone,
+                address=each.address,
+                cluster=each.cluster,
+            )
+            for each in fleet.instances
+        )
+        environment = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_DEFAULT_REGION": self._options.region,
+            "AWS_ACCESS_KEY_ID": self._options.first_key[0],
+            "AWS_SECRET_ACCESS_KEY": self._options.first_key[1],
+        }
+        return Ready(endpoint=self.endpoint, environment=environment, instances=instances, process_id=os.getpid())
+
+    async def _until_answers(self, url: str, child: str) -> None:
+        """Wait until a child answers 200 at a URL."""
+
+        async def answers() -> bool:
+            timeout = aiohttp.ClientTimeout(total=5)
+            try:
+                async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+                    return answer.status == 200
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                return False
+
+        if not await _until(answers, _ANSWER_SECONDS):
+            raise CannotStart(
+                f"the {child} does not answer at {url} after {_ANSWER_SECONDS:.0f} seconds. "
+                f"The end of its log:\n{self._supervisor.last_words(child)}"
+            )
+
+    async def _until_connected(self, ecs: LocalEcs, fleet: Fleet) -> None:
+        """Wait until the agents of all running instances of our cluster are connected."""
+        wanted = {
+            each.id: each
+            for each in fleet.instances
+            if each.cluster == self._options.cluster and each.state is PowerState.RUNNING
+        }
+        missing = set(wanted)
+
+        async def are_connected() -> bool:
+            missing.intersection_update(wanted.keys() - await ecs.connected_instances(self._options.cluster))
+            return not missing or any(self._has_given_up(wanted[each]) for each in missing)
+
+        await _until(are_connected, _CONNECT_SECONDS + 0.05 * len(wanted))
+        if missing:
+            raise CannotStart(self._why_not_connected([wanted[each] for each in sorted(missing)]))
+
+    def _has_given_up(self, instance: LocalInstance) -> bool:
+        return self._supervisor.ended(self._agent_of(instance)) is not None
+
+    def _why_not_connected(self, instances: list[LocalInstance]) -> str:
+        names = ", ".join(each.id for each in instances[:5]) + (" …" if len(instances) > 5 else "")
+        words = self._supervisor.last_words(self._agent_of(instances[0]))
+        return f"the agents of {names} did not connect. The end of the first one's log:\n{words}"
+
+    def _agent_of(self, instance: LocalInstance) -> str:
+        return SIMULATED_AGENTS if self._options.engine == "simulated" else agent_name(instance)
+
+
+def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What children get of this process's environment: all but AWS's, ECS's and our own variables."""
+    return {name: value for name, value in environment.items() if not name.startswith(_NOT_INHERITED)}
+
+
+async def _check_docker() -> None:
+    try:
+        await asyncio.to_thread(InstanceContainers().check)
+    except EngineDown as error:
+        raise CannotStart(
+            f"{error}. Start it (for example: systemctl start docker, or dockerd &), let this user use its socket, "
+            "or run with --engine simulated."
+        ) from error
+
+
+async def _until(condition: Callable[[], Awaitable[bool]], limit_seconds: float) -> bool:
+    """Wait for a condition of an outside process; False where it does not come true in time."""
+    deadline = asyncio.get_running_loop().time() + limit_seconds
+    while not await condition():
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(_POLL_SECONDS)
+    return True
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

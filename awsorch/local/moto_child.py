@@ -1,0 +1,162 @@
+"""moto's server as a child process of the local cloud: every AWS service that is not ECS.
+
+It exists because moto may not share a process with the controller: its calls hold the interpreter for
+hundreds of milliseconds and it keeps some 300 MiB. Two things are ours. The listening socket is ours,
+because moto's own server hangs for ever when its port is taken. And RunInstances takes the ids of its
+instances from the header `X-Awsorch-Instance-Ids`, which lets the fleet bring its instances back under the
+ids they had: moto keeps everything in memory only, and ids are random. A call that moto has not built, or
+that breaks moto, is answered with what was raised in the header `X-Awsorch-Fault` (moto's own answer is a
+page of HTML that says nothing); the door makes an AWS error of it. Nothing here knows ECS, the fleet or
+the door; the supervisor sees to it that this process dies with its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+INSTANCE_IDS_HEADER = "X-Awsorch-Instance-Ids"
+FAULT_HEADER = "X-Awsorch-Fault"
+_INSTANCE_IDS_ENVIRON = "HTTP_X_AWSORCH_INSTANCE_IDS"
+_INSTANCE_ID = re.compile(r"i-[0-9a-f]{17}")
+
+
+class PortTaken(Exception):
+    """Nothing can listen on the address asked for; the message says which and why."""
+
+
+class WantedInstanceIds:
+    """The ids that the RunInstances call on this thread is to use, in order; random ones when there are
+    none left.
+    """
+
+    def __init__(self, random_instance_id: Callable[[], str]) -> None:
+        self._random_instance_id = random_instance_id
+        self._call = threading.local()
+
+    def __call__(self) -> str:
+        wanted: list[str] = getattr(self._call, "wanted", [])
+        return wanted.pop(0) if wanted else self._random_instance_id()
+
+    def around(self, application: WSGIApplication) -> WSGIApplication:
+        """The application, with the ids in a request's header taken by the instances that this request
+        runs.
+        """
+
+        def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            header = str(environ.pop(_INSTANCE_IDS_ENVIRON, ""))
+            self._call.wanted = _INSTANCE_ID.findall(header)
+            try:
+                return application(environ, start_response)
+            finally:
+                self._call.wanted = []
+
+        return call
+
+
+def name_faults(application: WSGIApplication) -> WSGIApplication:
+    """The application, with what it raises named in an answer: 501 for what moto has not built, 500 for
+    the rest.
+    """
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        fault: Exception
+        try:
+            return application(environ, start_response)
+        except NotImplementedError as error:
+            status, fault = "501 Not Implemented", error
+        except Exception as error:
+            logging.getLogger(__name__).exception("%s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            status, fault = "500 Internal Server Error", error
+        said = f"{type(fault).__name__}: {fault}".encode("ascii", "replace").decode("ascii")
+        named = "".join(letter if letter.isprintable() else " " for letter in said)[:500]
+        start_response(status, [(FAULT_HEADER, named), ("Content-Type", "text/plain"), ("Content-Length", "0")])
+        return []
+
+    return call
+
+
+def build_application() -> WSGIApplication:
+    """moto's application for all services; RunInstances takes wanted ids from the header.
+
+    Raises AttributeError where moto no longer names its instances the way this was written for: better no
+    local cloud than one whose instances change their ids.
+    """
+    from moto.ec2.models import instances
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        create_backend_app,
+    )
+
+    wanted = WantedInstanceIds(instances.random_instance_id)
+    instances.random_instance_id = wanted
+    return name_faults(wanted.around(DomainDispatcherApplication(create_backend_app)))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 takes a free one. Raises PortTaken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+def serve(listener: socket.socket) -> None:
+    """Answer requests on the socket until SIGTERM or SIGINT."""
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    host, port = listener.getsockname()[:2]
+    server = make_server(
+        host,
+        port,
+        build_application(),
+        threaded=True,
+        request_handler=MotoRequestHandler,
+        fd=listener.fileno(),
+    )
+
+    def stop(_signal: int, _frame: Any) -> None:
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    server.serve_forever(poll_interval=0.2)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; 1 where the port is taken."""
+    parser = argparse.ArgumentParser(prog="python -m awsorch.local.moto_child", description="moto's server")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one, which is printed")
+    parser.add_argument("--fd", type=int, help="a listening socket inherited from the parent, instead of host and port")
+    options = parser.parse_args(arguments)
+    try:
+        listener = socket.socket(fileno=options.fd) if options.fd else listen(options.host, options.port)
+    except PortTaken as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    print(f"moto listens on {listener.getsockname()[0]}:{listener.getsockname()[1]}", flush=True)
+    serve(listener)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
