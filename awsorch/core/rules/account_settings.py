@@ -38,7 +38,6 @@ RULES: Mapping[str, SettingRule] = {
     "containerInsights": SettingRule(values=("enabled", "enhanced", "disabled"), default="disabled"),
     "containerInstanceLongArnFormat": _LONG_ARN,
     "defaultLogDriverMode": SettingRule(values=("blocking", "non-blocking"), default="non-blocking"),
-    "dualStackIPv6": SettingRule(values=("enabled", "disabled"), default="enabled"),
     "fargateEventWindows": SettingRule(values=("enabled", "disabled"), default="disabled"),
     "fargateFIPSMode": SettingRule(values=("enabled", "disabled"), default="disabled"),
     "fargateTaskRetirementWaitPeriod": SettingRule(values=("0", "7", "14"), default="7", root_only=True),
