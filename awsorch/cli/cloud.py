@@ -6,17 +6,24 @@ that the others work where the extra `local` is not installed.
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from awsorch.cli.faults import Fault
-from awsorch.cli.session import data_folder
+from awsorch.cli.session import DEFAULT_REGION, data_folder
 
 if TYPE_CHECKING:
     from awsorch.local.up import Ready
 
+ACCESS_KEYS = "AWSORCH_ACCESS_KEYS"
+ENGINES = click.Choice(["docker", "simulated"])
+COUNT = click.IntRange(min=0)
+PORT = click.IntRange(0, 65535)
 DATA = click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -26,59 +33,70 @@ DATA = click.option(
 
 
 @click.command("up")
-@click.option(
-    "--instances", type=click.IntRange(min=0), default=2, show_default=True, metavar="N", help="How many instances."
-)
-@click.option(
-    "--instance-type", default="t3.medium", show_default=True, metavar="TYPE", help="Their EC2 instance type."
-)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=4566, show_default=True, help="Port of the door on 127.0.0.1."
-)
+@click.option("--instances", type=COUNT, default=2, show_default=True, metavar="N", help="How many instances.")
+@click.option("--instance-type", default="t3.medium", show_default=True, metavar="TYPE", help="Their EC2 type.")
+@click.option("--engine", type=ENGINES, default="docker", show_default=True, help="What runs the containers.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where the door listens.")
+@click.option("--port", type=PORT, default=4566, show_default=True, metavar="N", help="Its port; 0 takes a free one.")
+@click.option("--region", default=DEFAULT_REGION, show_default=True, metavar="NAME", help="The region that it plays.")
+@click.option("--aws", metavar="URL", help="Use LocalStack or the like for the rest of AWS, in place of moto.")
 @DATA
-@click.option(
-    "--engine",
-    type=click.Choice(["docker", "simulated"]),
-    default="docker",
-    show_default=True,
-    help="What runs the containers.",
-)
 @click.option("--detach", "-d", is_flag=True, help="Return when it is ready; `awsorch down` stops it.")
-def up(instances: int, instance_type: str, port: int, data: Path | None, engine: str, detach: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Say where it listens as JSON.")
+def up(data: Path | None, detach: bool, as_json: bool, **choices: Any) -> None:
     """Start a cloud on this machine: the ECS API, the rest of AWS beside it, and instances that run containers.
 
     Runs in the foreground until Ctrl-C. Started again on the same data it carries on with the tasks that still run.
+    With AWSORCH_ACCESS_KEYS, a JSON object of access key ids and secrets, every request's signature is verified;
+    without, the door listens on loopback addresses only.
     """
     from awsorch.local import up as local
 
-    options = local.Options(
-        data=data or data_folder(), port=port, instances=instances, instance_type=instance_type, engine=engine
-    )
+    def tell(ready: Ready) -> None:
+        show_ready(ready, as_json)
+
+    options = local.Options(data=data or data_folder(), access_keys=read_access_keys(), **choices)
     try:
         if detach:
-            show_ready(local.start_detached(options))
+            tell(local.start_detached(options))
         else:
-            local.run(options, on_ready=show_ready)
-    except (OSError, RuntimeError) as error:
+            local.run(options, on_ready=tell)
+    except (local.CannotStart, OSError) as error:
         raise Fault(str(error)) from None
 
 
 @click.command("down")
 @DATA
-def down(data: Path | None) -> None:
-    """Stop the local cloud and its containers' agents, properly; its data stays for the next `awsorch up`."""
+@click.option("--remove", is_flag=True, help="Remove the containers of its tasks as well.")
+def down(data: Path | None, remove: bool) -> None:
+    """Stop the local cloud, properly. Its data stays for the next `awsorch up`, and containers run on meanwhile."""
     from awsorch.local import up as local
 
     folder = data or data_folder()
     try:
-        if not local.stop(folder):
-            raise Fault(f"no local cloud runs on {folder}")
-    except (OSError, RuntimeError) as error:
+        if not local.stop(folder, remove=remove):
+            click.echo(f"no local cloud runs on {folder}")
+    except OSError as error:
         raise Fault(str(error)) from None
 
 
-def show_ready(ready: Ready) -> None:
+def read_access_keys() -> dict[str, str]:
+    """The access keys that the environment names; none when it names none."""
+    text = os.environ.get(ACCESS_KEYS, "")
+    try:
+        keys = json.loads(text or "{}")
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not all(isinstance(one, str) for one in keys.values()):
+        raise Fault(f'{ACCESS_KEYS} is not a JSON object of ids and secrets, such as {{"AKIAEXAMPLE": "secret"}}')
+    return keys
+
+
+def show_ready(ready: Ready, as_json: bool) -> None:
     """Say where the cloud listens and what a client has to export."""
-    click.echo(f"awsorch is up at {ready.endpoint}. For clients:")
+    if as_json:
+        click.echo(json.dumps(asdict(ready), indent=2))
+        return
+    click.echo(f"awsorch is up at {ready.endpoint} with {len(ready.instances)} instances. For other AWS clients:")
     for name, value in ready.environment.items():
         click.echo(f"  export {name}={value}")

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from awsorch.cli.containers import Unreadable, open_engine
 from awsorch.cli.definitions import register_document, revision_of
 from awsorch.cli.documents import STANDARD_INPUT, read_documents
 from awsorch.cli.faults import Fault
 from awsorch.cli.identifiers import short, tail
-from awsorch.cli.logs import LogCopier, Request
 from awsorch.cli.printing import Printer
+from awsorch.cli.see_through import see_through
 from awsorch.cli.session import Session, api_command
-from awsorch.cli.tasks import status_of, why
-from awsorch.cli.watch import watch
 
 COUNT_LIMIT = 10
 """How many tasks one RunTask starts (ECS API reference)."""
-NEVER_RAN = 125
-"""Exit code for a task none of whose containers ran, as `docker run` has it."""
-KILLED = {137, 143}
-"""Exit codes of SIGKILL and SIGTERM: how the others end when one essential container has ended by itself."""
-INTERRUPTED = 130
+CONSTRAINTS = "distinctInstance or memberOf:EXPRESSION; may be given again."
+STRATEGIES = "random, spread:FIELD or binpack:cpu|memory; may be given again, the first counts most."
 
 
 def parse_pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -78,63 +70,37 @@ def typed(
 @click.option("--wait", is_flag=True, help="See the tasks through to the end; exit with the container's exit code.")
 @click.option("--override-command", metavar="COMMAND", help="Run this instead, split into words as a shell does.")
 @click.option("--env", "-e", callback=parse_pairs, multiple=True, metavar="K=V", help="Set an environment variable.")
-@click.option(
-    "--container", "-c", metavar="NAME", help="Which container the overrides are for. [default: the first essential]"
-)
+@click.option("--container", "-c", metavar="NAME", help="Whom the overrides are for. [default: the first essential]")
 @click.option("--group", metavar="NAME", help="Task group. [default: family:FAMILY]")
 @click.option("--started-by", metavar="TEXT", help="A note of who started it, to filter by.")
-@click.option(
-    "--constraint",
-    callback=parse_constraints,
-    metavar="TYPE",
-    multiple=True,
-    help="distinctInstance or memberOf:EXPRESSION.",
-)
-@click.option(
-    "--strategy",
-    callback=parse_strategies,
-    metavar="TYPE",
-    multiple=True,
-    help="random, spread:FIELD or binpack:cpu|memory; may be chained.",
-)
+@click.option("--constraint", callback=parse_constraints, metavar="TYPE", multiple=True, help=CONSTRAINTS)
+@click.option("--strategy", callback=parse_strategies, metavar="TYPE", multiple=True, help=STRATEGIES)
 @click.option("--tag", callback=parse_pairs, multiple=True, metavar="K=V", help="Tag the tasks.")
 @api_command
-def run(
-    session: Session,
-    printer: Printer,
-    what: str,
-    count: int,
-    wait: bool,
-    override_command: str | None,
-    env: list[tuple[str, str]],
-    container: str | None,
-    **choices: Any,
-) -> None:
+def run(session: Session, printer: Printer, what: str, count: int, wait: bool, **choices: Any) -> None:
     """Run tasks of a definition, or of a file (which is registered first). Prints the id of each task.
 
     A task that cannot be placed prints the reason of every failure and makes the exit code 1.
     """
-    definition = definition_of(session, what)
-    request = request_of(choices)
-    if override_command is not None or env:
-        overridden = override_of(override_command, env)
-        overridden["name"] = container or first_essential(session, definition)
+    definition, request = definition_of(session, what), request_of(choices)
+    if overridden := override_of(choices):
+        overridden["name"] = choices["container"] or first_essential(session, definition)
         request["overrides"] = {"containerOverrides": [overridden]}
     answer = run_tasks(session, definition, count, request)
+    refused = [reason_of(failure) for failure in answer["failures"]]
+    waiting = wait and bool(answer["tasks"])
     if not printer.as_json:
         for task in answer["tasks"]:
-            click.echo(tail(task["taskArn"]), err=wait)
-    elif not wait:
+            click.echo(tail(task["taskArn"]), err=waiting)
+    elif not waiting:
         printer.show_json(answer)
-    refused = [reason_of(failure) for failure in answer["failures"]]
-    if not wait or not answer["tasks"]:
-        if refused:
-            raise Fault("\n".join(refused))
-        return
+    if refused and not waiting:
+        raise Fault("\n".join(refused))
     for line in refused:
         printer.note(line)
-    code = see_through(session, printer, [task["taskArn"] for task in answer["tasks"]])
-    click.get_current_context().exit(code or (1 if refused else 0))
+    if waiting:
+        code = see_through(session, printer, [task["taskArn"] for task in answer["tasks"]])
+        click.get_current_context().exit(code or (1 if refused else 0))
 
 
 def definition_of(session: Session, what: str) -> str:
@@ -160,13 +126,14 @@ def request_of(choices: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value}
 
 
-def override_of(command: str | None, env: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def override_of(choices: dict[str, Any]) -> dict[str, Any]:
+    """What the options change of a container; empty for nothing."""
     override: dict[str, Any] = {}
-    if env:
-        override["environment"] = [{"name": name, "value": value} for name, value in env]
-    if command is not None:
+    if choices["env"]:
+        override["environment"] = [{"name": name, "value": value} for name, value in choices["env"]]
+    if choices["override_command"] is not None:
         try:
-            override["command"] = shlex.split(command)
+            override["command"] = shlex.split(choices["override_command"])
         except ValueError as error:
             raise click.BadParameter(f"{error}", param_hint="--override-command") from None
     return override
@@ -198,73 +165,3 @@ def reason_of(failure: dict[str, Any]) -> str:
     where = f" (instance {short(failure['arn'])})" if failure.get("arn") else ""
     detail = f": {failure['detail']}" if failure.get("detail") else ""
     return f"not placed: {failure.get('reason', 'no reason given')}{detail}{where}"
-
-
-def see_through(session: Session, printer: Printer, arns: list[str]) -> int:
-    """Show what the tasks print until they stopped; answers the exit code of the first that did not end with 0."""
-    progress = Progress(printer=printer, copier=open_copier(printer, several=len(arns) > 1))
-    try:
-        ended = watch(session, arns, progress.see)
-    except KeyboardInterrupt:
-        printer.note(f"not waiting any more; stop with: awsorch stop {' '.join(short(arn) for arn in arns)}")
-        return INTERRUPTED
-    progress.finish()
-    if printer.as_json:
-        printer.show_json({"tasks": ended, "failures": []})
-    essential = essential_containers(session, ended[0]["taskDefinitionArn"])
-    codes = [exit_code(task, essential) for task in ended]
-    return next((code for code in codes if code), 0)
-
-
-def open_copier(printer: Printer, several: bool) -> LogCopier | None:
-    """What copies the containers' lines; None where no engine answers or standard output is for JSON."""
-    if printer.as_json:
-        return None
-    try:
-        return LogCopier(engine=open_engine(), request=Request(follow=True), label_tasks=several)
-    except Unreadable as problem:
-        printer.note(problem.message)
-        return None
-
-
-@dataclass(slots=True, kw_only=True)
-class Progress:
-    """Tells, beside the containers' own lines, when a task's status changes."""
-
-    printer: Printer
-    copier: LogCopier | None
-    told: dict[str, str] = field(default_factory=dict)
-
-    def see(self, task: dict[str, Any]) -> None:
-        if self.copier is not None:
-            self.copier.see(task)
-        arn, status = task["taskArn"], status_of(task)
-        if self.told.get(arn) != status:
-            self.told[arn] = status
-            reason = why(task)
-            self.printer.note(f"{short(arn)} {status}{': ' + reason if reason else ''}")
-
-    def finish(self) -> None:
-        if self.copier is not None:
-            for problem in self.copier.finish():
-                self.printer.note(problem)
-
-
-def essential_containers(session: Session, definition: str) -> set[str]:
-    answer = session.ecs.describe_task_definition(taskDefinition=definition)
-    containers = answer["taskDefinition"]["containerDefinitions"]
-    return {one["name"] for one in containers if one.get("essential", True)}
-
-
-def exit_code(task: dict[str, Any], essential: set[str]) -> int:
-    """The exit code that stands for a task: that of the essential container whose end ended it.
-
-    DescribeTasks does not say which that was. The others were stopped by a signal then, so a container that ended
-    otherwise is taken before one that was killed; NEVER_RAN when no essential container has an exit code.
-    """
-    containers = task.get("containers", [])
-    codes = [one["exitCode"] for one in containers if one["name"] in essential and "exitCode" in one]
-    if not codes:
-        return NEVER_RAN
-    by_themselves = [code for code in codes if code not in KILLED] or codes
-    return next((int(code) for code in by_themselves if code), 0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from awsorch.cli.containers import Unreadable
-from awsorch.cli.run import exit_code
+from awsorch.cli.see_through import exit_code
 from tests.cli.conftest import Awsorch, answer_of
 from tests.cli.fake_docker import FakeContainer, FakeEngine
 from tests.cli.fake_ecs import ACCOUNT, FakeEcs
@@ -17,7 +17,7 @@ from tests.cli.fake_ecs import ACCOUNT, FakeEcs
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     engine = FakeEngine()
-    monkeypatch.setattr("awsorch.cli.run.open_engine", lambda: engine)
+    monkeypatch.setattr("awsorch.cli.see_through.open_engine", lambda: engine)
     return engine
 
 
@@ -140,7 +140,7 @@ def test_wait_without_an_engine_says_so_and_waits(
     def no_engine() -> None:
         raise Unreadable("no engine here")
 
-    monkeypatch.setattr("awsorch.cli.run.open_engine", no_engine)
+    monkeypatch.setattr("awsorch.cli.see_through.open_engine", no_engine)
     fake.add_definition("hello", {"name": "job"})
     fake.steps[first_task()] = [ended(0)]
     result = awsorch("run", "hello:1", "--wait")

@@ -1,0 +1,340 @@
+"""The demo: a cloud of two instances on this machine, real containers, faults and all, in under a minute.
+
+It shows what a newcomer wants to see work and checks everything that it shows: the exit code is 0 only when all was as
+it should be. It has a data folder and a port of its own, so it disturbs no cloud that runs already, and it leaves
+nothing behind. Most of it goes through the `awsorch` command, one part through plain boto3, as any program would.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import docker
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from docker.errors import APIError, NotFound
+from rich.console import Console
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parent.parent
+AWSORCH = Path(sys.executable).with_name("awsorch")
+IMAGE = "awsorch/busybox:latest"
+TASK_LABEL = "com.amazonaws.ecs.task-arn"
+REGION = "us-east-1"
+INSTANCES = 2
+LONG_SECONDS = 45.0
+"""How long anything may take before the demo says that it does not work."""
+FAILING = {
+    "family": "failing",
+    "containerDefinitions": [
+        {
+            "name": "failing",
+            "image": IMAGE,
+            "memory": 32,
+            "command": ["sh", "-c", "echo 'this will not do'; exit 3"],
+        }
+    ],
+}
+HUGE = """\
+family: huge
+containerDefinitions:
+  - name: huge
+    image: awsorch/busybox:latest
+    memory: 1000000   # MiB: more than any instance here has
+"""
+
+console = Console(highlight=False)
+
+
+class Disappointed(Exception):
+    """Something was not as it should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """The demo's own cloud: where its data is, where it listens, a client, and the ids of the tasks it was given."""
+
+    data: Path
+    port: int
+    ecs: Any
+    tasks: list[str] = field(default_factory=list)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def awsorch(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run an `awsorch` command, show it and what it prints, and check how it ends."""
+        done = run_command(arguments, os.environ | {"AWS_ENDPOINT_URL": self.endpoint})
+        show(f"$ awsorch {shlex.join(arguments)}", style="bold")
+        show((done.stdout + done.stderr).rstrip())
+        expect(done.returncode == code, f"`awsorch {arguments[0]}` ends with {code}, not {done.returncode}")
+        return done
+
+    def start(self, *arguments: str) -> str:
+        """`awsorch run`; answers the id of the task."""
+        done = self.awsorch("run", *arguments)
+        self.tasks.append(done.stdout.split()[0])
+        return self.tasks[-1]
+
+    def describe(self, task: str) -> dict[str, Any]:
+        answer = self.ecs.describe_tasks(tasks=[task])
+        expect(not answer["failures"], f"DescribeTasks knows task {task[:8]}")
+        found: dict[str, Any] = answer["tasks"][0]
+        return found
+
+    def controller(self) -> int | None:
+        """The process id of the controller."""
+        try:
+            return int((self.data / "run" / "controller.pid").read_text())
+        except (OSError, ValueError):
+            return None
+
+
+def main() -> int:
+    began = time.monotonic()
+    try:
+        with made_cloud() as cloud:
+            for scene in (start_cloud, run_batch, run_failing, serve_web, refuse_huge, kill_controller, stop_cloud):
+                scene(cloud)
+    except (Disappointed, BotoCoreError, ClientError, OSError, subprocess.TimeoutExpired) as problem:
+        show(f"✗ {problem}", style="bold red")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    show("")
+    show(f"✓ All as it should be, in {time.monotonic() - began:.0f} s. Nothing is left behind.", style="bold green")
+    return 0
+
+
+@contextmanager
+def made_cloud() -> Iterator[Cloud]:
+    """A data folder, a port and a client; afterwards everything is taken down, whatever happened."""
+    data = Path(tempfile.mkdtemp(prefix="awsorch-demo-"))
+    port = free_port()
+    ecs = boto3.client(
+        "ecs",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(connect_timeout=2, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4}),
+    )
+    cloud = Cloud(data=data, port=port, ecs=ecs)
+    try:
+        yield cloud
+    except BaseException:
+        show_logs(data)
+        raise
+    finally:
+        run_command(("down", "--data", str(data)), os.environ)
+        remove_containers(cloud.tasks)
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def start_cloud(cloud: Cloud) -> None:
+    title("A cloud of two instances")
+    data, port = str(cloud.data), str(cloud.port)
+    cloud.awsorch("up", "--detach", "--instances", str(INSTANCES), "--port", port, "--data", data)
+    listed = cloud.awsorch("instances").stdout.splitlines()[1:]
+    expect(sum(" connected " in line for line in listed) == INSTANCES, "both instances have a connected agent")
+
+
+def run_batch(cloud: Cloud) -> None:
+    title("A batch task that does its work")
+    done = cloud.awsorch("run", "taskdefs/batch.yaml", "--wait", "--env", "SLICE=7")
+    cloud.tasks.append(done.stderr.split()[0])
+    expect("slice 7: the sum is" in done.stdout, "it prints its result")
+    logs = cloud.awsorch("logs", cloud.tasks[-1][:8], "--tail", "1").stdout
+    expect("the sum is 200010000" in logs, "its logs can be read afterwards")
+    expect(exit_codes(cloud.describe(cloud.tasks[-1])) == {"sums": 0}, "DescribeTasks says that it exited with 0")
+
+
+def run_failing(cloud: Cloud) -> None:
+    title("A task that fails, with boto3")
+    show("ecs.register_task_definition(…); ecs.run_task(…); ecs.get_waiter('tasks_stopped').wait(…)", style="bold")
+    registered = cloud.ecs.register_task_definition(**FAILING)["taskDefinition"]
+    answer = cloud.ecs.run_task(taskDefinition=registered["taskDefinitionArn"])
+    expect(len(answer["tasks"]) == 1, "RunTask starts it")
+    arn = answer["tasks"][0]["taskArn"]
+    cloud.tasks.append(arn.rpartition("/")[2])
+    waiter = cloud.ecs.get_waiter("tasks_stopped")
+    waiter.wait(tasks=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": int(LONG_SECONDS)})
+    task = cloud.describe(arn)
+    show(f"exit codes {exit_codes(task)}, {task.get('stopCode')}: {task.get('stoppedReason')}")
+    expect(exit_codes(task) == {"failing": 3}, "it exited with 3")
+    expect(task["stopCode"] == "EssentialContainerExited", "the stop code says why")
+    expect(task["stoppedReason"] == "Essential container in task exited", "and so does the reason")
+
+
+def serve_web(cloud: Cloud) -> None:
+    title("Two containers: a writer, then, once it is HEALTHY, a web server on their shared volume")
+    task = cloud.start("taskdefs/web.yaml")
+    until("it is RUNNING", lambda: cloud.describe(task)["lastStatus"] == "RUNNING")
+    cloud.awsorch("ps")
+    fetched = fetch(cloud.describe(task))
+    show(fetched)
+    expect("It works" in fetched, "the page is served on the published port")
+
+
+def refuse_huge(cloud: Cloud) -> None:
+    title("A task that is too large for every instance")
+    definition = cloud.data / "huge.yaml"
+    definition.write_text(HUGE)
+    refused = cloud.awsorch("run", str(definition), code=1)
+    expect(refused.stderr.count("RESOURCE:MEMORY") == INSTANCES, "every instance refuses it, and the reason is shown")
+
+
+def kill_controller(cloud: Cloud) -> None:
+    title("The controller is killed with -9 while the web task runs")
+    task = cloud.tasks[-1]
+    before, process = cloud.describe(task), cloud.controller()
+    expect(process is not None, "the controller's process id is known")
+    os.kill(process or 0, signal.SIGKILL)
+    killed_at = time.monotonic()
+    expect("It works" in fetch(before), "without a controller the page is served all the same")
+    until("a controller is back", lambda: cloud.controller() not in (None, process) and answers(cloud))
+    show(f"killed process {process}; process {cloud.controller()} answers {time.monotonic() - killed_at:.1f} s later")
+    after = cloud.describe(task)
+    expect(after["lastStatus"] == "RUNNING", "it knows that the task runs")
+    expect(runtime_ids(after) == runtime_ids(before), "the containers are the same ones: nothing was started twice")
+    expect(len(containers_of([task])) == len(runtime_ids(after)), "and the engine has no others of this task")
+    until("the agents are back", lambda: connected(cloud) == INSTANCES)
+    cloud.awsorch("story", task[:8])
+
+
+def stop_cloud(cloud: Cloud) -> None:
+    title("And stopped, properly")
+    task = cloud.tasks[-1]
+    cloud.awsorch("stop", task[:8], "--reason", "the demo is over")
+    until("it is STOPPED", lambda: cloud.describe(task)["lastStatus"] == "STOPPED")
+    cloud.awsorch("ps", "--all")
+    stopped = cloud.describe(task)
+    expect(stopped["stoppedReason"] == "the demo is over", "the reason is kept")
+    expect(exit_codes(stopped)["writer"] == 0, "the writer was asked to end, and ended by itself")
+    cloud.awsorch("down", "--data", str(cloud.data))
+    expect(not answers(cloud), "nothing listens any more")
+    expect(not any(one.status == "running" for one in containers_of(cloud.tasks)), "and no container runs on")
+
+
+def exit_codes(task: dict[str, Any]) -> dict[str, int | None]:
+    return {one["name"]: one.get("exitCode") for one in task["containers"]}
+
+
+def runtime_ids(task: dict[str, Any]) -> set[str]:
+    return {one["runtimeId"] for one in task["containers"]}
+
+
+def connected(cloud: Cloud) -> int:
+    arns = cloud.ecs.list_container_instances()["containerInstanceArns"]
+    instances = cloud.ecs.describe_container_instances(containerInstances=arns)["containerInstances"]
+    return sum(bool(one["agentConnected"]) for one in instances)
+
+
+def fetch(task: dict[str, Any]) -> str:
+    """GET / from the port that the task's server has published."""
+    bindings = [one for container in task["containers"] for one in container.get("networkBindings", [])]
+    expect(len(bindings) == 1, "DescribeTasks shows the published port")
+    with urllib.request.urlopen(f"http://127.0.0.1:{bindings[0]['hostPort']}/", timeout=5) as response:
+        return str(response.read().decode()).rstrip()
+
+
+def answers(cloud: Cloud) -> bool:
+    try:
+        with urllib.request.urlopen(f"{cloud.endpoint}/awsorch/health", timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def until(what: str, true: Callable[[], bool]) -> None:
+    """Wait for something to become true; that it does not is a disappointment."""
+    deadline = time.monotonic() + LONG_SECONDS
+    while not true():
+        expect(time.monotonic() < deadline, f"{what} within {LONG_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
+def expect(fact: bool, what: str) -> None:
+    if not fact:
+        raise Disappointed(f"not so: {what}")
+
+
+def run_command(arguments: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        (str(AWSORCH), *arguments),
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=2 * LONG_SECONDS,
+        check=False,
+    )
+
+
+def containers_of(tasks: list[str]) -> list[Any]:
+    """The engine's containers of these tasks, running or not."""
+    engine = docker.from_env()
+    found = engine.containers.list(all=True, filters={"label": TASK_LABEL}, ignore_removed=True)
+    return [one for one in found if one.labels[TASK_LABEL].rpartition("/")[2] in tasks]
+
+
+def remove_containers(tasks: list[str]) -> None:
+    """Remove the containers of these tasks and the volumes that only they use."""
+    engine = docker.from_env()
+    volumes: set[str] = set()
+    for container in containers_of(tasks):
+        volumes |= {one["Name"] for one in container.attrs["Mounts"] if one["Type"] == "volume"}
+        try:
+            container.remove(force=True, v=True)
+        except NotFound:
+            continue
+    for name in volumes:
+        try:
+            engine.volumes.get(name).remove()
+        except (NotFound, APIError):
+            continue
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def show_logs(data: Path) -> None:
+    """The end of every log of the cloud: what one wants to see when the demo fails."""
+    for log in sorted((data / "logs").glob("*")):
+        lines = log.read_text(errors="replace").splitlines()[-15:]
+        show(f"--- the end of {log.name}\n" + "\n".join(lines))
+
+
+def title(text: str) -> None:
+    show("")
+    show(f"▶ {text}", style="bold cyan")
+
+
+def show(text: str, style: str = "") -> None:
+    indent = "" if style.startswith("bold ") or not text else "  "
+    for line in text.splitlines() or [""]:
+        console.print(Text(indent + line, style=style), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
