@@ -1,4 +1,4 @@
-"""The ECS endpoint: ``POST /`` with ``X-Amz-Target``. Reads, authenticates, decodes, dispatches, answers; decides nothing.
+"""The ECS endpoint: ``POST /`` with ``X-Amz-Target``. Reads, authenticates, decodes, dispatches, answers; no decisions.
 
 Source: ECS API reference, "Common errors"; AWS JSON 1.1.
 """

@@ -1,4 +1,4 @@
-"""What agents call: DiscoverPollEndpoint, SubmitTaskStateChange, SubmitContainerStateChange, SubmitAttachmentStateChanges.
+"""What agents call: DiscoverPollEndpoint and the Submit… operations.
 
 Stale and unknown things are acknowledged: an agent repeats what is refused, and there is nothing it could mend.
 """

@@ -1,0 +1,122 @@
+"""Container instances and attributes through boto3, and as agents register them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+
+def numbers(resources: list[dict[str, Any]]) -> dict[str, Any]:
+    return {r["name"]: r["integerValue"] if r["type"] == "INTEGER" else r["stringSetValue"] for r in resources}
+
+
+def test_registration_echoes_attributes_and_reads_the_identity_document(ecs: Any) -> None:
+    document = {
+        "instanceId": "i-1",
+        "instanceType": "t3.medium",
+        "imageId": "ami-1",
+        "availabilityZone": "us-east-1b",
+        "architecture": "x86_64",
+    }
+    answer = ecs.register_container_instance(
+        instanceIdentityDocument=json.dumps(document),
+        totalResources=[{"name": "CPU", "type": "INTEGER", "integerValue": 2048}],
+        attributes=[{"name": "ecs.os-type", "value": "linux"}, {"name": "stack", "value": "prod"}],
+    )["containerInstance"]
+    attributes = {a["name"]: a.get("value") for a in answer["attributes"]}
+    assert attributes == {
+        "ecs.os-type": "linux",
+        "stack": "prod",
+        "ecs.ami-id": "ami-1",
+        "ecs.availability-zone": "us-east-1b",
+        "ecs.instance-type": "t3.medium",
+        "ecs.cpu-architecture": "x86_64",
+    }
+    assert (answer["ec2InstanceId"], answer["status"], answer["agentConnected"]) == ("i-1", "ACTIVE", False)
+
+
+def test_registering_again_is_the_same_instance(ecs: Any, register_instance: Callable[..., str]) -> None:
+    arn = register_instance(cpu=1024)
+    again = ecs.register_container_instance(
+        containerInstanceArn=arn, totalResources=[{"name": "CPU", "type": "INTEGER", "integerValue": 2048}]
+    )["containerInstance"]
+    assert again["containerInstanceArn"] == arn
+    assert numbers(again["registeredResources"])["CPU"] == 2048
+    with pytest.raises(ClientError, match=r"\(ClientException\).*not registered"):
+        ecs.register_container_instance(containerInstanceArn=arn[:-4] + "0000")
+
+
+def test_remaining_resources_follow_tasks(ecs: Any, register_instance: Callable[..., str]) -> None:
+    arn = register_instance()
+    container = {"name": "app", "image": "busybox", "cpu": 100, "memory": 64}
+    ecs.register_task_definition(
+        family="ports",
+        containerDefinitions=[{**container, "portMappings": [{"containerPort": 80, "hostPort": 8080}]}],
+    )
+    ecs.run_task(taskDefinition="ports")
+    (instance,) = ecs.describe_container_instances(containerInstances=[arn])["containerInstances"]
+    remaining = numbers(instance["remainingResources"])
+    assert (remaining["CPU"], remaining["MEMORY"]) == (1948, 3736)
+    assert set(remaining["PORTS"]) == {"22", "51678", "8080"}
+    assert instance["pendingTasksCount"] == 1
+    second = ecs.run_task(taskDefinition="ports")
+    assert second["failures"] == [{"arn": arn, "reason": "RESOURCE:PORTS"}]
+
+
+def test_draining_takes_no_new_tasks(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    arn = register_instance()
+    changed = ecs.update_container_instances_state(containerInstances=[arn, "0" * 32], status="DRAINING")
+    assert changed["containerInstances"][0]["status"] == "DRAINING"
+    assert changed["failures"][0]["reason"] == "MISSING"
+    assert ecs.run_task(taskDefinition="web")["tasks"] == []
+    with pytest.raises(ClientError, match=r"Container instance status should be one of \[ACTIVE, DRAINING\]"):
+        ecs.update_container_instances_state(containerInstances=[arn], status="INACTIVE")
+    ecs.update_container_instances_state(containerInstances=[arn], status="ACTIVE")
+    assert len(ecs.run_task(taskDefinition="web")["tasks"]) == 1
+
+
+def test_deregistration(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    arn = register_instance()
+    (task,) = ecs.run_task(taskDefinition="web")["tasks"]
+    with pytest.raises(ClientError, match="Found running tasks on the instance."):
+        ecs.deregister_container_instance(containerInstance=arn)
+    gone = ecs.deregister_container_instance(containerInstance=arn, force=True)["containerInstance"]
+    assert gone["status"] == "INACTIVE"
+    ecs.get_waiter("tasks_stopped").wait(tasks=[task["taskArn"]], WaiterConfig={"Delay": 0.05, "MaxAttempts": 100})
+    (stopped,) = ecs.describe_tasks(tasks=[task["taskArn"]])["tasks"]
+    assert (stopped["stopCode"], stopped["stoppedReason"]) == (
+        "UserInitiated",
+        "Container instance deregistration forced by user",
+    )
+    assert ecs.list_container_instances()["containerInstanceArns"] == []
+
+
+def test_listing_with_the_query_language(ecs: Any, register_instance: Callable[..., str]) -> None:
+    one = register_instance(attributes=[{"name": "stack", "value": "prod"}])
+    register_instance(attributes=[{"name": "stack", "value": "test"}])
+    found = ecs.list_container_instances(filter="attribute:stack == prod and agentConnected == true")
+    assert found["containerInstanceArns"] == [one]
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        ecs.list_container_instances(filter="attribute:stack ==")
+
+
+def test_attributes(ecs: Any, register_instance: Callable[..., str]) -> None:
+    arn = register_instance()
+    ecs.put_attributes(attributes=[{"name": "rack", "value": "r1", "targetId": arn}])
+    listed = ecs.list_attributes(targetType="container-instance", attributeName="rack")["attributes"]
+    assert listed == [{"name": "rack", "value": "r1", "targetType": "container-instance", "targetId": arn}]
+    with pytest.raises(ClientError, match="reserved"):
+        ecs.put_attributes(attributes=[{"name": "ecs.os-type", "value": "windows", "targetId": arn}])
+    with pytest.raises(ClientError, match=r"\(TargetNotFoundException\).*Could not find"):
+        ecs.put_attributes(attributes=[{"name": "a", "value": "b", "targetId": "0" * 32}])
+    with pytest.raises(ClientError, match="attributes can not be empty"):
+        ecs.put_attributes(attributes=[])
+    with pytest.raises(ClientError, match="AttributeLimitExceededException"):
+        for number in range(11):
+            ecs.put_attributes(attributes=[{"name": f"n{number}", "value": "v", "targetId": arn}])
+    ecs.delete_attributes(attributes=[{"name": "rack", "targetId": arn}])
+    assert ecs.list_attributes(targetType="container-instance", attributeName="rack")["attributes"] == []

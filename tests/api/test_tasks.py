@@ -1,0 +1,206 @@
+"""RunTask, StartTask, StopTask, DescribeTasks, ListTasks through boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.support.served import ServedApi
+
+from awsorch.core.commands import SendTasks
+
+
+def refused(code: str, text: str) -> Any:
+    """Expect a ClientError of this code whose message has this text."""
+    return pytest.raises(ClientError, match=rf"\({code}\).*{text}")
+
+
+def report(ecs: Any, task: dict[str, Any], status: str, **more: Any) -> None:
+    containers = [
+        {"containerName": c["name"], "runtimeId": "abc", "status": status, **more.pop("container", {})}
+        for c in task["containers"]
+    ]
+    ecs.submit_task_state_change(cluster="default", task=task["taskArn"], status=status, containers=containers, **more)
+
+
+def test_a_task_lives_from_pending_to_stopped(
+    ecs: Any, api: ServedApi, register_instance: Callable[..., str], web_task: str
+) -> None:
+    instance = register_instance()
+    answer = ecs.run_task(taskDefinition="web", startedBy="me", tags=[{"key": "a", "value": "b"}])
+    assert answer["failures"] == []
+    (task,) = answer["tasks"]
+    assert task["lastStatus"] == "PENDING"
+    assert task["containerInstanceArn"] == instance
+    assert task["taskDefinitionArn"] == web_task
+    assert (task["cpu"], task["memory"], task["group"]) == ("256", "128", "family:web")
+    assert task["overrides"] == {"containerOverrides": [{"name": "app"}], "inferenceAcceleratorOverrides": []}
+    task_id = task["taskArn"].rpartition("/")[2]
+    assert api.commands[-1] == (
+        "cluster/default",
+        SendTasks(instance_id=instance.rpartition("/")[2], task_ids=(task_id,)),
+    )
+    report(ecs, task, "RUNNING")
+    (running,) = ecs.describe_tasks(tasks=[task_id], include=["TAGS"])["tasks"]
+    assert running["lastStatus"] == "RUNNING"
+    assert running["startedAt"] >= running["createdAt"]
+    assert running["tags"] == [{"key": "a", "value": "b"}]
+    ecs.get_waiter("tasks_running").wait(tasks=[task_id])
+
+    stopping = ecs.stop_task(task=task_id, reason="enough")["task"]
+    assert (stopping["lastStatus"], stopping["desiredStatus"]) == ("RUNNING", "STOPPED")
+    report(ecs, task, "STOPPED", container={"exitCode": 0})
+    (stopped,) = ecs.describe_tasks(tasks=[task_id])["tasks"]
+    assert (stopped["lastStatus"], stopped["stopCode"], stopped["stoppedReason"]) == (
+        "STOPPED",
+        "UserInitiated",
+        "enough",
+    )
+    assert stopped["containers"][0]["exitCode"] == 0
+    ecs.get_waiter("tasks_stopped").wait(tasks=[task_id])
+    assert ecs.list_tasks()["taskArns"] == []
+    assert ecs.list_tasks(desiredStatus="STOPPED")["taskArns"] == [task["taskArn"]]
+
+
+def test_essential_exit_and_failed_start_have_ecs_reasons(
+    ecs: Any, register_instance: Callable[..., str], web_task: str
+) -> None:
+    register_instance()
+    first, second = ecs.run_task(taskDefinition="web", count=2)["tasks"]
+    report(ecs, first, "RUNNING")
+    report(ecs, first, "STOPPED", container={"exitCode": 3})
+    report(ecs, second, "STOPPED", container={"reason": "CannotPullContainerError: no such image"})
+    one, two = ecs.describe_tasks(tasks=[first["taskArn"], second["taskArn"]])["tasks"]
+    assert (one["stopCode"], one["stoppedReason"]) == (
+        "EssentialContainerExited",
+        "Essential container in task exited",
+    )
+    assert (two["stopCode"], two["stoppedReason"]) == (
+        "TaskFailedToStart",
+        "CannotPullContainerError: no such image",
+    )
+
+
+def test_late_and_backward_reports_change_nothing(
+    ecs: Any, register_instance: Callable[..., str], web_task: str
+) -> None:
+    register_instance()
+    (task,) = ecs.run_task(taskDefinition="web")["tasks"]
+    report(ecs, task, "STOPPED", container={"exitCode": 0})
+    report(ecs, task, "RUNNING")
+    (seen,) = ecs.describe_tasks(tasks=[task["taskArn"]])["tasks"]
+    assert seen["lastStatus"] == "STOPPED"
+
+
+def test_what_does_not_fit_is_a_failure_with_its_reason(
+    ecs: Any, register_instance: Callable[..., str], web_task: str
+) -> None:
+    with refused("InvalidParameterException", "No Container Instances were found in your cluster."):
+        ecs.run_task(taskDefinition="web")
+    instance = register_instance(cpu=512)
+    answer = ecs.run_task(taskDefinition="web", count=3)
+    assert len(answer["tasks"]) == 2
+    assert answer["failures"] == [{"arn": instance, "reason": "RESOURCE:CPU"}]
+    answer = ecs.run_task(
+        taskDefinition="web", placementConstraints=[{"type": "memberOf", "expression": "attribute:x == y"}]
+    )
+    assert (answer["tasks"], answer["failures"][0]["reason"]) == ([], "MemberOf placement constraint unsatisfied.")
+
+
+def test_a_client_token_makes_run_task_idempotent(
+    ecs: Any, register_instance: Callable[..., str], web_task: str
+) -> None:
+    register_instance()
+    first = ecs.run_task(taskDefinition="web", clientToken="once")
+    again = ecs.run_task(taskDefinition="web", clientToken="once")
+    assert [t["taskArn"] for t in first["tasks"]] == [t["taskArn"] for t in again["tasks"]]
+    with pytest.raises(ClientError) as conflict:
+        ecs.run_task(taskDefinition="web", clientToken="once", count=2)
+    assert conflict.value.response["Error"]["Code"] == "ConflictException"
+    assert conflict.value.response["resourceIds"] == [first["tasks"][0]["taskArn"]]
+    assert len(ecs.list_tasks()["taskArns"]) == 1
+
+
+def test_start_task_names_its_instances(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    one, two = register_instance(), register_instance(cpu=128)
+    answer = ecs.start_task(taskDefinition="web", containerInstances=[one, two, "0" * 32])
+    assert [t["containerInstanceArn"] for t in answer["tasks"]] == [one]
+    assert [(f["arn"], f["reason"]) for f in answer["failures"]] == [
+        (two, "RESOURCE:CPU"),
+        (f"arn:aws:ecs:us-east-1:123456789012:container-instance/default/{'0' * 32}", "MISSING"),
+    ]
+
+
+def test_list_tasks_filters_and_pages(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    one = register_instance()
+    ecs.run_task(taskDefinition="web", count=6, startedBy="me")
+    ecs.run_task(taskDefinition="web", count=2, group="other")
+    pages = ecs.get_paginator("list_tasks").paginate(PaginationConfig={"PageSize": 3})
+    sizes = [len(page["taskArns"]) for page in pages]
+    assert sizes == [3, 3, 2]
+    assert len(ecs.list_tasks(startedBy="me")["taskArns"]) == 6
+    assert len(ecs.list_tasks(family="web", containerInstance=one)["taskArns"]) == 8
+    assert ecs.list_tasks(family="nothing")["taskArns"] == []
+    assert ecs.list_tasks(desiredStatus="PENDING")["taskArns"] == []
+    with refused("InvalidParameterException", "startedBy"):
+        ecs.list_tasks(startedBy="me", family="web")
+    with refused("InvalidParameterException", "Invalid token."):
+        ecs.list_tasks(nextToken="what")
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "text"),
+    [
+        ({"taskDefinition": "nothing"}, "ClientException", "TaskDefinition not found."),
+        ({"taskDefinition": "web", "count": 11}, "InvalidParameterException", "less than or equal to 10"),
+        ({"taskDefinition": "web", "count": 0}, "InvalidParameterException", "Count can not be less than 1"),
+        ({"taskDefinition": "web", "cluster": "nope"}, "ClusterNotFoundException", "Cluster not found."),
+        ({"taskDefinition": "web", "launchType": "FARGATE"}, "ClientException", "FARGATE"),
+        ({"taskDefinition": "web", "propagateTags": "SERVICE"}, "InvalidParameterException", "SERVICE"),
+        (
+            {"taskDefinition": "web", "overrides": {"containerOverrides": [{"name": "x"}]}},
+            "InvalidParameterException",
+            "Override for container named x is not a container in the TaskDefinition.",
+        ),
+        (
+            {"taskDefinition": "web", "placementStrategy": [{"type": "binpack", "field": "disk"}]},
+            "InvalidParameterException",
+            "binpack field 'disk' is invalid",
+        ),
+    ],
+)
+def test_bad_run_tasks_are_refused(
+    ecs: Any,
+    register_instance: Callable[..., str],
+    web_task: str,
+    request_: dict[str, Any],
+    code: str,
+    text: str,
+) -> None:
+    register_instance()
+    with refused(code, text):
+        ecs.run_task(**request_)
+    assert ecs.list_tasks()["taskArns"] == []
+
+
+def test_an_inactive_revision_can_not_be_run(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    register_instance()
+    ecs.deregister_task_definition(taskDefinition="web:1")
+    with refused("InvalidParameterException", "TaskDefinition is inactive"):
+        ecs.run_task(taskDefinition="web:1")
+
+
+def test_unknown_tasks(ecs: Any) -> None:
+    missing = ecs.describe_tasks(tasks=["a" * 32, "a" * 32])
+    assert [(f["reason"], f["arn"].endswith("a" * 32)) for f in missing["failures"]] == [("MISSING", True)]
+    with refused("InvalidParameterException", "The referenced task was not found."):
+        ecs.stop_task(task="a" * 32)
+    with refused("InvalidParameterException", "Tasks cannot be empty."):
+        ecs.describe_tasks(tasks=[])
+
+
+def test_operations_to_come_say_so(ecs: Any) -> None:
+    with refused("UnsupportedFeatureException", "CreateService"):
+        ecs.create_service(serviceName="a")

@@ -1,0 +1,92 @@
+"""A served ECS API: the real endpoint and controller on a thread's event loop, a memory store, and a boto3 client."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import boto3
+from aiohttp import web
+from botocore.config import Config
+
+from awsorch.api.auth import Authenticator, SignatureVerifier
+from awsorch.api.http import BODY_LIMIT, EcsEndpoint
+from awsorch.core.arn import Scope
+from awsorch.core.commands import Command
+from awsorch.core.events import AgentConnected, Event
+from awsorch.engine.controller import Controller
+from awsorch.store.memory import MemoryStore
+
+T = TypeVar("T")
+SCOPE = Scope(region="us-east-1", account="123456789012")
+
+
+class ServedApi:
+    """``url`` is where it listens, ``ecs`` a boto3 client for it, ``commands`` what the controller sent out."""
+
+    def __init__(self, verifier: SignatureVerifier | None = None) -> None:
+        self.commands: list[tuple[str, Command]] = []
+        self.store = MemoryStore()
+        self._verifier = verifier
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="served api", daemon=True)
+        self._thread.start()
+        self.controller, self._runner, self.url = self.run(self._start())
+        self.ecs = self.client()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the server's loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def client(self, **credentials: str) -> Any:
+        """A boto3 client of this API that does not try again."""
+        given = {"aws_access_key_id": "test", "aws_secret_access_key": "test", **credentials}
+        config = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
+        return boto3.session.Session().client(
+            "ecs", endpoint_url=self.url, region_name="us-east-1", config=config, **given
+        )
+
+    def submit(self, cluster: str, event: Event) -> Any:
+        """Submit an event to a cluster's partition, as the gateway would."""
+        return self.run(self.controller.clusters[cluster].submit(event))
+
+    def connect(self, instance_arn: str, session: str = "s1") -> None:
+        """An agent's control connection comes up."""
+        cluster, instance_id = instance_arn.split("/")[1:]
+        self.submit(cluster, AgentConnected(instance_id=instance_id, session=session))
+
+    def close(self) -> None:
+        """Stop everything."""
+        self.run(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _start(self) -> tuple[Controller, web.AppRunner, str]:
+        controller = Controller(self.store, lambda name, command: self.commands.append((name, command)), time.time)
+        await controller.start()
+        endpoint = EcsEndpoint(controller, SCOPE, Authenticator(SCOPE, self._verifier))
+        application = web.Application(client_max_size=BODY_LIMIT)
+        application.router.add_route("*", "/{path:.*}", endpoint.handle)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return controller, runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        await self.controller.stop()
+
+
+@contextmanager
+def served_api(verifier: SignatureVerifier | None = None) -> Iterator[ServedApi]:
+    """A served API, stopped at the end."""
+    api = ServedApi(verifier)
+    try:
+        yield api
+    finally:
+        api.close()
