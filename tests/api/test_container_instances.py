@@ -74,7 +74,7 @@ def test_draining_takes_no_new_tasks(ecs: Any, register_instance: Callable[..., 
     assert changed["failures"][0]["reason"] == "MISSING"
     assert ecs.run_task(taskDefinition="web")["tasks"] == []
     with pytest.raises(ClientError, match=r"Container instance status should be one of \[ACTIVE, DRAINING\]"):
-        ecs.update_container_instances_state(containerInstances=[arn], status="INACTIVE")
+        ecs.update_container_instances_state(containerInstances=[arn], status="REGISTERING")
     ecs.update_container_instances_state(containerInstances=[arn], status="ACTIVE")
     assert len(ecs.run_task(taskDefinition="web")["tasks"]) == 1
 

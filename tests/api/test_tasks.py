@@ -100,13 +100,13 @@ def test_what_does_not_fit_is_a_failure_with_its_reason(
     with refused("InvalidParameterException", "No Container Instances were found in your cluster."):
         ecs.run_task(taskDefinition="web")
     instance = register_instance(cpu=512)
-    answer = ecs.run_task(taskDefinition="web", count=3)
-    assert len(answer["tasks"]) == 2
-    assert answer["failures"] == [{"arn": instance, "reason": "RESOURCE:CPU"}]
     answer = ecs.run_task(
         taskDefinition="web", placementConstraints=[{"type": "memberOf", "expression": "attribute:x == y"}]
     )
     assert (answer["tasks"], answer["failures"][0]["reason"]) == ([], "MemberOf placement constraint unsatisfied.")
+    answer = ecs.run_task(taskDefinition="web", count=3)
+    assert len(answer["tasks"]) == 2
+    assert answer["failures"] == [{"arn": instance, "reason": "RESOURCE:CPU"}]
 
 
 def test_a_client_token_makes_run_task_idempotent(

@@ -1,5 +1,25 @@
 """The operations of the ECS API, one file a noun. Importing this enters all of them in the table."""
 
-from awsorch.api.operations import agents, attributes, clusters, container_instances, story, tags, tasks
+from awsorch.api.operations import (
+    account_settings,
+    agents,
+    attributes,
+    clusters,
+    container_instances,
+    story,
+    tags,
+    task_definitions,
+    tasks,
+)
 
-__all__ = ["agents", "attributes", "clusters", "container_instances", "story", "tags", "tasks"]
+__all__ = [
+    "account_settings",
+    "agents",
+    "attributes",
+    "clusters",
+    "container_instances",
+    "story",
+    "tags",
+    "task_definitions",
+    "tasks",
+]
