@@ -27,7 +27,7 @@ import boto3
 import docker
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from rich.console import Console
 from rich.text import Text
 
@@ -112,7 +112,7 @@ def main() -> int:
         with made_cloud() as cloud:
             for scene in (start_cloud, run_batch, run_failing, serve_web, refuse_huge, kill_controller, stop_cloud):
                 scene(cloud)
-    except (Disappointed, BotoCoreError, ClientError, OSError, subprocess.TimeoutExpired) as problem:
+    except (Disappointed, BotoCoreError, ClientError, DockerException, OSError, subprocess.TimeoutExpired) as problem:
         show(f"✗ {problem}", style="bold red")
         return 1
     except KeyboardInterrupt:
@@ -143,8 +143,9 @@ def made_cloud() -> Iterator[Cloud]:
         raise
     finally:
         run_command(("down", "--data", str(data)), os.environ)
-        remove_containers(cloud.tasks)
         shutil.rmtree(data, ignore_errors=True)
+        if cloud.tasks:
+            remove_containers(cloud.tasks)
 
 
 def start_cloud(cloud: Cloud) -> None:

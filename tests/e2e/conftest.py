@@ -1,0 +1,104 @@
+"""A whole local cloud, as a user starts one: real processes, the machine's Docker Engine, a folder and port of its own.
+
+Nothing here is skipped when the engine is missing: these tests are what shows that the parts fit together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import docker
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+AWSORCH = Path(sys.executable).with_name("awsorch")
+COMMAND_SECONDS = 100
+CONDITION_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """A running cloud: where it is, a client of its API, and the command line pointed at it."""
+
+    data: Path
+    endpoint: str
+    ecs: Any
+
+    def awsorch(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run an `awsorch` command and check its exit code."""
+        done = run_awsorch(*arguments, endpoint=self.endpoint)
+        assert done.returncode == code, f"awsorch {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def describe(self, task: str) -> dict[str, Any]:
+        (found,) = self.ecs.describe_tasks(tasks=[task])["tasks"]
+        return dict(found)
+
+
+def run_awsorch(*arguments: str, endpoint: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS")}
+    if endpoint:
+        environment["AWS_ENDPOINT_URL"] = endpoint
+    return subprocess.run(
+        (str(AWSORCH), *arguments),
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+
+
+def until(what: str, true: Callable[[], bool], seconds: float = CONDITION_SECONDS) -> None:
+    """Wait for something outside to become true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud of two instances; afterwards it, its containers and their volumes are gone."""
+    data = tmp_path_factory.mktemp("cloud")
+    engine = docker.from_env()
+    before = {volume.name for volume in engine.volumes.list()}
+    try:
+        started = run_awsorch("up", "--detach", "--json", "--port", "0", "--data", str(data))
+        assert started.returncode == 0, started.stderr + logs_of(data)
+        endpoint = json.loads(started.stdout)["endpoint"]
+        ecs = boto3.client(
+            "ecs",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        yield Cloud(data=data, endpoint=endpoint, ecs=ecs)
+        ecs.close()
+    finally:
+        stopped = run_awsorch("down", "--remove", "--data", str(data))
+        for volume in engine.volumes.list():
+            if volume.name not in before and volume.name.startswith(("ecs-", "awsorch-sample-")):
+                volume.remove()
+        engine.close()
+    assert stopped.returncode == 0, stopped.stderr
+
+
+def logs_of(data: Path) -> str:
+    """The end of every log of a cloud, for the message of a test that failed."""
+    ends = []
+    for log in sorted((data / "logs").glob("*.log")):
+        ends.append(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]))
+    return "\n".join(ends)
