@@ -6,7 +6,6 @@ Source: ECS API reference, "Common errors"; AWS JSON 1.1.
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from typing import Any
 
@@ -58,7 +57,7 @@ class EcsEndpoint:
         self._check_content_type(request)
         if target.startswith(EXTENSION_PREFIX):
             operation = target.removeprefix(EXTENSION_PREFIX)
-            handler, members = EXTENSIONS.get(operation), _decode_object(body)
+            handler, members = EXTENSIONS.get(operation), self._codec.decode_any(body)
         else:
             prefix, _, operation = target.rpartition(".")
             if prefix != self._codec.target_prefix or operation not in self._codec.operations:
@@ -104,14 +103,3 @@ class EcsEndpoint:
 
     def _fail(self, fault: Fault, request_id: str) -> web.Response:
         return self._respond(fault.status, fault.body, request_id)
-
-
-def _decode_object(body: bytes) -> Answer:
-    """The JSON object of an extension operation, which botocore has no model of."""
-    try:
-        value = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise WireError("SerializationException", "The body should be a JSON object.")
-    return value

@@ -62,9 +62,7 @@ def test_update_and_delete(ecs: Any, register_instance: Callable[..., str], web_
     with pytest.raises(ClientError, match="The referenced cluster was inactive"):
         ecs.run_task(taskDefinition="web")
     with pytest.raises(ClientError, match="Cluster was not ACTIVE"):
-        ecs.update_cluster_settings(
-            cluster="default", settings=[{"name": "containerInsights", "value": "enabled"}]
-        )
+        ecs.update_cluster_settings(cluster="default", settings=[{"name": "containerInsights", "value": "enabled"}])
     assert ecs.create_cluster()["cluster"]["status"] == "ACTIVE"
 
 
