@@ -36,14 +36,18 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What depends on the instance's record only: required attributes and memberOf expressions about no task."""
+    """What depends on the instance's record only: required attributes, memberOf expressions about no task, and the
+    capacity provider that it must belong to."""
 
     attributes: tuple[tuple[str, str | None], ...] = ()
     expressions: tuple[Expression, ...] = ()
+    capacity_provider: str | None = None
 
     def accepts(self, instance: ContainerInstance) -> bool:
-        return has_attributes(instance, self.attributes) and all(
-            expression.holds(instance, 0, ()) for expression in self.expressions
+        return (
+            self.capacity_provider in (None, instance.capacity_provider)
+            and has_attributes(instance, self.attributes)
+            and all(expression.holds(instance, 0, ()) for expression in self.expressions)
         )
 
 
@@ -132,15 +136,17 @@ def ports_free(slot: Slot, demand: Demand) -> bool:
     return not any(port in tcp for port in demand.tcp_ports) and not any(port in udp for port in demand.udp_ports)
 
 
-def needs_of(demand: Demand, group: str, constraints: tuple[Constraint, ...]) -> Needs:
+def needs_of(
+    demand: Demand, group: str, constraints: tuple[Constraint, ...], capacity_provider: str | None = None
+) -> Needs:
     """Make a request's filters ready. Raises InvalidParameterException for an expression that is none."""
     if not constraints:
-        return Needs(demand, group, Filter(demand.attributes), (), False, ())
+        return Needs(demand, group, Filter(demand.attributes, (), capacity_provider), (), False, ())
     expressions = [compile_expression(c.expression or "") for c in constraints if c.type == "memberOf"]
     return Needs(
         demand,
         group,
-        Filter(demand.attributes, tuple(e for e in expressions if not e.dynamic)),
+        Filter(demand.attributes, tuple(e for e in expressions if not e.dynamic), capacity_provider),
         tuple(e for e in expressions if e.dynamic),
         any(c.type == "distinctInstance" for c in constraints),
         constraints,

@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from awsorch.core.model import ContainerInstance, Demand, Task
+from awsorch.core.placement.filters import Filter
+from awsorch.core.placement.index import Index
+from awsorch.core.placement.kinds import Kinds
 from awsorch.core.placement.slot import Free, Hold, Slot, hold_of
 
 _NO_COUNTS: Mapping[str | None, int] = {}
 _ATTRIBUTES_COUNTED = 16
+_INDEXES_KEPT = 16
 
 
 class Fleet:
@@ -22,7 +26,11 @@ class Fleet:
 
     def __init__(self) -> None:
         self._slots: dict[str, Slot] = {}
-        self._active = 0
+        self._by_order: dict[int, Slot] = {}
+        self._active: dict[str | None, int] = {}
+        self._kinds = Kinds(self._mark)
+        self._indexes: dict[tuple[tuple[str, ...], bool], Index] = {}
+        self._growth = 0
         self._counts: dict[str, dict[str, dict[str | None, int]]] = {}
 
     # -- records ---------------------------------------------------------------------------------------------------
@@ -33,7 +41,8 @@ class Fleet:
         if record is None or old is new:
             return
         slot = self._slot_for(record.id)
-        self._active += _is_active(new) - _is_active(slot.instance)
+        self._count_active(slot.instance, -1)
+        self._count_active(new, 1)
         for attribute, table in self._counts.items():
             before, after = _value(slot.instance, attribute), _value(new, attribute)
             if before != after:
@@ -41,6 +50,8 @@ class Fleet:
                     _add(table, group, before, -count)
                     _add(table, group, after, count)
         slot.become(new)
+        self._kinds.sort(slot)
+        self._growth += 1
         self._changed(slot)
 
     def task_changed(self, old: Task | None, new: Task | None) -> None:
@@ -75,11 +86,13 @@ class Fleet:
     def imagine(self, added: Iterable[ContainerInstance] = (), removed: Collection[str] = ()) -> Fleet:
         """A fleet of its own with instances more or less; the tasks of the removed ones stay where they are."""
         other = Fleet()
-        other._slots = {slot.id: slot.copy() for slot in self._slots.values()}
-        other._active = self._active
+        for slot in self._slots.values():
+            twin = other._slots[slot.id] = other._by_order[slot.order] = slot.copy()
+            other._kinds.sort(twin)
+        other._active = dict(self._active)
         for instance_id in removed:
-            if (slot := other._slots.get(instance_id)) is not None:
-                other.instance_changed(slot.instance, None)
+            if (known := other._slots.get(instance_id)) is not None:
+                other.instance_changed(known.instance, None)
         for instance in added:
             other.instance_changed(None, instance)
         return other
@@ -114,9 +127,16 @@ class Fleet:
     # -- for placement ---------------------------------------------------------------------------------------------
 
     @property
-    def active(self) -> int:
-        """How many instances are ACTIVE, whether their agent is connected or not."""
-        return self._active
+    def growth(self) -> int:
+        """A number that changes whenever some instance may have room, or pass a filter, that it had not before.
+        Tasks that come never change it."""
+        return self._growth
+
+    def active(self, capacity_provider: str | None = None) -> int:
+        """How many instances (of a capacity provider) are ACTIVE, whether their agent is connected or not."""
+        if capacity_provider is None:
+            return sum(self._active.values())
+        return self._active.get(capacity_provider, 0)
 
     def slots(self) -> Iterator[Slot]:
         """Every slot, those of instances that are unknown or not ACTIVE included."""
@@ -125,6 +145,35 @@ class Fleet:
     def slot(self, instance_id: str) -> Slot | None:
         """The slot of an instance, where the fleet has heard of it."""
         return self._slots.get(instance_id)
+
+    @property
+    def slots_by_order(self) -> Mapping[int, Slot]:
+        """Every slot by its order."""
+        return self._by_order
+
+    def index(self, attributes: tuple[str, ...], by_cpu: bool) -> Index:
+        """The index of all candidates by these spread attributes and this primary resource, up to date."""
+        key = attributes, by_cpu
+        index = self._indexes.get(key)
+        if index is None:
+            if len(self._indexes) >= _INDEXES_KEPT:
+                del self._indexes[next(iter(self._indexes))]
+            index = self._indexes[key] = Index(attributes, by_cpu)
+            index.stale.update(self._by_order)
+        if index.stale:
+            index.refresh(self._by_order)
+        return index
+
+    def filter_bit(self, asked: Filter) -> int:
+        """The bit that the kinds of instances accepted by the filter have. Ask before ``index``."""
+        kinds = self._kinds
+        bit = kinds.bit_of(asked)
+        if bit is not None:
+            return bit
+        if kinds.full:
+            kinds.forget(self._slots.values())
+            self._indexes.clear()
+        return kinds.learn(asked, self._slots.values())
 
     def spread_counts(self, attribute: str, group: str) -> Mapping[str | None, int]:
         """How many tasks of the group with desired status RUNNING are on instances with each value of the attribute."""
@@ -144,29 +193,42 @@ class Fleet:
         slot = self._slots.get(instance_id)
         if slot is None:
             slot = self._slots[instance_id] = Slot(instance_id)
+            while slot.order in self._by_order:
+                slot.order += 1
+            self._by_order[slot.order] = slot
         return slot
+
+    def _count_active(self, instance: ContainerInstance | None, by: int) -> None:
+        if instance is not None and instance.status == "ACTIVE":
+            provider = instance.capacity_provider
+            self._active[provider] = self._active.get(provider, 0) + by
 
     def _carry(self, slot: Slot, hold: Hold, times: int) -> None:
         slot.carry(hold, times)
+        if times < 0:
+            self._growth += 1
         if hold.group is not None:
             for attribute, table in self._counts.items():
                 _add(table, hold.group, _value(slot.instance, attribute), times)
         self._changed(slot)
 
     def _changed(self, slot: Slot) -> None:
-        if slot.instance is None and not slot.tasks:
-            self._slots.pop(slot.id, None)
+        self._mark(slot)
+        if slot.instance is None and not slot.tasks and self._slots.pop(slot.id, None) is not None:
+            del self._by_order[slot.order]
+
+    def _mark(self, slot: Slot) -> None:
+        for index in self._indexes.values():
+            index.stale.add(slot.order)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Fleet):
             return NotImplemented
-        return self._slots == other._slots
+        return self._slots.keys() == other._slots.keys() and all(
+            slot.same_as(other._slots[name]) for name, slot in self._slots.items()
+        )
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def _is_active(instance: ContainerInstance | None) -> bool:
-    return instance is not None and instance.status == "ACTIVE"
 
 
 def _value(instance: ContainerInstance | None, attribute: str) -> str | None:

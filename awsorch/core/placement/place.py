@@ -1,20 +1,24 @@
 """Placing: which instances take a group of identical tasks, and why the others do not.
 
-``place`` decides and changes nothing: the caller writes Task records, which the fleet follows.
+``place`` decides and changes nothing: the caller writes Task records, which the fleet follows. Its answer is that
+of the sequential greedy: task after task, the best instance by the strategies among those that pass the filters,
+with the tasks before counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from awsorch.core.model import Constraint, Demand, Refused, Strategy
 from awsorch.core.placement.expression import compile_expression
 from awsorch.core.placement.filters import REASONS, Needs, needs_of
 from awsorch.core.placement.fleet import Fleet
+from awsorch.core.placement.index import Cell, Index, Values
+from awsorch.core.placement.lanes import Dice, Giving, Key, OrderedLane, RandomLane, Terms
 from awsorch.core.placement.slot import Slot
-from awsorch.core.placement.strategies import COUNT, CPU, MEMORY, Chain, chain_of
+from awsorch.core.placement.strategies import CPU, MEMORY, chain_of
 
 MOST_FAILURES = 100
 _IDS_TOLD = 5
@@ -24,7 +28,7 @@ _IDS_TOLD = 5
 class Request:
     """``count`` identical tasks of one group. ``constraints``: the request's and the task definition's together.
     ``seed`` decides what ``random`` chooses. ``only``: place on these instances (StartTask). ``capacity_provider``:
-    place on its instances."""
+    place on its instances (unless ``only`` is given). ``explain``: tell in ``refused`` who refused the first task even if all were placed."""
 
     demand: Demand
     count: int
@@ -34,6 +38,7 @@ class Request:
     seed: int = 0
     only: frozenset[str] | None = None
     capacity_provider: str | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,83 +56,172 @@ class Decision:
 
 def place(fleet: Fleet, request: Request) -> Decision:
     """Decide where the tasks go. Raises InvalidParameterException for an expression that is none."""
-    needs = needs_of(request.demand, request.group, request.constraints)
-    chain = chain_of(request.strategies)
-    pool = _pool(fleet, request)
-    taken: Counter[str] = Counter()
+    only, each = request.only, request.demand.gpus
+    provider = request.capacity_provider if only is None else None
+    needs = needs_of(request.demand, request.group, request.constraints, provider)
+    considered = fleet.active(provider) if only is None else len(only)
     placed: list[str] = []
     gpus: list[tuple[str, ...]] = []
-    for ordinal in range(request.count):
-        fit = [slot for slot in pool if needs.why_not(slot, taken[slot.id]) is None]
-        if not fit:
-            break
-        slot = _choose(fleet, fit, chain, request, taken, ordinal)
-        n = request.demand.gpus
-        gpus.append(slot.free_gpus()[taken[slot.id] * n : (taken[slot.id] + 1) * n])
-        placed.append(slot.id)
-        taken[slot.id] += 1
+    for slot, taken, given in _Round(fleet, request, needs).give():
+        placed += [slot.id] * given
+        if each:
+            free = slot.free_gpus()
+            gpus += [free[n * each : (n + 1) * each] for n in range(taken, taken + given)]
+        else:
+            gpus += [()] * given
     refused: tuple[Refused, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     if len(placed) < request.count:
-        refused, failures = _explain(needs, pool, taken)
-    return Decision(tuple(placed), tuple(gpus), refused, len(pool), failures)
+        refused, failures = _explain(needs, _pool(fleet, request), Counter(placed))
+    elif request.explain:
+        refused, _ = _explain(needs, _pool(fleet, request), Counter())
+    return Decision(tuple(placed), tuple(gpus), refused, considered, failures)
+
+
+def matches(fleet: Fleet, instance_id: str, expression: str) -> bool:
+    """Whether an instance that the fleet knows satisfies a cluster query (ListContainerInstances' filter)."""
+    slot = fleet.slot(instance_id)
+    if slot is None or slot.instance is None:
+        return False
+    return compile_expression(expression).holds(slot.instance, slot.running, slot.groups.keys())
+
+
+class _Lane:
+    """The lane of some spread values, made when it is first asked, and its place among the others."""
+
+    __slots__ = ("_cells", "_dice", "_made", "_terms", "count", "values")
+
+    def __init__(self, found: tuple[Values, list[Cell]], terms: Terms, dice: Dice | None, count: int) -> None:
+        self.values, self._cells = found
+        self.count = count
+        self._terms = terms
+        self._dice = dice
+        self._made: OrderedLane | RandomLane | None = None
+
+    def made(self) -> OrderedLane | RandomLane:
+        if self._made is None:
+            if self._dice is None:
+                self._made = OrderedLane(self._terms, self._cells)
+            else:
+                self._made = RandomLane(self._terms, self._cells, self._dice)
+        return self._made
+
+
+class _Round:
+    """One call: its lanes, and which of them is next."""
+
+    def __init__(self, fleet: Fleet, request: Request, needs: Needs) -> None:
+        chain = chain_of(request.strategies)
+        by_cpu = next((step == CPU for step in chain.steps if step in (CPU, MEMORY)), False)
+        if request.only is None:
+            bit = fleet.filter_bit(needs.filter)
+            index = fleet.index(chain.attributes, by_cpu)
+        else:
+            bit, index = 0, Index(chain.attributes, by_cpu)
+            for slot in _pool(fleet, request):
+                if slot.candidate and slot.instance is not None and needs.filter.accepts(slot.instance):
+                    index.put(slot)
+        terms = Terms(needs, chain.inner, index, fleet.slots_by_order)
+        self._dice = Dice(request.seed) if chain.random else None
+        self._shared = [fleet.spread_counts(name, request.group) for name in chain.attributes]
+        first = self._shared[0] if self._shared else {}
+        self._lanes = [
+            _Lane(found, terms, self._dice, first.get(found[0][0], 0) if first else 0) for found in index.lanes(bit)
+        ]
+        self._chain = chain
+        self._count = request.count
+
+    def give(self) -> Giving:
+        """Give the tasks to instances, as far as there is room."""
+        steps, lanes = self._chain.steps, self._lanes
+        if len(self._shared) == 1 and steps[0] == 0:
+            return (yield from self._fill())
+        if self._shared:
+            return (yield from self._one_by_one())
+        return (yield from lanes[0].made().take(self._count)) if lanes else 0
+
+    def _fill(self) -> Giving:
+        """Spread over one attribute before anything else: raise the lanes that have fewest tasks, level by level. Only
+        the last tasks, fewer than the lanes they could go to, depend on how the lanes' heads compare."""
+        lanes, left = self._lanes, self._count
+        while left and lanes:
+            low = min(lane.count for lane in lanes)
+            lowest = [lane for lane in lanes if lane.count == low]
+            each = left // len(lowest)
+            if each:
+                above = [lane.count for lane in lanes if lane.count > low]
+                each = min(each, min(above) - low) if above else each
+            else:
+                lowest, each = self._best([(lane, ()) for lane in lowest]), 1
+            for lane in lowest:
+                given = yield from lane.made().take(each)
+                lane.count += given
+                left -= given
+                if given < each:
+                    lanes.remove(lane)
+        return self._count - left
+
+    def _one_by_one(self) -> Giving:
+        """Any other chain that spreads over attributes: compare the lanes' heads for each task."""
+        shared = [dict(counts) for counts in self._shared]
+        for given in range(self._count):
+            best = self._best([(lane, tuple(map(dict.get, shared, lane.values))) for lane in self._lanes])
+            if not best:
+                return given
+            yield from best[0].made().take(1)
+            for counts, value in zip(shared, best[0].values, strict=True):
+                counts[value] = counts.get(value, 0) + 1
+        return self._count
+
+    def _best(self, lanes: list[tuple[_Lane, tuple[int | None, ...]]]) -> list[_Lane]:
+        """The best of the lanes that have room, given their counts by attribute; none if none has. Those without
+        are dropped for good."""
+        best: list[_Lane] = []
+        least: tuple[int, ...] | None = None
+        for lane, counts in lanes:
+            head = lane.made().head()
+            if head is None:
+                self._lanes.remove(lane)
+                continue
+            score = self._score(head, counts) if counts else head
+            if least is None or score < least:
+                best, least = [lane], score
+            elif score == least:
+                best.append(lane)
+        if len(best) > 1 and self._dice is not None:
+            return [best[self._dice.below(len(best))]]
+        return best[:1]
+
+    def _score(self, head: Key, counts: tuple[int | None, ...]) -> tuple[int, ...]:
+        """The head's key with the lane's counts where the chain has them."""
+        own = iter(head)
+        mixed = [counts[step] or 0 if isinstance(step, int) else next(own) for step in self._chain.steps]
+        return (*mixed, *own)
 
 
 def _pool(fleet: Fleet, request: Request) -> list[Slot]:
+    """The instances that the request is about, by id."""
     if request.only is not None:
         return [fleet.slot(i) or Slot(i) for i in sorted(request.only)]
-    return sorted(
-        (
-            slot
-            for slot in fleet.slots()
-            if slot.instance is not None
-            and slot.instance.status == "ACTIVE"
-            and request.capacity_provider in (None, slot.instance.capacity_provider)
-        ),
-        key=lambda slot: slot.id,
-    )
-
-
-def _choose(fleet: Fleet, fit: list[Slot], chain: Chain, request: Request, taken: Counter[str], ordinal: int) -> Slot:
-    counts = []
-    for attribute in chain.attributes:
-        table = Counter(fleet.spread_counts(attribute, request.group))
-        for instance_id, n in taken.items():
-            slot = fleet.slot(instance_id)
-            if slot is not None and slot.instance is not None:
-                table[slot.instance.attributes.get(attribute)] += n
-        counts.append(table)
-
-    def score(slot: Slot) -> tuple[int, ...]:
-        assert slot.instance is not None
-        n = taken[slot.id]
-        parts = []
-        for step in chain.steps:
-            if isinstance(step, int):
-                parts.append(counts[step][slot.instance.attributes.get(chain.attributes[step])])
-            elif step == COUNT:
-                parts.append(slot.groups.get(request.group, 0) + n)
-            elif step == CPU:
-                parts.append(slot.cpu - n * request.demand.cpu)
-            else:
-                left = slot.memory - n * request.demand.memory
-                parts.append(left if step == MEMORY else -left)
-        return tuple(parts)
-
-    best = min(map(score, fit))
-    ties = [slot for slot in fit if score(slot) == best]
-    if chain.random:
-        return ties[(request.seed * 6364136223846793005 + ordinal * 1442695040888963407 >> 11) % len(ties)]
-    return min(ties, key=lambda slot: slot.order)
+    provider = request.capacity_provider
+    slots = [
+        slot
+        for slot in fleet.slots()
+        if slot.instance is not None
+        and slot.instance.status == "ACTIVE"
+        and provider in (None, slot.instance.capacity_provider)
+    ]
+    slots.sort(key=lambda slot: slot.id)
+    return slots
 
 
 def _explain(
-    needs: Needs, pool: Iterable[Slot], taken: Counter[str]
+    needs: Needs, pool: Iterable[Slot], taken: Mapping[str, int]
 ) -> tuple[tuple[Refused, ...], tuple[tuple[str, str], ...]]:
     by_filter: dict[str, list[str]] = {}
     failures: list[tuple[str, str]] = []
     for slot in pool:
-        why = needs.why_not(slot, taken[slot.id])
+        why = needs.why_not(slot, taken.get(slot.id, 0))
         if why is not None:
             by_filter.setdefault(why, []).append(slot.id)
             if len(failures) < MOST_FAILURES:
@@ -137,11 +231,3 @@ def _explain(
         for name, ids in by_filter.items()
     )
     return refused, tuple(failures)
-
-
-def matches(fleet: Fleet, instance_id: str, expression: str) -> bool:
-    """Whether an instance that the fleet knows satisfies a cluster query (ListContainerInstances' filter)."""
-    slot = fleet.slot(instance_id)
-    if slot is None or slot.instance is None:
-        return False
-    return compile_expression(expression).holds(slot.instance, slot.running, slot.groups.keys())

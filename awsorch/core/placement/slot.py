@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from awsorch.core.model import ContainerInstance, Resources, Task
+
+if TYPE_CHECKING:
+    from awsorch.core.placement.kinds import Kind
 
 _NOTHING = Resources(cpu=0, memory=0)
 
@@ -123,7 +126,7 @@ class Slot:
         self.running = 0
         self.pending = 0
         self.groups: dict[str, int] = {}
-        self.kind: object = None
+        self.kind: Kind | None = None
 
     @property
     def candidate(self) -> bool:
@@ -191,13 +194,9 @@ class Slot:
         twin.kind = None
         return twin
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Slot):
-            return NotImplemented
+    def same_as(self, other: Slot) -> bool:
+        """Whether both know the same of the same instance."""
         names = (name for name in Slot.__slots__ if name not in ("kind", "tasks"))
         return self.tasks.keys() == other.tasks.keys() and all(
             getattr(self, name) == getattr(other, name) for name in names
         )
-
-    def __hash__(self) -> int:
-        return self.order

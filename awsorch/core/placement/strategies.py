@@ -44,6 +44,11 @@ class Chain:
     steps: tuple[int | str, ...]
     random: bool
 
+    @property
+    def inner(self) -> tuple[str, ...]:
+        """The steps about single instances."""
+        return tuple(step for step in self.steps if isinstance(step, str))
+
 
 @lru_cache(maxsize=256)
 def chain_of(strategies: tuple[Strategy, ...]) -> Chain:

@@ -1,0 +1,193 @@
+"""Lanes: the candidates with the same values of all spread attributes, in the order in which a group's tasks take
+them.
+
+Inside a lane strategies see single instances only, so the best one is found without looking at other lanes;
+place.py chooses among the lanes' heads. Identical tasks taken one after another follow one walk over the index: an
+instance that is packed stays the least until it is full, and one that is spread over goes to the next level. A
+lane reads slots and never changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush, heapreplace
+
+from awsorch.core.placement.filters import Needs
+from awsorch.core.placement.index import ORDER_MASK, Cell, Index, Walk
+from awsorch.core.placement.slot import Slot
+from awsorch.core.placement.strategies import COUNT, CPU, MEMORY, ROOM
+
+Key = tuple[int, ...]
+#: A slot, the tasks it was given before, and the tasks given now; at the end, the sum of those given.
+Giving = Generator[tuple[Slot, int, int], None, int]
+_TRIES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all lanes of one call share. ``inner``: the steps about single instances. ``slots``: by order."""
+
+    needs: Needs
+    inner: tuple[str, ...]
+    index: Index
+    slots: Mapping[int, Slot]
+
+    def walk(self, cells: Sequence[Cell], descending: bool) -> Walk:
+        demand, index = self.needs.demand, self.index
+        return Walk(
+            cells,
+            index.first_class(demand.cpu, demand.memory),
+            index.floor(demand.cpu, demand.memory),
+            descending,
+        )
+
+    def key(self, slot: Slot, taken: int) -> Key:
+        """How the slot compares within a lane after ``taken`` tasks were given to it: the least is best."""
+        demand, parts = self.needs.demand, []
+        for step in self.inner:
+            if step == MEMORY:
+                parts.append(slot.memory - taken * demand.memory)
+            elif step == CPU:
+                parts.append(slot.cpu - taken * demand.cpu)
+            elif step == ROOM:
+                parts.append(taken * demand.memory - slot.memory)
+            else:
+                parts.append(slot.groups.get(self.needs.group, 0) + taken)
+        parts.append(-slot.order if step == ROOM else slot.order)
+        return tuple(parts)
+
+
+class OrderedLane:
+    """A lane whose instances have an order: packed, or taken by fewest tasks of the group."""
+
+    def __init__(self, terms: Terms, cells: Sequence[Cell]) -> None:
+        inner, demand = terms.inner, terms.needs.demand
+        self._terms = terms
+        self._walk = terms.walk(cells, ROOM in inner)
+        self._by_count = inner[0] == COUNT
+        # The walk's order is the whole order when nothing follows the resource that it is sorted by.
+        self._sorted = len(inner) == 1 + self._by_count
+        shrinks = demand.cpu if inner[0] == CPU else demand.memory
+        self._fills = not self._by_count and not terms.needs.dynamic and (self._sorted or shrinks > 0)
+        self._open: list[tuple[Key, Slot, int, int]] = []
+        self._ahead: tuple[Key, Slot, int] | None = None
+        self._advance()
+
+    def head(self) -> Key | None:
+        """The key of the instance that is next; None when no instance has room."""
+        opened = self._open
+        while self._ahead is not None:
+            key, slot, room = self._ahead
+            if opened and opened[0][0] < (key if self._sorted else key[: 1 + self._by_count]):
+                break
+            heappush(opened, (key, slot, 0, room))
+            self._advance()
+            if self._sorted:
+                break
+        return opened[0][0] if opened else None
+
+    def take(self, count: int) -> Giving:
+        """Give up to ``count`` tasks to instances."""
+        opened, terms, left = self._open, self._terms, count
+        while left and self.head() is not None:
+            _, slot, taken, room = opened[0]
+            given = min(room, left) if self._fills else 1
+            yield slot, taken, given
+            left -= given
+            taken += given
+            room = terms.needs.room(slot, taken) if terms.needs.dynamic else room - given
+            if room:
+                heapreplace(opened, (terms.key(slot, taken), slot, taken, room))
+            else:
+                heappop(opened)
+        return count - left
+
+    def _advance(self) -> None:
+        """Find the next instance of the walk with room. When the walk is over instances without a task of the group,
+        those that have one wait among the opened."""
+        terms, walk = self._terms, self._walk
+        needs, slots = terms.needs, terms.slots
+        while (order := walk.next()) is not None:
+            slot = slots[order]
+            room = needs.room(slot)
+            if room:
+                key = terms.key(slot, 0)
+                if not self._by_count or needs.group not in slot.groups:
+                    self._ahead = key, slot, room
+                    return
+                heappush(self._open, (key, slot, 0, room))
+        self._ahead = None
+
+
+class Dice:
+    """A sequence of numbers decided by a seed (SplitMix64)."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed & ORDER_MASK
+
+    def below(self, bound: int) -> int:
+        """The next number from 0 up to, not including, ``bound``."""
+        self._state = (self._state + 0x9E3779B97F4A7C15) & ORDER_MASK
+        mixed = (self._state ^ self._state >> 30) * 0xBF58476D1CE4E5B9 & ORDER_MASK
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & ORDER_MASK
+        return (mixed ^ mixed >> 31) % bound
+
+
+class RandomLane:
+    """A lane of which any instance will do, among those that are equal by the steps before ``random``.
+
+    Instances are drawn until one has room; after some failures those with room are listed and drawn from.
+    """
+
+    def __init__(self, terms: Terms, cells: Sequence[Cell], dice: Dice) -> None:
+        self._terms = terms
+        self._dice = dice
+        self._parts = terms.walk(cells, False).positions()
+        self._total = sum(len(entries) - at for entries, at in self._parts)
+        self._taken: dict[int, int] = {}
+        self._listed: list[Slot] | None = None
+        self._ahead: Slot | None = None
+
+    def head(self) -> Key | None:
+        """The key that the instance drawn next has by the steps before ``random``; None when none has room."""
+        if self._ahead is None:
+            self._ahead = self._draw()
+        return None if self._ahead is None else self._key(self._ahead)
+
+    def take(self, count: int) -> Giving:
+        """Give up to ``count`` tasks to instances."""
+        left = count
+        while left and self.head() is not None and self._ahead is not None:
+            slot, self._ahead = self._ahead, None
+            taken = self._taken.get(slot.order, 0)
+            self._taken[slot.order] = taken + 1
+            yield slot, taken, 1
+            left -= 1
+        return count - left
+
+    def _key(self, slot: Slot) -> Key:
+        return self._terms.key(slot, self._taken.get(slot.order, 0))[:-1] if self._terms.inner else ()
+
+    def _room(self, slot: Slot) -> int:
+        return self._terms.needs.room(slot, self._taken.get(slot.order, 0))
+
+    def _draw(self) -> Slot | None:
+        if not self._terms.inner and self._listed is None:
+            for _ in range(_TRIES if self._total else 0):
+                slot = self._slot_at(self._dice.below(self._total))
+                if self._room(slot):
+                    return slot
+        if self._listed is None:
+            self._listed = [self._terms.slots[e & ORDER_MASK] for entries, at in self._parts for e in entries[at:]]
+        self._listed = [slot for slot in self._listed if self._room(slot)]
+        best = min(map(self._key, self._listed), default=None)
+        equal = [slot for slot in self._listed if self._key(slot) == best]
+        return equal[self._dice.below(len(equal))] if equal else None
+
+    def _slot_at(self, position: int) -> Slot:
+        for entries, at in self._parts:
+            if position < len(entries) - at:
+                return self._terms.slots[entries[at + position] & ORDER_MASK]
+            position -= len(entries) - at
+        raise IndexError(position)
