@@ -1,0 +1,7 @@
+"""`python -m awsorch.agent`"""
+
+import sys
+
+from awsorch.agent.main import main
+
+sys.exit(main())

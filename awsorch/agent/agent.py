@@ -1,0 +1,305 @@
+"""One agent, put together and run: it registers, takes up what a former life left, connects, and stays.
+
+Stopping it stops no container.
+"""
+
+import asyncio
+import logging
+import platform
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from awsorch.agent import AGENT_HASH, AGENT_VERSION, credentials, plan
+from awsorch.agent.api import ECS, APIError, TerminalError
+from awsorch.agent.assignment import Assignment
+from awsorch.agent.capabilities import attributes
+from awsorch.agent.control import Control
+from awsorch.agent.credentials import CredentialSource
+from awsorch.agent.doctor import Doctor
+from awsorch.agent.engine import Engine, EngineError, EngineFacts
+from awsorch.agent.host import Host
+from awsorch.agent.identity import Identity, InstanceMetadata
+from awsorch.agent.images import ImageStock
+from awsorch.agent.measurements import Measurements
+from awsorch.agent.ports import Ports, Probe, default_range
+from awsorch.agent.reports import Reports
+from awsorch.agent.session import Registration
+from awsorch.agent.settings import SettingError, Settings
+from awsorch.agent.state_file import Batch, Saved, StateFile, StateFileError, StateInMemory, Store
+from awsorch.agent.supervisor import Supervisor, Surroundings
+from awsorch.agent.telemetry import Publishing, Telemetry
+from awsorch.agent.usage import UsageSource
+
+LOG = logging.getLogger(__name__)
+
+STATE_FILE = "agent.db"
+INSTANCE_ARN_FACT = "container-instance-arn"
+CLUSTER_FACT = "cluster-name"
+INSTANCE_ID_FACT = "ec2-instance-id"
+VERSION_FACT = "agent-version"
+PULLED_FACT = "pulled-image "
+ENGINE_RETRY = (2.0, 200.0, 1.5)
+DEFAULT_CLUSTER = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What differs between a real agent and a simulated one. `probe` tries a host port."""
+
+    engine: Engine
+    usage: UsageSource
+    probe: Probe
+    clock: Callable[[], float]
+    telemetry_when_idle: bool = True
+    cleans_images: bool = True
+
+
+class Agent:
+    """An agent with its own settings; several may live in one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        http: aiohttp.ClientSession,
+        parts: Parts,
+    ) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._http = http
+        self._parts = parts
+        self._metadata = InstanceMetadata(http, settings.metadata_endpoint)
+        self.registered = asyncio.Event()
+        """Set when the agent has its container instance and has taken up its former tasks."""
+
+    async def run(self) -> None:
+        """Runs until cancelled. Raises TerminalError, APIError, SettingError or StateFileError."""
+        settings = self._settings
+        identity = Identity() if settings.external else await self._metadata.identify()
+        region = settings.region or identity.region
+        if not region:
+            raise SettingError("AWS_DEFAULT_REGION is not set and there is no instance metadata to tell the region")
+        endpoint = settings.backend_host or f"https://ecs.{region}.amazonaws.com"
+        ecs = ECS(self._http, endpoint, region, self._credential_source(), self._parts.clock)
+        facts = await self._wait_for_engine()
+        store = self._open_store()
+        try:
+            saved = self._check_saved(store.load(), identity)
+            if saved is None:
+                store.close()
+                store, saved = self._fresh_store(), Saved()
+            registration = await self._register(ecs, identity, facts, saved)
+            self._remember(store, registration, identity)
+            await self._live(ecs, registration, region, facts, store, saved)
+        finally:
+            store.close()
+            await self._parts.engine.close()
+
+    # Before the registration
+
+    def _credential_source(self) -> CredentialSource:
+        fixed = credentials.from_environment(self._environment)
+        if fixed is not None:
+            return credentials.FixedCredentials(fixed)
+        return credentials.RoleCredentials(self._metadata, self._parts.clock)
+
+    async def _wait_for_engine(self) -> EngineFacts:
+        delay, longest, growth = ENGINE_RETRY
+        while True:
+            try:
+                return await self._parts.engine.facts()
+            except EngineError as error:
+                LOG.warning("%s; trying again in %g s", error, delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * growth, longest)
+
+    def _open_store(self) -> Store:
+        if not self._settings.checkpoint:
+            return StateInMemory()
+        return StateFile(Path(self._settings.data_dir or ".") / STATE_FILE)
+
+    def _fresh_store(self) -> Store:
+        path = Path(self._settings.data_dir or ".") / STATE_FILE
+        for each in (path, path.with_name(STATE_FILE + "-wal"), path.with_name(STATE_FILE + "-shm")):
+            each.unlink(missing_ok=True)
+        return self._open_store()
+
+    def _check_saved(self, saved: Saved, identity: Identity) -> Saved | None:
+        """The saved state if it is this instance's; None when the disk was copied from another instance."""
+        cluster = saved.facts.get(CLUSTER_FACT)
+        if cluster is not None and cluster != self._settings.cluster:
+            raise TerminalError(
+                f"ClientException: this instance is registered in cluster {cluster}, but ECS_CLUSTER is "
+                f"{self._settings.cluster}; remove {STATE_FILE} in ECS_DATADIR to register it anew"
+            )
+        if identity.instance_id and saved.facts.get(INSTANCE_ID_FACT, identity.instance_id) != identity.instance_id:
+            LOG.warning("the saved state belongs to instance %s and is dropped", saved.facts[INSTANCE_ID_FACT])
+            return None
+        return saved
+
+    # The registration
+
+    async def _register(self, ecs: ECS, identity: Identity, facts: EngineFacts, saved: Saved) -> Registration:
+        settings, arn = self._settings, saved.facts.get(INSTANCE_ARN_FACT)
+        request: dict[str, Any] = {
+            "cluster": settings.cluster,
+            "instanceIdentityDocument": identity.document,
+            "instanceIdentityDocumentSignature": identity.signature,
+            "totalResources": self._total_resources(facts),
+            "attributes": attributes(settings, facts, platform.machine(), first=arn is None),
+            "versionInfo": {
+                "agentVersion": AGENT_VERSION,
+                "agentHash": AGENT_HASH,
+                "dockerVersion": f"DockerVersion: {facts.version}",
+            },
+        }
+        if arn is not None:
+            request["containerInstanceArn"] = arn
+        if settings.instance.tags:
+            request["tags"] = [{"key": key, "value": value} for key, value in settings.instance.tags.items()]
+        try:
+            instance = await ecs.register(request)
+        except (APIError, TerminalError) as error:
+            if settings.cluster != DEFAULT_CLUSTER or "ClusterNotFoundException" not in str(error):
+                raise
+            await ecs.call("CreateCluster", {"clusterName": DEFAULT_CLUSTER})
+            instance = await ecs.register(request)
+        LOG.info("registered as %s", instance["containerInstanceArn"])
+        return Registration(
+            cluster=settings.cluster,
+            instance_arn=instance["containerInstanceArn"],
+            zone_id=identity.zone_id,
+            docker_version=facts.version,
+        )
+
+    def _cpu(self, facts: EngineFacts) -> int:
+        return facts.cpus * 1024 if self._settings.instance.cpu is None else self._settings.instance.cpu
+
+    def _memory(self, facts: EngineFacts) -> int:
+        instance = self._settings.instance
+        memory = (facts.memory if instance.memory is None else instance.memory) - instance.reserved_memory
+        if memory < 0:
+            raise SettingError(f"ECS_RESERVED_MEMORY={instance.reserved_memory} is more than the host has")
+        return memory
+
+    def _total_resources(self, facts: EngineFacts) -> list[dict[str, Any]]:
+        instance = self._settings.instance
+        numbers = {"CPU": self._cpu(facts), "MEMORY": self._memory(facts)}
+        ports = {"PORTS": instance.reserved_ports, "PORTS_UDP": instance.reserved_ports_udp}
+        return [{"name": name, "type": "INTEGER", "integerValue": value} for name, value in numbers.items()] + [
+            {"name": name, "type": "STRINGSET", "stringSetValue": [str(port) for port in value]}
+            for name, value in ports.items()
+        ]
+
+    @staticmethod
+    def _remember(store: Store, registration: Registration, identity: Identity) -> None:
+        facts = {
+            INSTANCE_ARN_FACT: registration.instance_arn,
+            CLUSTER_FACT: registration.cluster,
+            VERSION_FACT: AGENT_VERSION,
+        }
+        if identity.instance_id:
+            facts[INSTANCE_ID_FACT] = identity.instance_id
+        store.save(Batch(facts=facts, durable=True))
+
+    # The life
+
+    async def _live(
+        self, ecs: ECS, registration: Registration, region: str, facts: EngineFacts, store: Store, saved: Saved
+    ) -> None:
+        parts, settings, tasks = self._parts, self._settings, dict[str, Assignment]()
+        place = plan.Placement(instance_arn=registration.instance_arn, cluster=registration.cluster, region=region)
+        doctor = Doctor(parts.engine, parts.clock)
+        telemetry = Telemetry(
+            self._http,
+            ecs,
+            registration,
+            Measurements(tasks, parts.usage, parts.clock, facts.cpus),
+            doctor,
+            Publishing(
+                metrics=not settings.engine.metrics_disabled,
+                health=not settings.engine.health_check_disabled,
+                when_idle=parts.telemetry_when_idle,
+            ),
+        )
+        reports, images = Reports(ecs.submit), self._images(store, saved)
+        surroundings = Surroundings(
+            settings=settings,
+            place=place,
+            clock=parts.clock,
+            suffix=lambda: secrets.token_hex(10),
+            engine=parts.engine,
+            images=images,
+            store=store,
+            host=self._host(facts),
+            ports=self._ports(),
+            tasks=tasks,
+        )
+        supervisor = Supervisor(surroundings, reports, telemetry)
+        control = Control(self._http, ecs, registration, supervisor, doctor.heartbeat)
+        introspection = await self._introspect(registration, tasks)
+        try:
+            await supervisor.recover(saved)
+            self.registered.set()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(control.run())
+                group.create_task(telemetry.run())
+                if not settings.engine.image_cleanup_disabled and parts.cleans_images:
+                    group.create_task(self._clean_images(images))
+        finally:
+            await supervisor.close()
+            await reports.close()
+            await introspection()
+
+    def _images(self, store: Store, saved: Saved) -> ImageStock:
+        pulled = {name.removeprefix(PULLED_FACT) for name in saved.facts if name.startswith(PULLED_FACT)}
+
+        def remember(image: str) -> None:
+            try:
+                store.save(Batch(facts={PULLED_FACT + image: "1"}))
+            except StateFileError as error:
+                LOG.warning("that %s was pulled is not stored: %s", image, error)
+
+        return ImageStock(self._parts.engine, self._settings.engine, self._parts.clock, pulled, remember)
+
+    def _host(self, facts: EngineFacts) -> Host:
+        instance = self._settings.instance
+        reserved = {(port, "tcp") for port in instance.reserved_ports}
+        reserved |= {(port, "udp") for port in instance.reserved_ports_udp}
+        return Host(self._cpu(facts), self._memory(facts), frozenset(reserved))
+
+    def _ports(self) -> Ports:
+        instance = self._settings.instance
+        span = instance.dynamic_port_range or default_range()
+        return Ports(instance.port_bind_address, span, self._parts.probe)
+
+    async def _introspect(
+        self, registration: Registration, tasks: Mapping[str, Assignment]
+    ) -> Callable[[], Awaitable[None]]:
+        """Serve the introspection endpoint if it is wanted; returns what closes it."""
+        port = self._settings.introspection_port
+        if not port:
+            return _nothing
+        from awsorch.agent.introspection import Introspection  # only who serves pays its memory
+
+        introspection = Introspection(registration, tasks)
+        try:
+            await introspection.start(self._settings.introspection_address, port)
+        except OSError as error:
+            LOG.warning("no introspection on %s:%d: %s", self._settings.introspection_address, port, error)
+        return introspection.close
+
+    async def _clean_images(self, images: ImageStock) -> None:
+        while True:
+            await asyncio.sleep(self._settings.engine.image_cleanup_interval)
+            for image in await images.clean():
+                LOG.info("image %s was not used any more and is removed", image)
+
+
+async def _nothing() -> None:
+    return

@@ -1,0 +1,233 @@
+"""Actions carried out: each call of the engine ends in events, whatever became of it.
+
+Nothing is decided here. A call that did not reach the engine is tried again until it does; every call is safe to
+repeat, since containers have names that were stored before.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from awsorch.agent import plan
+from awsorch.agent.assignment import Assignment
+from awsorch.agent.engine import (
+    CannotCreateContainerError,
+    CannotCreateVolumeError,
+    ContainerFacts,
+    DockerTimeoutError,
+    Engine,
+    EngineError,
+    EngineUnavailableError,
+)
+from awsorch.agent.events import (
+    Action,
+    Create,
+    Created,
+    CreateFailed,
+    Died,
+    Event,
+    HealthChanged,
+    Kill,
+    Pull,
+    Pulled,
+    PullFailed,
+    Start,
+    Started,
+    StartFailed,
+    StopWanted,
+    Terminate,
+    Vanished,
+)
+from awsorch.agent.images import ImageStock, PullError
+from awsorch.agent.states import Call, Health, Status
+
+LOG = logging.getLogger(__name__)
+
+RETRY_DELAY = 1.0
+EVENT_GRACE = 5.0
+"""Seconds after which a start whose event did not come is looked up."""
+VOLUME_REASON = "VolumeError: Agent could not create task's volume resources"
+
+Tell = Callable[[str, Event], None]
+
+
+class EngineCalls:
+    """Calls under way. `tell` takes a task's ARN and what happened."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        images: ImageStock,
+        place: plan.Placement,
+        clock: Callable[[], float],
+        tell: Tell,
+    ) -> None:
+        self._engine = engine
+        self._images = images
+        self._place = place
+        self._clock = clock
+        self._tell = tell
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._signalling: set[tuple[str, str]] = set()
+
+    def carry_out(self, assignment: Assignment, action: Action) -> None:
+        """Begin the call that `action` asks for; reports are not for here."""
+        match action:
+            case Pull(container=name):
+                self.spawn(self._pull(assignment, name))
+            case Create(container=name):
+                self.spawn(self._create(assignment, name))
+            case Start(container=name):
+                self.spawn(self._start(assignment, name))
+            case Terminate(container=name) | Kill(container=name):
+                if (assignment.arn, name) not in self._signalling:
+                    self.spawn(self._signal(assignment, name, kill=isinstance(action, Kill)))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            LOG.error("a call of the engine ended in a bug", exc_info=task.exception())
+
+    async def close(self) -> None:
+        under_way = list(self._under_way)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _pull(self, assignment: Assignment, name: str) -> None:
+        image = assignment.containers[name].image
+        try:
+            digest = await self._images.make_ready(image)
+        except PullError as error:
+            self._tell(assignment.arn, PullFailed(container=name, error=error.reason, fatal=error.fatal))
+        else:
+            self._tell(assignment.arn, Pulled(container=name, image_digest=digest))
+
+    async def _create(self, assignment: Assignment, name: str) -> None:
+        container = assignment.containers[name]
+        try:
+            arguments = plan.create_arguments(
+                assignment.task,
+                container,
+                names=assignment.names,
+                bindings=assignment.bindings.get(name, ()),
+                place=self._place,
+            )
+            await self._create_volumes(assignment, name)
+            docker_id = await self._engine.create(arguments)
+        except plan.ConfigError as error:
+            self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
+        except CannotCreateVolumeError as error:
+            self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
+            self._tell(assignment.arn, StopWanted(reason=VOLUME_REASON))
+        except EngineUnavailableError:
+            await self._again(assignment, Create(container=name), Call.CREATE)
+        except EngineError as error:
+            missing = isinstance(error, CannotCreateContainerError) and error.image_missing
+            self._tell(assignment.arn, CreateFailed(container=name, error=str(error), image_missing=missing))
+        else:
+            self._tell(assignment.arn, Created(container=name, docker_id=docker_id))
+
+    async def _create_volumes(self, assignment: Assignment, name: str) -> None:
+        container = assignment.containers[name]
+        for volume, may_create in plan.volumes_for(assignment.task, container, assignment.names):
+            if may_create:
+                await self._engine.create_volume(volume)
+            elif not await self._engine.has_volume(volume.name):
+                raise CannotCreateVolumeError(f"shared volume {volume.name} does not exist and autoprovision is off")
+
+    async def _start(self, assignment: Assignment, name: str) -> None:
+        """Start it; that it runs, the engine's event tells, with the engine's time."""
+        docker_id = assignment.state.containers[name].docker_id or assignment.names.containers[name]
+        try:
+            await self._engine.start(docker_id)
+        except EngineUnavailableError:
+            await self._again(assignment, Start(container=name), assignment.state.containers[name].call)
+        except DockerTimeoutError as error:
+            self._tell(assignment.arn, StartFailed(container=name, error=str(error), timed_out=True))
+        except EngineError as error:
+            exit_code = await self._exit_code(docker_id)
+            self._tell(assignment.arn, StartFailed(container=name, error=str(error), exit_code=exit_code))
+        else:
+            asyncio.get_running_loop().call_later(EVENT_GRACE, self._look_after_start, assignment, name)
+
+    def _look_after_start(self, assignment: Assignment, name: str) -> None:
+        if assignment.state.containers[name].call in (Call.START, Call.RESTART):
+            self.spawn(self.look_up(assignment, name))
+
+    async def _exit_code(self, docker_id: str) -> int | None:
+        try:
+            facts = await self._engine.inspect(docker_id)
+        except EngineError:
+            return None
+        return facts.exit_code if facts is not None else None
+
+    async def _signal(self, assignment: Assignment, name: str, *, kill: bool) -> None:
+        docker_id = assignment.state.containers[name].docker_id
+        if docker_id is None:
+            return
+        self._signalling.add((assignment.arn, name))
+        try:
+            call = self._engine.kill if kill else self._engine.terminate
+            delivered = await call(docker_id)
+        except EngineError as error:
+            LOG.warning("container %s was not signalled: %s", assignment.names.containers[name], error)
+            return  # the next look kills it
+        finally:
+            self._signalling.discard((assignment.arn, name))
+        if not delivered:
+            await self.look_up(assignment, name)
+
+    async def _again(self, assignment: Assignment, action: Create | Start, call: Call | None) -> None:
+        """Once more after a while, unless something else has become of the container meanwhile."""
+        await asyncio.sleep(RETRY_DELAY)
+        await self.look_up(assignment, action.container)
+        await asyncio.sleep(0)  # what was found is an event: let it be taken first
+        if call is not None and assignment.state.containers[action.container].call is call:
+            self.carry_out(assignment, action)
+
+    async def look_up(self, assignment: Assignment, name: str) -> None:
+        """Ask the engine what has become of a container, and tell it as if it had been seen."""
+        container = assignment.state.containers[name]
+        try:
+            facts = await self._engine.inspect(container.docker_id or assignment.names.containers[name])
+        except EngineError as error:
+            LOG.info("container %s could not be looked up: %s", assignment.names.containers[name], error)
+            return
+        for event in happened(assignment, name, facts, self._clock()):
+            self._tell(assignment.arn, event)
+
+
+def happened(
+    assignment: Assignment, name: str, facts: ContainerFacts | None, now: float, *, missed: bool = False
+) -> list[Event]:
+    """What must have happened to a container, given what the engine says of it now."""
+    if facts is None:
+        gone = assignment.state.containers[name].known >= Status.CREATED
+        return [Vanished(container=name, at=now)] if gone else []
+    if facts.started_at is None:
+        return [Created(container=name, docker_id=facts.id)]
+    events: list[Event] = []
+    last_start = assignment.state.containers[name].started_at
+    if last_start is None or facts.started_at > last_start or facts.is_running:
+        events.append(Started(container=name, at=facts.started_at, docker_id=facts.id))
+    if facts.is_running:
+        if facts.health is not Health.UNKNOWN:
+            events.append(HealthChanged(container=name, health=facts.health, at=now))
+    elif facts.status in ("exited", "dead"):
+        events.append(
+            Died(
+                container=name,
+                exit_code=facts.exit_code,
+                at=facts.finished_at or now,
+                out_of_memory=facts.out_of_memory,
+                missed=missed,
+            )
+        )
+    return events

@@ -1,0 +1,58 @@
+"""What this instance can do, in the names ECS matches task definitions with. Only what is built is claimed."""
+
+from collections.abc import Iterator
+
+from awsorch.agent.engine import EngineFacts
+from awsorch.agent.settings import Settings
+
+PREFIX = "com.amazonaws.ecs.capability."
+API_VERSIONS = (17, 18, 19, 20, 21, 22, 23, 24, 25, 28, 29, 30, 32)
+"""Minor versions of the Docker API (1.x) that ECS knows as attributes."""
+
+
+def attributes(settings: Settings, facts: EngineFacts, machine: str, *, first: bool) -> list[dict[str, str]]:
+    """The attributes of RegisterContainerInstance; custom ones only on the `first` registration.
+
+    `machine` is the processor's name as the kernel has it.
+    """
+    named = dict(settings.instance.attributes) if first else {}
+    listed = [{"name": name, "value": value} for name, value in named.items()]
+    listed += [{"name": name} for name in _capabilities(settings, facts)]
+    listed += [
+        {"name": "ecs.os-type", "value": "linux"},
+        {"name": "ecs.os-family", "value": "LINUX"},
+        {"name": "ecs.os-type-detailed", "value": settings.instance.os_family},
+    ]
+    if settings.external:
+        architecture = "arm64" if machine in ("aarch64", "arm64") else "x86_64"
+        listed.append({"name": "ecs.cpu-architecture", "value": architecture})
+    return listed
+
+
+def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
+    instance = settings.instance
+    yield "ecs.capability.container-ordering"
+    yield "ecs.capability.full-sync"
+    yield "ecs.capability.network.container-port-range"
+    yield "ecs.capability.container-restart-policy"
+    if not instance.privileged_disabled:
+        yield PREFIX + "privileged-container"
+    if instance.selinux_capable:
+        yield PREFIX + "selinux"
+    if instance.apparmor_capable:
+        yield PREFIX + "apparmor"
+    newest = int(facts.api_version.partition(".")[2] or 0)
+    for minor in API_VERSIONS:
+        if minor <= newest:
+            yield f"{PREFIX}docker-remote-api.1.{minor}"
+    for driver in instance.logging_drivers:
+        if driver == "none" or driver in facts.log_drivers:
+            yield f"{PREFIX}logging-driver.{driver}"
+    if not settings.engine.health_check_disabled:
+        yield "ecs.capability.container-health-check"
+    yield "ecs.capability.docker-plugin.local"
+    for plugin in facts.volume_plugins:
+        if plugin != "local":
+            yield f"ecs.capability.docker-plugin.{plugin.replace(':', '.')}"
+    if settings.external:
+        yield "ecs.capability.external"

@@ -1,0 +1,417 @@
+"""Docker Engine behind the port, through the low-level client of the Docker SDK.
+
+Calls run in small thread pools (starts and pulls must not hold up stops); everything that happens to containers
+arrives on one event stream. Nothing is polled and nothing is inspected that an event has told already.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+import requests
+from docker import APIClient
+from docker.errors import APIError, DockerException, NotFound
+from docker.types.daemon import CancellableStream
+
+from awsorch.agent.engine import (
+    CannotCreateContainerError,
+    CannotCreateVolumeError,
+    CannotInspectContainerError,
+    CannotPullContainerError,
+    CannotStartContainerError,
+    CannotStopContainerError,
+    Connected,
+    ContainerFacts,
+    CreateArguments,
+    DockerTimeoutError,
+    EngineError,
+    EngineFacts,
+    EngineUnavailableError,
+    ImageFacts,
+    Occurrence,
+    Sink,
+    VolumeArguments,
+)
+from awsorch.agent.settings import EngineSettings
+from awsorch.agent.states import Health
+
+T = TypeVar("T")
+
+LOG = logging.getLogger(__name__)
+
+STARTERS = 8
+"""Creates and starts in flight: the engine is bound by CPU, more threads than this gain nothing."""
+RECONNECT_DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0)
+QUICK_TIMEOUT = 30.0
+MEBIBYTE = 1024 * 1024
+_WATCHED = ("start", "die", "oom", "destroy", "health_status")
+_HEALTH = {"healthy": Health.HEALTHY, "unhealthy": Health.UNHEALTHY}
+_FINAL_PULL_ERRORS = ("not found", "denied", "unauthorized", "no basic auth", "manifest unknown", "invalid")
+
+
+class DockerEngine:
+    """One connection pool, three thread pools and one event stream for an instance's Docker Engine."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._clients: dict[float | None, APIClient] = {}
+        self._version = ""
+        self._lock = threading.Lock()
+        self._starters = ThreadPoolExecutor(STARTERS, thread_name_prefix="start")
+        self._quick = ThreadPoolExecutor(2, thread_name_prefix="engine")
+        self._pullers = ThreadPoolExecutor(3, thread_name_prefix="pull")
+        self._stream: _EventStream | None = None
+
+    # Containers
+
+    async def create(self, arguments: CreateArguments) -> str:
+        def call(client: APIClient) -> str:
+            try:
+                created = client.create_container_from_config(  # type: ignore[no-untyped-call]
+                    dict(arguments.body), arguments.name
+                )
+                return str(created["Id"])
+            except APIError as error:
+                if error.status_code == 409:
+                    return self._same_container(client, arguments, error)
+                missing = error.status_code == 404 and "image" in str(error.explanation).lower()
+                raise CannotCreateContainerError(_words(error), image_missing=missing) from error
+
+        return await self._run(self._starters, self._settings.create_timeout, "created", call)
+
+    @staticmethod
+    def _same_container(client: APIClient, arguments: CreateArguments, conflict: APIError) -> str:
+        """The id of the container that holds the name, if an earlier try of ours made it."""
+        try:
+            found = client.inspect_container(arguments.name)
+        except NotFound:
+            raise CannotCreateContainerError(_words(conflict)) from conflict
+        if not (arguments.body.get("Labels") or {}).items() <= (found["Config"]["Labels"] or {}).items():
+            raise CannotCreateContainerError(_words(conflict)) from conflict
+        return str(found["Id"])
+
+    async def start(self, container: str) -> None:
+        def call(client: APIClient) -> None:
+            try:
+                client.start(container)
+            except APIError as error:
+                raise CannotStartContainerError(_words(error)) from error
+
+        await self._run(self._starters, self._settings.start_timeout, "started", call)
+
+    async def terminate(self, container: str) -> bool:
+        def call(client: APIClient) -> bool:
+            try:
+                signal = client.inspect_container(container)["Config"].get("StopSignal") or "SIGTERM"
+                client.kill(container, signal)
+            except APIError as error:
+                return self._not_running(error)
+            return True
+
+        return await self._run(self._quick, QUICK_TIMEOUT, "stopped", call)
+
+    async def kill(self, container: str) -> bool:
+        def call(client: APIClient) -> bool:
+            try:
+                client.kill(container, "SIGKILL")
+            except APIError as error:
+                return self._not_running(error)
+            return True
+
+        return await self._run(self._quick, QUICK_TIMEOUT, "stopped", call)
+
+    @staticmethod
+    def _not_running(error: APIError) -> bool:
+        if error.status_code in (404, 409):
+            return False
+        raise CannotStopContainerError(_words(error)) from error
+
+    async def remove(self, container: str) -> None:
+        def call(client: APIClient) -> None:
+            try:
+                client.remove_container(container, v=True, force=True)
+            except APIError as error:
+                if error.status_code not in (404, 409):
+                    raise EngineError(_words(error)) from error
+
+        await self._run(self._quick, QUICK_TIMEOUT, "removed", call)
+
+    async def find(self, labels: Mapping[str, str]) -> list[str]:
+        def call(client: APIClient) -> list[str]:
+            found = client.containers(all=True, filters={"label": _label_filter(labels)})
+            return [str(each["Id"]) for each in found]
+
+        return await self._run(self._quick, QUICK_TIMEOUT, "listed", call)
+
+    async def inspect(self, container: str) -> ContainerFacts | None:
+        def call(client: APIClient) -> ContainerFacts | None:
+            try:
+                return _container_facts(client.inspect_container(container))
+            except NotFound:
+                return None
+            except APIError as error:
+                raise CannotInspectContainerError(_words(error)) from error
+
+        return await self._run(self._quick, QUICK_TIMEOUT, "inspected", call)
+
+    # Images
+
+    async def pull(self, image: str, credentials: Mapping[str, str] | None) -> None:
+        def call(client: APIClient) -> None:
+            deadline = time.monotonic() + self._settings.pull_timeout
+            auth = dict(credentials) if credentials else None
+            try:
+                for line in client.pull(image, stream=True, decode=True, auth_config=auth):
+                    if "error" in line:
+                        raise _pull_error(str(line["error"]))
+                    if time.monotonic() > deadline:
+                        limit = f"{self._settings.pull_timeout:g} seconds"
+                        raise DockerTimeoutError(f"Could not transition to pulled; timed out after waiting {limit}")
+            except APIError as error:
+                raise _pull_error(_words(error)) from error
+
+        await self._run(self._pullers, self._settings.pull_inactivity_timeout, "pulled", call)
+
+    async def inspect_image(self, image: str) -> ImageFacts | None:
+        def call(client: APIClient) -> ImageFacts | None:
+            try:
+                found = client.inspect_image(image)  # type: ignore[no-untyped-call]
+            except NotFound:
+                return None
+            except APIError as error:
+                raise EngineError(_words(error)) from error
+            digests = [each.partition("@")[2] for each in found.get("RepoDigests") or ()]
+            return ImageFacts(
+                id=found["Id"],
+                digest=digests[0] if digests else "",
+                names=tuple(found.get("RepoTags") or ()),
+            )
+
+        return await self._run(self._quick, QUICK_TIMEOUT, "inspected", call)
+
+    async def remove_image(self, image: str) -> None:
+        def call(client: APIClient) -> None:
+            try:
+                client.remove_image(image)
+            except NotFound:
+                pass
+            except APIError as error:
+                raise EngineError(_words(error)) from error
+
+        await self._run(self._quick, QUICK_TIMEOUT, "removed", call)
+
+    # Volumes
+
+    async def create_volume(self, arguments: VolumeArguments) -> None:
+        def call(client: APIClient) -> None:
+            try:
+                client.create_volume(
+                    name=arguments.name,
+                    driver=arguments.driver or None,
+                    driver_opts=dict(arguments.options) or None,
+                    labels=dict(arguments.labels) or None,
+                )
+            except APIError as error:
+                raise CannotCreateVolumeError(_words(error)) from error
+
+        await self._run(self._starters, self._settings.create_timeout, "created", call)
+
+    async def has_volume(self, name: str) -> bool:
+        def call(client: APIClient) -> bool:
+            try:
+                client.inspect_volume(name)
+            except NotFound:
+                return False
+            return True
+
+        return await self._run(self._quick, QUICK_TIMEOUT, "inspected", call)
+
+    async def remove_volume(self, name: str) -> None:
+        def call(client: APIClient) -> None:
+            try:
+                client.remove_volume(name)
+            except NotFound:
+                pass
+            except APIError as error:
+                raise EngineError(_words(error)) from error
+
+        await self._run(self._quick, QUICK_TIMEOUT, "removed", call)
+
+    # The engine
+
+    async def facts(self) -> EngineFacts:
+        def call(client: APIClient) -> EngineFacts:
+            info = client.info()
+            plugins = info.get("Plugins") or {}
+            return EngineFacts(
+                version=info["ServerVersion"],
+                api_version=self._version,
+                cpus=info["NCPU"],
+                memory=info["MemTotal"] // MEBIBYTE,
+                log_drivers=tuple(plugins.get("Log") or ()),
+                volume_plugins=tuple(plugins.get("Volume") or ()),
+                cgroup_driver=info.get("CgroupDriver", ""),
+                cgroup_version=str(info.get("CgroupVersion", "1")),
+            )
+
+        return await self._run(self._quick, QUICK_TIMEOUT, "described", call)
+
+    async def ping(self) -> None:
+        await self._run(self._quick, QUICK_TIMEOUT, "reached", lambda client: client.ping())
+
+    def watch(self, labels: Mapping[str, str], sink: Sink) -> None:
+        self._stream = _EventStream(lambda: self._client(None), labels, sink)
+        self._stream.start()
+
+    async def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        for pool in (self._starters, self._quick, self._pullers):
+            pool.shutdown(wait=False, cancel_futures=True)
+        for client in self._clients.values():
+            client.close()
+
+    async def _run(self, pool: ThreadPoolExecutor, timeout: float, state: str, call: Callable[[APIClient], T]) -> T:
+        def work() -> T:
+            with _engine_errors(state, timeout):
+                return call(self._client(timeout))
+
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    def _client(self, timeout: float | None) -> APIClient:
+        """A client whose calls end after `timeout` seconds (the SDK has one limit for each client)."""
+        with self._lock:
+            client = self._clients.get(timeout)
+            if client is None:
+                client = self._clients[timeout] = APIClient(
+                    base_url=self._settings.docker_host,
+                    version=self._version or "auto",
+                    timeout=timeout,  # type: ignore[arg-type]  # None is what requests takes for no limit
+                    max_pool_size=STARTERS,
+                )
+                self._version = str(client.api_version)
+            return client
+
+
+class _EventStream(threading.Thread):
+    """Reads the engine's events in a thread, for as long as the agent lives, and hands them to the loop."""
+
+    def __init__(self, connect: Callable[[], APIClient], labels: Mapping[str, str], sink: Sink) -> None:
+        super().__init__(name="events", daemon=True)
+        self._connect = connect
+        self._filters = {"type": ["container"], "label": _label_filter(labels), "event": list(_WATCHED)}
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
+        self._closed = threading.Event()
+        self._stream: CancellableStream[Any] | None = None
+
+    def run(self) -> None:
+        failures = 0
+        while not self._closed.is_set():
+            try:
+                self._stream = self._connect().events(decode=True, filters=self._filters, since=int(time.time()) - 1)
+                self._hand_over(Connected())
+                failures = 0
+                for event in self._stream:
+                    occurrence = _occurrence(event)
+                    if occurrence is not None:
+                        self._hand_over(occurrence)
+            except (DockerException, requests.RequestException, OSError, ValueError, AttributeError) as error:
+                LOG.debug("the engine's event stream broke: %s", error)
+            if not self._closed.is_set():
+                LOG.warning("the engine's event stream ended; connecting again")
+            self._closed.wait(RECONNECT_DELAYS[min(failures, len(RECONNECT_DELAYS) - 1)])
+            failures += 1
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._stream is not None:
+            try:
+                self._stream.close()
+            except (OSError, AttributeError, DockerException):
+                pass  # it ended by itself
+
+    def _hand_over(self, what: Occurrence | Connected) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._sink, what)
+        except RuntimeError:  # the loop is closed: nobody listens any more
+            self._closed.set()
+
+
+@contextmanager
+def _engine_errors(state: str, timeout: float) -> Iterator[None]:
+    try:
+        yield
+    except requests.Timeout as error:
+        raise DockerTimeoutError(f"Could not transition to {state}; timed out after waiting {timeout:g}s") from error
+    except requests.ConnectionError as error:
+        if "timed out" in str(error):  # the SDK's streams wrap a time-out this way
+            raise DockerTimeoutError(
+                f"Could not transition to {state}; timed out after waiting {timeout:g}s"
+            ) from error
+        raise EngineUnavailableError(f"The Docker Engine does not answer: {error}") from error
+    except APIError as error:
+        raise EngineError(_words(error)) from error
+    except DockerException as error:
+        raise EngineUnavailableError(f"The Docker Engine does not answer: {error}") from error
+
+
+def _words(error: APIError) -> str:
+    return f"Error response from daemon: {error.explanation or error}"
+
+
+def _pull_error(text: str) -> CannotPullContainerError:
+    final = any(words in text.lower() for words in _FINAL_PULL_ERRORS)
+    return CannotPullContainerError(text, retriable=not final)
+
+
+def _label_filter(labels: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in labels.items()]
+
+
+def _container_facts(found: Mapping[str, Any]) -> ContainerFacts:
+    state = found["State"]
+    started = _epoch(state.get("StartedAt", ""))
+    return ContainerFacts(
+        id=found["Id"],
+        name=found["Name"].lstrip("/"),
+        labels=found["Config"].get("Labels") or {},
+        status=state["Status"],
+        exit_code=state.get("ExitCode"),
+        out_of_memory=bool(state.get("OOMKilled")),
+        started_at=started,
+        finished_at=_epoch(state.get("FinishedAt", "")),
+        health=_HEALTH.get((state.get("Health") or {}).get("Status", ""), Health.UNKNOWN),
+    )
+
+
+def _epoch(text: str) -> float | None:
+    """Seconds of Docker's RFC 3339 time with up to nine decimals; its year 1 means never."""
+    if not text or text.startswith("0001-"):
+        return None
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    seconds = datetime.fromisoformat(whole + "+00:00").timestamp()
+    return seconds + (float("0." + fraction) if fraction.isdecimal() else 0.0)
+
+
+def _occurrence(event: Mapping[str, Any]) -> Occurrence | None:
+    actor = event.get("Actor") or {}
+    attributes = actor.get("Attributes") or {}
+    what, _, detail = str(event.get("Action", "")).partition(": ")
+    if what not in _WATCHED:
+        return None
+    code = attributes.get("exitCode")
+    return Occurrence(
+        what="health" if what == "health_status" else what,
+        id=str(actor.get("ID", "")),
+        labels=attributes,
+        at=event["timeNano"] / 1e9,
+        exit_code=int(code) if code is not None else None,
+        health=_HEALTH.get(detail, Health.UNKNOWN),
+    )

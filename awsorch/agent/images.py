@@ -1,0 +1,193 @@
+"""Images: when to pull one (ECS_IMAGE_PULL_BEHAVIOR), with whose credentials, and when to remove it again.
+
+An image that was built or loaded on this host has no registry digest, so no registry can have a newer one: with
+the behaviour `default` it is used as it is. Tasks that want the same image at the same time share one pull.
+"""
+
+import asyncio
+import json
+import logging
+import random
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from awsorch.agent.engine import CannotPullContainerError, EngineError, ImageFacts, Images
+from awsorch.agent.settings import EngineSettings
+
+LOG = logging.getLogger(__name__)
+
+PULL_TRIES = 5
+FIRST_DELAY = 1.1
+LAST_DELAY = 5.0
+_PERMISSION_WORDS = ("denied", "unauthorized", "no basic auth")
+_MISSING_WORDS = ("not found", "manifest unknown", "does not exist")
+
+
+class PullError(Exception):
+    """The image could not be pulled; the text is a container's reason. `fatal`: a local one must not be used."""
+
+    def __init__(self, reason: str, *, fatal: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fatal = fatal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Use:
+    """An image this agent pulled: how many containers need it, and since when none does."""
+
+    containers: int = 0
+    idle_since: float = 0.0
+
+
+class ImageStock:
+    """The images on this host that the agent's containers use."""
+
+    def __init__(
+        self,
+        images: Images,
+        settings: EngineSettings,
+        clock: Callable[[], float],
+        pulled: set[str],
+        remember: Callable[[str], None],
+    ) -> None:
+        """`pulled`: names that were pulled before; `remember` is told each new one."""
+        self._images = images
+        self._settings = settings
+        self._clock = clock
+        self._pulled = pulled
+        self._remember = remember
+        self._under_way: dict[str, asyncio.Task[str]] = {}
+        self._uses: dict[str, _Use] = {}
+
+    async def make_ready(self, image: str) -> str:
+        """Have the image on the host, as the pull behaviour says, and return its digest ("" if it has none).
+
+        Raises PullError.
+        """
+        under_way = self._under_way.get(image)
+        if under_way is None:
+            under_way = asyncio.create_task(self._make_ready(image))
+            self._under_way[image] = under_way
+            under_way.add_done_callback(lambda _: self._under_way.pop(image, None))
+        return await asyncio.shield(under_way)
+
+    def use(self, image: str) -> None:
+        use = self._uses.get(image, _Use())
+        self._uses[image] = replace(use, containers=use.containers + 1)
+
+    def release(self, image: str) -> None:
+        use = self._uses.get(image, _Use(containers=1))
+        self._uses[image] = _Use(containers=max(use.containers - 1, 0), idle_since=self._clock())
+
+    async def clean(self) -> list[str]:
+        """Remove images that were pulled here and are not in use; returns their names."""
+        if self._settings.image_cleanup_disabled or self._settings.pull_behavior == "prefer-cached":
+            return []
+        oldest = self._clock() - self._settings.image_minimum_age
+        idle = [
+            (use.idle_since, image)
+            for image, use in self._uses.items()
+            if use.containers == 0 and use.idle_since <= oldest and image in self._pulled
+        ]
+        removed = []
+        for _, image in sorted(idle)[: self._settings.images_per_cleanup]:
+            try:
+                await self._images.remove_image(image)
+            except EngineError as error:
+                LOG.warning("image %s was not removed: %s", image, error)
+                continue
+            self._uses.pop(image, None)
+            removed.append(image)
+        return removed
+
+    async def _make_ready(self, image: str) -> str:
+        behavior = self._settings.pull_behavior
+        local = await self._inspect(image)
+        if local is not None and self._is_enough(image, local, behavior):
+            return local.digest
+        fatal = behavior in ("always", "once")
+        await self._pull(image, tries=PULL_TRIES if local is None or fatal else 1, fatal=fatal)
+        self._pulled.add(image)
+        self._remember(image)
+        pulled = await self._inspect(image)
+        return pulled.digest if pulled is not None else ""
+
+    def _is_enough(self, image: str, local: ImageFacts, behavior: str) -> bool:
+        match behavior:
+            case "prefer-cached":
+                return True
+            case "once":
+                return image in self._pulled
+            case "always":
+                return False
+            case _:
+                return not local.digest
+
+    async def _inspect(self, image: str) -> ImageFacts | None:
+        try:
+            return await self._images.inspect_image(image)
+        except EngineError as error:
+            LOG.warning("image %s could not be inspected: %s", image, error)
+            return None
+
+    async def _pull(self, image: str, *, tries: int, fatal: bool) -> None:
+        credentials = credentials_for(image, self._settings)
+        delay = FIRST_DELAY
+        for attempt in range(1, tries + 1):
+            try:
+                await self._images.pull(image, credentials)
+                return
+            except CannotPullContainerError as error:
+                if attempt == tries or not error.retriable:
+                    raise PullError(_explain(error), fatal=fatal) from error
+                LOG.info("pull %d of %s failed: %s", attempt, image, error.text)
+            except EngineError as error:
+                raise PullError(str(error), fatal=fatal) from error
+            await asyncio.sleep(delay * random.uniform(0.9, 1.1))
+            delay = min(delay * 2, LAST_DELAY)
+
+
+def _explain(error: CannotPullContainerError) -> str:
+    """The engine's words after a hint at what to look at."""
+    text = error.text.lower()
+    if any(words in text for words in _MISSING_WORDS):
+        hint = "Check whether the image exists."
+    elif any(words in text for words in _PERMISSION_WORDS):
+        hint = "Check that the role has the permissions to pull images from the registry."
+    else:
+        hint = "Check your network configuration."
+    return f"{error.name}: The task can’t pull the image. {hint} {error.text}"
+
+
+def credentials_for(image: str, settings: EngineSettings) -> Mapping[str, str] | None:
+    """What ECS_ENGINE_AUTH_DATA has for the image's registry; None for an anonymous pull."""
+    if not settings.auth_data:
+        return None
+    try:
+        data = json.loads(settings.auth_data)
+    except ValueError:
+        LOG.warning("ECS_ENGINE_AUTH_DATA is not valid JSON and is not used")
+        return None
+    registry = _registry_of(image)
+    for host, entry in data.items():
+        if _registry_name(host) != registry:
+            continue
+        if settings.auth_type == "dockercfg":
+            username, _, password = b64decode(entry.get("auth", "")).decode().partition(":")
+            return {"username": username, "password": password}
+        return {name: entry[name] for name in ("username", "password", "email") if name in entry}
+    return None
+
+
+def _registry_of(image: str) -> str:
+    first, slash, _ = image.partition("/")
+    is_host = slash and ("." in first or ":" in first or first == "localhost")
+    return first if is_host else "docker.io"
+
+
+def _registry_name(host: str) -> str:
+    name = host.partition("://")[2] or host
+    name = name.partition("/")[0]
+    return "docker.io" if name.endswith("docker.io") else name

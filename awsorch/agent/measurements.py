@@ -1,0 +1,135 @@
+"""What there is to publish about tasks: CPU and memory of their containers since the last round, and their health."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from awsorch.agent.assignment import Assignment
+from awsorch.agent.states import Status
+from awsorch.agent.usage import Usage, UsageSource
+from awsorch.wire import acs, tcs
+
+MEBIBYTE = 1024 * 1024
+
+
+class Measurements:
+    """Samples of the tasks' containers; each call of `metrics` is one sample."""
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Assignment],
+        source: UsageSource,
+        clock: Callable[[], float],
+        cpus: int,
+    ) -> None:
+        self._tasks = tasks
+        self._source = source
+        self._clock = clock
+        self._cpus = cpus
+        self._samples: dict[str, tuple[float, Usage]] = {}
+        self._restarts: dict[str, int] = {}
+
+    def now(self) -> float:
+        return round(self._clock(), 3)
+
+    @property
+    def is_idle(self) -> bool:
+        return all(each.is_stopped for each in self._tasks.values())
+
+    def metrics(self) -> list[tcs.TaskMetric]:
+        """Figures of every running task; containers seen for the first time come with the next call."""
+        samples: dict[str, tuple[float, Usage]] = {}
+        metrics = []
+        for assignment, containers in self._running():
+            found = []
+            for container, docker_id in containers:
+                metric = self._measure(assignment, container, docker_id, samples)
+                if metric is not None:
+                    found.append(metric)
+            if found:
+                task = assignment.task
+                metrics.append(
+                    tcs.TaskMetric(
+                        task_arn=task.arn,
+                        task_definition_family=task.family,
+                        task_definition_version=task.version,
+                        container_metrics=tuple(found),
+                    )
+                )
+        self._samples = samples
+        self._restarts = {name: count for name, count in self._restarts.items() if name in samples}
+        return metrics
+
+    def health(self) -> list[tcs.TaskHealth]:
+        """The health of every running container whose task definition has a health check."""
+        found = []
+        for assignment, containers in self._running():
+            checked = tuple(
+                self._health_of(assignment, container)
+                for container, _ in containers
+                if container.health_check_type.lower() == "docker"
+            )
+            if checked:
+                task = assignment.task
+                found.append(
+                    tcs.TaskHealth(
+                        task_arn=task.arn,
+                        task_definition_family=task.family,
+                        task_definition_version=task.version,
+                        containers=checked,
+                    )
+                )
+        return found
+
+    def _running(self) -> Iterator[tuple[Assignment, list[tuple[acs.Container, str]]]]:
+        for assignment in self._tasks.values():
+            if assignment.is_stopped:
+                continue
+            containers = [
+                (assignment.containers[name], state.docker_id)
+                for name, state in assignment.state.containers.items()
+                if state.known is Status.RUNNING and state.docker_id is not None
+            ]
+            if containers:
+                yield assignment, containers
+
+    def _measure(
+        self,
+        assignment: Assignment,
+        container: acs.Container,
+        docker_id: str,
+        samples: dict[str, tuple[float, Usage]],
+    ) -> tcs.ContainerMetric | None:
+        usage = self._source.read(docker_id)
+        if usage is None:
+            return None
+        now, before = self._clock(), self._samples.get(docker_id)
+        samples[docker_id] = (now, usage)
+        if before is None or now <= before[0] or usage.cpu < before[1].cpu:
+            return None
+        percent = (usage.cpu - before[1].cpu) / (now - before[0]) / self._cpus * 100
+        return tcs.ContainerMetric(
+            container_name=container.name,
+            container_arn=container.container_arn,
+            cpu_stats_set=_one_sample(percent),
+            memory_stats_set=_one_sample(usage.memory / MEBIBYTE),
+            restart_stats_set=self._restarts_of(assignment, container, docker_id),
+        )
+
+    def _restarts_of(self, assignment: Assignment, container: acs.Container, docker_id: str) -> tcs.RestartStats | None:
+        if container.restart_policy is None or not container.restart_policy.enabled:
+            return None
+        total = assignment.state.containers[container.name].restarts
+        before, self._restarts[docker_id] = self._restarts.get(docker_id, 0), total
+        return tcs.RestartStats(restart_count=total - before)
+
+    @staticmethod
+    def _health_of(assignment: Assignment, container: acs.Container) -> tcs.ContainerHealth:
+        state = assignment.state.containers[container.name]
+        return tcs.ContainerHealth(
+            container_name=container.name,
+            health_status=state.health.value,
+            status_since=round(state.health_at or state.started_at or 0.0, 3),
+        )
+
+
+def _one_sample(value: float) -> tcs.DoubleStats:
+    return tcs.DoubleStats(min=value, max=value, sample_count=1, sum=value)

@@ -1,0 +1,37 @@
+"""Tasks as ACS sends them, with little to say."""
+
+import itertools
+import json
+from typing import Any
+
+from awsorch.wire import acs
+
+_numbers = itertools.count(1)
+
+
+def a_container(name: str = "app", image: str = "simulated", **fields: Any) -> acs.Container:
+    """An essential container; `config` and `host_config` (dicts) go into dockerConfig."""
+    config, host_config = fields.pop("config", {}), fields.pop("host_config", {})
+    defaults: dict[str, Any] = {"essential": True, "memory": 32}
+    docker_config = acs.DockerConfig(
+        version="1.30", config=json.dumps(config), host_config=json.dumps({"NetworkMode": "bridge", **host_config})
+    )
+    return acs.Container(name=name, image=image, docker_config=docker_config, **{**defaults, **fields})
+
+
+def a_task(*containers: acs.Container, **fields: Any) -> acs.Task:
+    """A task that shall run, with an ARN of its own."""
+    defaults: dict[str, Any] = {
+        "arn": f"arn:aws:ecs:us-east-1:123456789012:task/c1/{next(_numbers):032x}",
+        "desired_status": "RUNNING",
+        "family": "web",
+        "version": "7",
+        "overrides": "{}",
+        "network_mode": "bridge",
+        "task_cluster_arn": "arn:aws:ecs:us-east-1:123456789012:cluster/c1",
+    }
+    return acs.Task(containers=containers or (a_container(),), **{**defaults, **fields})
+
+
+def stop(task: acs.Task) -> acs.Task:
+    return acs.Task(arn=task.arn, desired_status="STOPPED")
