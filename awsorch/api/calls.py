@@ -1,7 +1,7 @@
 """A call as an operation sees it, and the table of operations.
 
 An operation is ``async def name(call: Call) -> dict``: it reads ``call.request`` (decoded and validated against
-botocore's model), reads or submits to partitions, and answers in the shape of the model (``None`` members are left out).
+botocore's model), reads or submits to partitions, and answers in the model's shape (``None`` members are left out).
 """
 
 from __future__ import annotations

@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from awsorch.api.views_task_definitions import setting_view
+from awsorch.core.arn import Scope
+from awsorch.core.rules.account_settings import settings_of
+from awsorch.wire.codec import Codec
+
 ACCOUNT = "arn:aws:iam::123456789012"
 ROOT = f"{ACCOUNT}:root"
 USER = f"{ACCOUNT}:user/ann"
@@ -30,6 +35,12 @@ def test_defaults(ecs: Any) -> None:
     assert (effective[NAME], effective["defaultLogDriverMode"]) == ("disabled", "non-blocking")
     assert list(effective) == sorted(effective)
     assert len(effective) > 10, "more than a page"
+
+
+def test_every_setting_is_one_of_the_models() -> None:
+    scope = Scope(region="us-east-1", account="123456789012")
+    answer = {"settings": [setting_view(setting) for setting in settings_of({}, USER, scope, effective=True)]}
+    Codec.load("ecs").check_output("ListAccountSettings", answer)
 
 
 def test_own_value_then_the_accounts_then_the_default(ecs: Any) -> None:

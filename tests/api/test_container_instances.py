@@ -82,7 +82,7 @@ def test_draining_takes_no_new_tasks(ecs: Any, register_instance: Callable[..., 
 def test_deregistration(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
     arn = register_instance()
     (task,) = ecs.run_task(taskDefinition="web")["tasks"]
-    with pytest.raises(ClientError, match="Found running tasks on the instance."):
+    with pytest.raises(ClientError, match="Found running tasks on the instance"):
         ecs.deregister_container_instance(containerInstance=arn)
     gone = ecs.deregister_container_instance(containerInstance=arn, force=True)["containerInstance"]
     assert gone["status"] == "INACTIVE"
@@ -115,8 +115,9 @@ def test_attributes(ecs: Any, register_instance: Callable[..., str]) -> None:
         ecs.put_attributes(attributes=[{"name": "a", "value": "b", "targetId": "0" * 32}])
     with pytest.raises(ClientError, match="attributes can not be empty"):
         ecs.put_attributes(attributes=[])
+    for number in range(9):
+        ecs.put_attributes(attributes=[{"name": f"n{number}", "value": "v", "targetId": arn}])
     with pytest.raises(ClientError, match="AttributeLimitExceededException"):
-        for number in range(11):
-            ecs.put_attributes(attributes=[{"name": f"n{number}", "value": "v", "targetId": arn}])
+        ecs.put_attributes(attributes=[{"name": "one-too-many", "value": "v", "targetId": arn}])
     ecs.delete_attributes(attributes=[{"name": "rack", "targetId": arn}])
     assert ecs.list_attributes(targetType="container-instance", attributeName="rack")["attributes"] == []

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.served import ServedApi, served_api
-from tests.support.shapes import inputs_for, mutated_inputs_for
 
 from awsorch.wire.codec import Codec
+from tests.support.served import ServedApi, served_api
+from tests.support.shapes import inputs_for, mutated_inputs_for
 
 CODEC = Codec.load("ecs")
 #: Examples an operation; each is one valid-shaped and one mutated input.

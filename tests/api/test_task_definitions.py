@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from awsorch.api.calls import OPERATIONS
-from awsorch.api.operations import task_definitions
+from awsorch.api.views_task_definitions import task_definition_view
 from awsorch.core.definitions.register import prepare
 from awsorch.core.events_registry import ForgetTaskDefinitions, RegisterTaskDefinition
+from awsorch.wire.codec import Codec
+from tests.support.builders import a_definition
 from tests.support.served import SCOPE, ServedApi
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition"
@@ -37,10 +38,6 @@ def listed(ecs: Any, **request: Any) -> list[str]:
     return [arn.rpartition("/")[2] for page in pages for arn in page["taskDefinitionArns"]]
 
 
-def test_every_operation_is_in_the_table() -> None:
-    assert OPERATIONS["RegisterTaskDefinition"] is task_definitions.register_task_definition
-
-
 def test_register_and_describe(ecs: Any) -> None:
     answer = ecs.register_task_definition(
         family="web", containerDefinitions=CONTAINERS, cpu="1 vCPU", tags=[{"key": "team", "value": "a"}]
@@ -56,6 +53,30 @@ def test_register_and_describe(ecs: Any) -> None:
         assert described["taskDefinition"] == made
         assert described["tags"] == answer["tags"]
     assert "tags" not in ecs.describe_task_definition(taskDefinition="web")
+
+
+def test_the_view_has_the_shape_of_the_model() -> None:
+    container = {
+        **CONTAINERS[0],
+        "portMappings": [{"containerPort": 80}, {"containerPortRange": "90-91"}],
+        "healthCheck": {"command": ["true"]},
+        "logConfiguration": {"logDriver": "json-file"},
+        "restartPolicy": {"enabled": True},
+        "mountPoints": [{"sourceVolume": "v", "containerPath": "/v"}],
+    }
+    request = {
+        "family": "web",
+        "containerDefinitions": [container],
+        "volumes": [{"name": "v", "host": {}}],
+        "cpu": "1 vCPU",
+        "memory": "1GB",
+        "placementConstraints": [{"type": "memberOf", "expression": "task:group == a"}],
+    }
+    document = {**prepare(request, region="us-east-1", account="1" * 12)}
+    del document["family"]
+    record = a_definition(definition=document, deregistered_at=2.0, delete_requested_at=3.0)
+    answer = {"taskDefinition": task_definition_view(record), "tags": [{"key": "a", "value": "b"}]}
+    Codec.load("ecs").check_output("DescribeTaskDefinition", answer)
 
 
 def test_a_refused_definition_uses_no_revision(ecs: Any) -> None:

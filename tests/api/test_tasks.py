@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.served import ServedApi
 
 from awsorch.core.commands import SendTasks
+from tests.support.served import ServedApi
 
 
 def refused(code: str, text: str) -> Any:

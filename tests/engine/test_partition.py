@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.support.builders import arn
-from tests.support.virtual_time import VirtualTimeLoop, run
 
 from awsorch.core.commands import Command
 from awsorch.core.errors import Refusal
@@ -19,6 +17,8 @@ from awsorch.core.step import PLANNERS
 from awsorch.engine.partition import Partition, Ports, Unavailable
 from awsorch.engine.ports import Change, LeaseLost
 from awsorch.store.memory import MemoryStore
+from tests.support.builders import arn
+from tests.support.virtual_time import VirtualTimeLoop, run
 
 
 class CountingStore(MemoryStore):
