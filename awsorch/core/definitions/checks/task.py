@@ -6,6 +6,7 @@ from awsorch.core.definitions.checks.names import MAX_NAME, is_name
 from awsorch.core.definitions.document import Document, containers_of, is_windows, name_of, network_mode_of
 from awsorch.core.definitions.sizes import MAX_EPHEMERAL, MIN_EPHEMERAL
 from awsorch.core.errors import client_error
+from awsorch.core.placement.expression import compile_expression
 
 MAX_PLACEMENT_CONSTRAINTS = 10
 MAX_EXPRESSION = 2000
@@ -51,6 +52,7 @@ def _check_placement_constraints(document: Document) -> None:
             raise client_error("A placement constraint of type 'memberOf' needs an expression.")
         if len(expression) > MAX_EXPRESSION:
             raise client_error(f"Placement constraint expressions must be at most {MAX_EXPRESSION} characters long.")
+        compile_expression(expression)
 
 
 def _check_namespaces(document: Document) -> None:
