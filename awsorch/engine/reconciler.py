@@ -58,8 +58,10 @@ class Reconciler:
         while True:
             self._changed.clear()
             delay = self._look_at_due()
+            # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
             try:
-                await asyncio.wait_for(self._changed.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 
