@@ -49,7 +49,7 @@ RULES = {
     "gateway": Rule(("core", "engine", "wire", "gateway"), ("aiohttp", "msgspec")),
     "api": Rule(("core", "engine", "wire", "api"), ("aiohttp", "msgspec")),
     "agent": Rule(("wire", "agent"), None),
-    "cli": Rule(("cli",), None),
+    "cli": Rule(("cli", "local"), None),
     "local": Rule(("",), None),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from awsorch.engine.ports import Change, Lease, Snapshot, StoreFailure
 from awsorch.store.leases import lost_epoch, next_lease
@@ -112,7 +112,10 @@ class MemoryStore:
         return held.lease if held else None
 
     async def close(self) -> None:
-        """Nothing to let go of: what was committed stays, as a disk keeps it after its process ended."""
+        """What was committed stays and leases are void, as on a disk whose process ended."""
+        for held in self._partitions.values():
+            if held.lease is not None:
+                held.lease = replace(held.lease, expires_at=0.0)
 
     def _open(self, partition: str) -> _Partition:
         held = self._partitions.get(partition)
