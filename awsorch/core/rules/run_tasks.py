@@ -28,11 +28,16 @@ from awsorch.core.rules.clusters import require_open
 from awsorch.core.state import ClusterState, Transaction
 
 
+#: In clusters of up to this many instances every task's story has the refusals, even of a task that found its place;
+#: in larger ones only a request that did not fit is explained, because telling means looking at every instance.
+EXPLAIN_UP_TO = 500
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedTasks:
     """The tasks made, and (container instance id, ECS reason) of what turned others away.
 
-    ``refused`` explains by filter. ``remembered`` are tasks of an earlier request under the same token.
+    ``refused`` explains by filter.
     """
 
     tasks: tuple[Task, ...]
@@ -56,6 +61,7 @@ def run_tasks(tx: Transaction[ClusterState], event: RunTasks) -> PlacedTasks:
         constraints=event.constraints + definition_constraints(event.template),
         strategies=event.strategies,
         seed=int(event.ids[0].id[:15], 16),
+        explain=len(tx.state.instances) <= EXPLAIN_UP_TO,
     )
     placed = _record(tx, event.template, event.ids, place(tx.state.fleet, request))
     if event.token is not None and placed.tasks:
