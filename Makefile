@@ -7,8 +7,8 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 BIN   := .venv/bin
-SEEDS ?= 0-199
-SIM   ?=
+SEEDS ?= 1-200
+SIM   ?= --processes 2
 BENCH ?= $(sort $(wildcard benchmarks/*.py))
 
 .PHONY: help demo test lint sim bench setup environment engine clean
@@ -28,7 +28,7 @@ lint: environment ## Run ruff and strict mypy
 	@$(BIN)/mypy --strict
 	@$(BIN)/mypy --strict scripts/*.py
 
-sim: environment ## Run the simulator over more worlds: make sim SEEDS=0-1999
+sim: environment ## Run the simulator over more worlds: make sim SEEDS=1-2000
 	@$(BIN)/python -m tests.sim.run --seeds $(SEEDS) $(SIM)
 
 bench: setup ## Run the benchmarks, or one: make bench BENCH=benchmarks/placement.py
