@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 import time
@@ -113,6 +114,12 @@ def _open_store(settings: Settings) -> Store:
     return SqliteStore(settings.data_dir / "awsorch.db")
 
 
+def _allow_many_connections() -> None:
+    """Use all the file descriptors that the system allows: every agent holds two connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def serve(settings: Settings) -> None:
     """Run one controller until it is told to end."""
     app = App(settings)
@@ -135,6 +142,7 @@ def main() -> int:
         print(f"awsorch: {error}", file=sys.stderr)
         return EXIT_BAD_SETTING
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _allow_many_connections()
     try:
         asyncio.run(serve(settings))
     except (OSError, StoreFailure, LeaseLost) as error:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 
 TARGET = "AmazonEC2ContainerServiceV20141113."
+#: So many agents register at a time.
+BATCH = 200
 CAPABILITIES = ("docker-remote-api.1.18", "docker-remote-api.1.21", "logging-driver.json-file")
 
 
@@ -61,13 +65,14 @@ class SinkAgents:
         self._url = f"http://127.0.0.1:{port}"
         self._count, self._cpu, self._memory = count, cpu, memory
         self.received = 0
+        self.connected = 0
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> SinkAgents:
         self._thread.start()
-        if not self._ready.wait(120):
+        if not self._ready.wait(300):
             raise TimeoutError("the agents did not connect")
         return self
 
@@ -84,12 +89,15 @@ class SinkAgents:
             pass
 
     async def _connect_all(self) -> None:
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
             connected = [asyncio.Event() for _ in range(self._count)]
-            for event in connected:
-                group.create_task(self._agent(session, event))
-            for event in connected:
-                await event.wait()
+            for first in range(0, self._count, BATCH):
+                batch = connected[first : first + BATCH]
+                for event in batch:
+                    group.create_task(self._agent(session, event))
+                for event in batch:
+                    await event.wait()
             self._ready.set()
 
     async def _agent(self, session: aiohttp.ClientSession, connected: asyncio.Event) -> None:
@@ -106,10 +114,22 @@ class SinkAgents:
         async with session.post(self._url, data=body, headers=headers) as response:
             arn = (await response.json(content_type=None))["containerInstance"]["containerInstanceArn"]
         query = urlencode({"clusterArn": "default", "containerInstanceArn": arn, "agentVersion": "1.0.0", "seqNum": 1})
-        async with session.ws_connect(f"{self._url}/acs/ws?{query}", compress=0, max_msg_size=0) as socket_:
-            connected.set()
-            async for frame in socket_:
-                await self._acknowledge(socket_, json.loads(frame.data), arn)
+        delay = 0.25
+        while True:
+            try:
+                url = f"{self._url}/acs/ws?{query}"
+                async with session.ws_connect(url, compress=0, max_msg_size=0) as socket_:
+                    self.connected += 1
+                    connected.set()
+                    delay = 0.25
+                    try:
+                        async for frame in socket_:
+                            await self._acknowledge(socket_, json.loads(frame.data), arn)
+                    finally:
+                        self.connected -= 1
+            except aiohttp.ClientError:
+                await asyncio.sleep(delay * random.uniform(0.8, 1.2))
+                delay = min(delay * 1.5, 2.0)
 
     async def _acknowledge(self, socket_: Any, envelope: Any, arn: str) -> None:
         message = envelope["message"]
@@ -122,3 +142,14 @@ class SinkAgents:
         else:
             return
         await socket_.send_str(json.dumps(answer))
+
+
+def process_cpu(pid: int) -> float:
+    """CPU seconds that a process has used."""
+    members = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(members[11]) + int(members[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def process_memory(pid: int) -> float:
+    """Resident memory of a process, in MiB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from weakref import WeakKeyDictionary
 
-from awsorch.core.definitions.references import Reference
 from awsorch.core.model import TaskDefinition
-from awsorch.core.state import RegistryState
 
 STATUSES = ("ACTIVE", "INACTIVE", "DELETE_IN_PROGRESS")
 #: Sorts after every digit, so that "<family> " + this ends the family.
@@ -58,6 +55,10 @@ class RevisionIndex:
             return record_key(keys[at - 1])
         return None
 
+    def keys(self, status: str) -> list[str]:
+        """Record keys of every revision of a status, in order."""
+        return [record_key(key) for key in self._keys[status]]
+
     def walk(self, status: str, *, family: str | None, after: str | None, descending: bool) -> Iterator[str]:
         """Order keys of a status, of one family or of all, that follow ``after`` in the direction asked for."""
         keys = self._keys[status]
@@ -90,25 +91,3 @@ class RevisionIndex:
         if not any(counts.values()):
             del self._counts[family]
             del self._families[bisect_left(self._families, family)]
-
-
-_INDEXES: WeakKeyDictionary[RegistryState, RevisionIndex] = WeakKeyDictionary()
-
-
-def revisions_of(state: RegistryState) -> RevisionIndex:
-    """The index of a state's task definitions: made from its table when first asked for, following it from then on."""
-    index = _INDEXES.get(state)
-    if index is None:
-        index = _INDEXES[state] = RevisionIndex()
-        for definition in state.definitions.values():
-            index.changed(None, definition)
-        state.follow(TaskDefinition, index.changed)
-    return index
-
-
-def find_revision(state: RegistryState, reference: Reference) -> TaskDefinition | None:
-    """The named revision, or the newest ACTIVE one of the family; None where there is none."""
-    if reference.foreign:
-        return None
-    key = reference.key or revisions_of(state).newest(reference.family)
-    return state.definitions.get(key) if key is not None else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from awsorch.core.commands import Command
+from awsorch.core.definitions.references import Reference
 from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
 from awsorch.core.model import (
     AccountSetting,
@@ -23,6 +24,7 @@ from awsorch.core.model import (
     TaskDefinition,
 )
 from awsorch.core.placement.fleet import Fleet
+from awsorch.core.revisions import RevisionIndex
 
 Key = tuple[str, str]
 Follower = Callable[[Any, Any], None]
@@ -77,11 +79,15 @@ class RegistryState(State):
         self.families: dict[str, Family] = self.tables[Family]
         self.definitions: dict[str, TaskDefinition] = self.tables[TaskDefinition]
         self.settings: dict[str, AccountSetting] = self.tables[AccountSetting]
-        self.revisions: Groups[TaskDefinition] = Groups(lambda d: d.family, lambda d: d.key)
-        self.active_revisions: Groups[TaskDefinition] = Groups(
-            lambda d: d.family if d.status == "ACTIVE" else None, lambda d: d.key
-        )
-        self.follow(TaskDefinition, self.revisions.changed, self.active_revisions.changed)
+        self.revisions = RevisionIndex()
+        self.follow(TaskDefinition, self.revisions.changed)
+
+    def find_revision(self, reference: Reference) -> TaskDefinition | None:
+        """The named revision, or the newest ACTIVE one of the family; None where there is none."""
+        if reference.foreign:
+            return None
+        key = reference.key or self.revisions.newest(reference.family)
+        return self.definitions.get(key) if key is not None else None
 
 
 class ClusterState(State):

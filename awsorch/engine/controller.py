@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable
 
 from awsorch.core.commands import Command
+from awsorch.core.errors import Refusal
 from awsorch.core.events import OpenGate
+from awsorch.core.events_registry import ForgetTaskDefinitions
 from awsorch.core.state import ClusterState, RegistryState
-from awsorch.core.wakes import all_keys
-from awsorch.engine.partition import Partition, Ports
+from awsorch.core.wakes import RETENTION_S, all_keys
+from awsorch.engine.partition import Partition, Ports, Unavailable
 from awsorch.engine.ports import Store
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 REGISTRY = "registry"
 #: Every key is looked at this often even when nothing woke it, so that no lost command stays lost. Seconds.
 SWEEP_S = 300.0
+#: Who holds the leases. One name for every start: with one controller, the one that comes back is the one that was
+#: there, and the store itself keeps a second process out.
+OWNER = "controller"
 #: A lease is taken for this long. With one controller nobody contests it. Seconds.
 LEASE_S = 3600.0
 
@@ -35,7 +39,6 @@ class Controller:
         self._store = store
         self._clock = clock
         self._ports = Ports(store, send, clock)
-        self._owner = uuid.uuid4().hex
         self._clusters: dict[str, Partition[ClusterState]] = {}
         self._opening = asyncio.Lock()
         self._sweeper: asyncio.Task[None] | None = None
@@ -77,12 +80,32 @@ class Controller:
             return partition
 
     async def _start_partition(self, partition: Partition[ClusterState] | Partition[RegistryState]) -> None:
-        lease = await self._store.take_lease(partition.name, self._owner, "", self._clock(), LEASE_S)
+        lease = await self._store.take_lease(partition.name, OWNER, "", self._clock(), LEASE_S)
         await partition.start(lease.epoch)
+
+    async def _forget_definitions(self) -> None:
+        """Let go of deleted task definitions that no cluster uses any more: two kinds of partition, so no planner's."""
+        since = self._clock() - RETENTION_S
+
+        def unused(state: RegistryState) -> tuple[str, ...]:
+            return tuple(
+                key
+                for key in state.revisions.keys("DELETE_IN_PROGRESS")
+                if (state.definitions[key].delete_requested_at or 0.0) <= since
+                and not any(key in partition.state.definitions for partition in self._clusters.values())
+            )
+
+        due = await self.registry.read(unused)
+        if due:
+            await self.registry.submit(ForgetTaskDefinitions(cause="sweep", keys=due))
 
     async def _sweep_for_ever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
+            try:
+                await self._forget_definitions()
+            except (Unavailable, Refusal) as failure:
+                logger.warning("task definitions were not swept, the next sweep will: %s", failure)
             for partition in list(self._clusters.values()):
                 now = self._clock()
                 keys = list(all_keys(partition.state))

@@ -18,7 +18,7 @@ from awsorch.core.events_registry import (
     RegisterTaskDefinition,
 )
 from awsorch.core.model import TaskDefinition
-from awsorch.core.revisions import STATUSES, RevisionIndex, record_key, revisions_of
+from awsorch.core.revisions import STATUSES, RevisionIndex, record_key
 from awsorch.core.state import RegistryState
 from awsorch.core.step import step
 from tests.support.builders import a_definition
@@ -38,7 +38,7 @@ def walked(index: RevisionIndex, status: str, **more: object) -> list[str]:
 
 
 def check(state: RegistryState) -> None:
-    index, all_of_them = revisions_of(state), list(state.definitions.values())
+    index, all_of_them = state.revisions, list(state.definitions.values())
     for status in STATUSES:
         expected = in_order(all_of_them, status)
         assert walked(index, status) == expected
@@ -79,7 +79,6 @@ EVENTS = st.lists(
 @given(events=EVENTS)
 def test_whatever_happens(events: list[RegisterTaskDefinition]) -> None:
     state = RegistryState("seed")
-    revisions_of(state)
     numbers: dict[str, int] = {}
     for event in events:
         try:

@@ -8,12 +8,11 @@ from typing import Any
 
 from awsorch.api.calls import Call
 from awsorch.core.definitions.overrides import prepare_overrides
-from awsorch.core.definitions.references import Reference, parse_reference
+from awsorch.core.definitions.references import parse_reference
 from awsorch.core.errors import client_error, invalid_parameter, unsupported
 from awsorch.core.events import TaskTemplate
 from awsorch.core.model import Cluster, TaskDefinition
 from awsorch.core.resources import demand_of
-from awsorch.core.state import RegistryState
 from awsorch.core.tags import merge_tags, parse_tags
 
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*\Z")
@@ -22,22 +21,12 @@ _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*\Z")
 async def find_definition(call: Call) -> TaskDefinition:
     """The revision that ``taskDefinition`` names, if tasks may be started from it."""
     reference = parse_reference(call.request["taskDefinition"], call.scope)
-    definition = await call.registry.read(lambda state: newest(state, reference))
+    definition = await call.registry.read(lambda state: state.find_revision(reference))
     if definition is None or definition.status == "DELETE_IN_PROGRESS":
         raise client_error("TaskDefinition not found.")
     if definition.status != "ACTIVE":
         raise invalid_parameter("TaskDefinition is inactive")
     return definition
-
-
-def newest(state: RegistryState, reference: Reference) -> TaskDefinition | None:
-    """The named revision, or the newest ACTIVE one of the family; None where there is none."""
-    if reference.foreign:
-        return None
-    if reference.key is not None:
-        return state.definitions.get(reference.key)
-    revisions = [state.definitions[key] for key in state.active_revisions[reference.family]]
-    return max(revisions, key=lambda d: d.revision, default=None)
 
 
 def read_template(call: Call, cluster: Cluster, definition: TaskDefinition) -> TaskTemplate:

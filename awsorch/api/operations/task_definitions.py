@@ -11,7 +11,7 @@ from awsorch.core.definitions.register import prepare
 from awsorch.core.errors import Refusal, client_error
 from awsorch.core.events_registry import DeleteTaskDefinitions, DeregisterTaskDefinition, RegisterTaskDefinition
 from awsorch.core.model import TaskDefinition
-from awsorch.core.revisions import find_revision, record_key, revisions_of
+from awsorch.core.revisions import record_key
 from awsorch.core.rules.task_definitions import MISSING, DeletedTaskDefinitions
 from awsorch.core.state import RegistryState
 from awsorch.core.tags import parse_tags, tag_list
@@ -54,7 +54,7 @@ async def deregister_task_definition(call: Call) -> Answer:
 async def describe_task_definition(call: Call) -> Answer:
     """One revision, whatever its status; a family is its newest ACTIVE one."""
     reference = parse_reference(call.request["taskDefinition"], call.scope)
-    definition = await call.registry.read(lambda state: find_revision(state, reference))
+    definition = await call.registry.read(lambda state: state.find_revision(reference))
     if definition is None:
         raise client_error("Unable to describe task definition.")
     tags = tag_list(definition.tags) if "TAGS" in call.request.get("include", ()) else None
@@ -68,7 +68,7 @@ async def list_task_definitions(call: Call) -> Answer:
     size, after = page_size(request), start_after(request)
 
     def look(state: RegistryState) -> Answer:
-        keys = revisions_of(state).walk(
+        keys = state.revisions.walk(
             request.get("status", "ACTIVE"),
             family=request.get("familyPrefix"),
             after=after,
@@ -88,7 +88,7 @@ async def list_task_definition_families(call: Call) -> Answer:
     size, after = page_size(request), start_after(request)
 
     def look(state: RegistryState) -> Answer:
-        families = revisions_of(state).walk_families(
+        families = state.revisions.walk_families(
             request.get("status", "ALL"), prefix=request.get("familyPrefix", ""), after=after
         )
         page, token = take_page(families, size)

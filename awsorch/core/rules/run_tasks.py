@@ -27,7 +27,6 @@ from awsorch.core.resources import container_gpus, effective_containers
 from awsorch.core.rules.clusters import require_open
 from awsorch.core.state import ClusterState, Transaction
 
-
 #: In clusters of up to this many instances every task's story has the refusals, even of a task that found its place;
 #: in larger ones only a request that did not fit is explained, because telling means looking at every instance.
 EXPLAIN_UP_TO = 500
