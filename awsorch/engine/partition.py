@@ -32,6 +32,8 @@ GROUP_LIMIT = 512
 #: Wait this long before loading again after a failure, doubling up to the limit. Seconds.
 RELOAD_DELAY_S = 0.1
 RELOAD_DELAY_LIMIT_S = 5.0
+#: Who reads waits so long for a partition that is being loaded. Seconds.
+READ_PATIENCE_S = 5.0
 
 
 class Unavailable(Exception):
@@ -64,11 +66,12 @@ class Partition(Generic[S]):
         self._inbox: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._loaded = asyncio.Event()
-        self._durable: asyncio.Future[None] | None = None
+        self._durable: asyncio.Future[bool] | None = None
         self._durable_revision = 0
         self._state: S | None = None
         self._writer: asyncio.Task[None] | None = None
         self._epoch = 0
+        self._failures = 0
         self.bugs = 0
         self.reconciler = Reconciler(self._look, ports.clock)
 
@@ -94,6 +97,7 @@ class Partition(Generic[S]):
             await asyncio.gather(self._writer, return_exceptions=True)
             self._writer = None
         self._loaded.clear()
+        self._tell_readers(durable=False)
         self._refuse_all(Unavailable(f"partition {self.name} has stopped"))
 
     async def submit(self, event: Event) -> Any:
@@ -118,35 +122,51 @@ class Partition(Generic[S]):
             self._arrived.set()
 
     async def read(self, look: Callable[[S], T]) -> T:
-        """What ``look`` finds, given out once everything that it saw is durable. ``look`` may not keep the state."""
-        self._require_running()
-        if not self._loaded.is_set():
-            await self._loaded.wait()
-        state = self.state
-        found = look(state)
-        if state.revision > self._durable_revision:
-            await self._until_durable(state.revision)
-        return found
+        """What ``look`` finds, given out once everything that it saw is durable; it is asked again where that came to
+        nothing. It may not keep the state. Raises Unavailable where the partition has stopped or can't be loaded."""
+        while True:
+            self._require_running()
+            if not self._loaded.is_set():
+                await self._until_loaded()
+            state = self.state
+            found = look(state)
+            if state.revision <= self._durable_revision or await self._until_durable(state.revision):
+                return found
 
-    async def _until_durable(self, revision: int) -> None:
+    async def _until_loaded(self) -> None:
+        try:
+            async with asyncio.timeout(READ_PATIENCE_S):
+                await self._loaded.wait()
+        except TimeoutError:
+            raise Unavailable(f"partition {self.name} could not be loaded yet") from None
+
+    async def _until_durable(self, revision: int) -> bool:
+        """Wait for the commit under way; False where it failed."""
         while self._durable_revision < revision:
             if self._durable is None:
                 self._durable = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._durable)
+            if not await asyncio.shield(self._durable):
+                return False
+        return True
+
+    def _tell_readers(self, *, durable: bool) -> None:
+        if self._durable is not None:
+            self._durable.set_result(durable)
+            self._durable = None
 
     def _look(self, key: Key) -> None:
         self.post(Look(planner=key[0], subject=key[1], cause=f"look at {key[0]} {key[1]}".rstrip()))
 
     # --- the writer --------------------------------------------------------------------------------------------------
 
-    async def _load(self) -> None:
+    async def _load(self, look_at: float = 0.0) -> None:
         snapshot = await self._ports.store.load(self.name)
         state = self._make_state(snapshot.seed)
         state.load(snapshot.records, snapshot.revision)
         self._state = state
         self._durable_revision = snapshot.revision
         self._loaded.set()
-        self.reconciler.mark(dict.fromkeys(all_keys(state), 0.0))
+        self.reconciler.mark(dict.fromkeys(all_keys(state), look_at))
 
     async def _write_for_ever(self) -> None:
         while True:
@@ -181,10 +201,9 @@ class Partition(Generic[S]):
             except asyncio.CancelledError:
                 self._refuse(decided, Unavailable(f"partition {self.name} has stopped"))
                 raise
+            self._failures = 0
             self._durable_revision = state.revision
-            if self._durable is not None:
-                self._durable.set_result(None)
-                self._durable = None
+            self._tell_readers(durable=True)
         self._let_out(decided)
 
     def _decide(self, state: S, waiting: _Waiting, now: float) -> Outcome | None:
@@ -214,22 +233,23 @@ class Partition(Generic[S]):
                 self._ports.send(self.name, command)
 
     async def _recover(self, decided: list[tuple[_Waiting, Outcome]], failure: Exception) -> None:
-        """The commit failed or may have: what memory holds is not to be trusted. Load again, as at start."""
+        """The commit failed or may have: what memory holds is not to be trusted. Load again, as at start.
+
+        Callers may try again at once; planners wait longer with each failure, or a full disk would keep them spinning.
+        """
         logger.error("%s: commit failed (%s); loading again", self.name, failure)
         self._loaded.clear()
         error = Unavailable(str(failure))
         self._refuse(decided, error)
-        if self._durable is not None:
-            self._durable.set_exception(error)
-            self._durable.exception()
-            self._durable = None
+        self._tell_readers(durable=False)
         if isinstance(failure, LeaseLost):
             self._refuse_all(error)
             raise failure
-        delay = RELOAD_DELAY_S
+        delay = min(RELOAD_DELAY_S * 2**self._failures, RELOAD_DELAY_LIMIT_S)
+        self._failures = min(self._failures + 1, 16)
         while True:
             try:
-                await self._load()
+                await self._load(look_at=self._ports.clock() + delay)
                 return
             except StoreFailure as again:
                 self._refuse_all(Unavailable(str(again)))
