@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from awsorch.core.errors import invalid_parameter
 from awsorch.core.model import Constraint, ContainerInstance, Demand
@@ -34,21 +35,44 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Filter:
-    """What depends on the instance's record only: required attributes, memberOf expressions about no task, and the
-    capacity provider that it must belong to."""
+    """A request's conditions but for its size. What depends on the instance's record only: required attributes, the
+    capacity provider that it must belong to, ``fixed`` expressions. What depends on its tasks too: ``dynamic``
+    expressions and ``distinct``. Equal by identity: equal conditions give the same filter while it is remembered."""
 
-    attributes: tuple[tuple[str, str | None], ...] = ()
-    expressions: tuple[Expression, ...] = ()
-    capacity_provider: str | None = None
+    attributes: tuple[tuple[str, str | None], ...]
+    constraints: tuple[Constraint, ...]
+    capacity_provider: str | None
+    fixed: tuple[Expression, ...]
+    dynamic: tuple[Expression, ...]
+    distinct: bool
 
     def accepts(self, instance: ContainerInstance) -> bool:
+        """Whether the record meets its part of the conditions."""
         return (
             self.capacity_provider in (None, instance.capacity_provider)
             and has_attributes(instance, self.attributes)
-            and all(expression.holds(instance, 0, ()) for expression in self.expressions)
+            and all(expression.holds(instance, 0, ()) for expression in self.fixed)
         )
+
+
+@lru_cache(maxsize=1024)
+def filter_of(
+    attributes: tuple[tuple[str, str | None], ...],
+    constraints: tuple[Constraint, ...] = (),
+    capacity_provider: str | None = None,
+) -> Filter:
+    """Make conditions ready. Raises InvalidParameterException for an expression that is none."""
+    expressions = [compile_expression(c.expression or "") for c in constraints if c.type == "memberOf"]
+    return Filter(
+        attributes,
+        constraints,
+        capacity_provider,
+        tuple(e for e in expressions if not e.dynamic),
+        tuple(e for e in expressions if e.dynamic),
+        any(c.type == "distinctInstance" for c in constraints),
+    )
 
 
 def has_attributes(instance: ContainerInstance, wanted: tuple[tuple[str, str | None], ...]) -> bool:
@@ -57,40 +81,48 @@ def has_attributes(instance: ContainerInstance, wanted: tuple[tuple[str, str | N
     return all(name in own and (value is None or own[name] == value) for name, value in wanted)
 
 
-@dataclass(frozen=True, slots=True)
 class Needs:
-    """A demand and its constraints, ready to be asked of slots. ``dynamic``: expressions that ask about tasks."""
+    """What one task of a request needs of a slot. ``plain``: CPU and memory are all that is asked of it beside its
+    record."""
 
-    demand: Demand
-    group: str
-    filter: Filter
-    dynamic: tuple[Expression, ...]
-    distinct: bool
-    constraints: tuple[Constraint, ...]
+    __slots__ = ("demand", "filter", "group", "plain")
+
+    def __init__(self, demand: Demand, group: str, conditions: Filter) -> None:
+        self.demand = demand
+        self.group = group
+        self.filter = conditions
+        self.plain = not (
+            demand.gpus or demand.tcp_ports or demand.udp_ports or conditions.distinct or conditions.dynamic
+        )
 
     def room(self, slot: Slot, taken: int = 0) -> int:
         """How many more such tasks the slot has room for, when ``taken`` were just given to it; 0 or 1 where
         one more could change the answer. The record's part (candidate, Filter) is not asked again."""
         demand = self.demand
-        cpu, memory = demand.cpu, demand.memory
-        if slot.cpu < 0 or slot.memory < 0:
+        cpu, memory, own_cpu, own_memory = demand.cpu, demand.memory, slot.cpu, slot.memory
+        if own_cpu < cpu or own_memory < memory or own_cpu < 0 or own_memory < 0:
             return 0
-        times = min(slot.cpu // cpu if cpu else _PLENTY, slot.memory // memory if memory else _PLENTY)
+        times = own_cpu // cpu if cpu else _PLENTY
+        if memory and (fit := own_memory // memory) < times:
+            times = fit
+        if self.plain:
+            return max(times - taken, 0)
         if demand.gpus:
             times = min(times, len(slot.free_gpus()) // demand.gpus)
         if demand.tcp_ports or demand.udp_ports:
             times = min(times, 1) if ports_free(slot, demand) else 0
-        if self.distinct:
+        if self.filter.distinct:
             times = 0 if self.group in slot.groups else min(times, 1)
-        times -= taken
-        if times > 0 and self.dynamic:
+        if times > taken and self.filter.dynamic:
             return 1 if self._dynamic_hold(slot, taken) else 0
-        return max(times, 0)
+        return max(times - taken, 0)
 
     def _dynamic_hold(self, slot: Slot, taken: int) -> bool:
         instance = slot.instance
         groups = slot.groups.keys() | {self.group} if taken else slot.groups.keys()
-        return instance is not None and all(e.holds(instance, slot.running + taken, groups) for e in self.dynamic)
+        return instance is not None and all(
+            e.holds(instance, slot.running + taken, groups) for e in self.filter.dynamic
+        )
 
     def why_not(self, slot: Slot, taken: int = 0) -> str | None:
         """The name of the first filter (a key of REASONS) that refuses one more task here; None if none does."""
@@ -121,7 +153,7 @@ class Needs:
 
     def _unsatisfied(self, slot: Slot, instance: ContainerInstance, taken: int) -> str | None:
         groups = slot.groups.keys() | {self.group} if taken else slot.groups.keys()
-        for constraint in self.constraints:
+        for constraint in self.filter.constraints:
             if constraint.type == "distinctInstance":
                 if self.group in groups:
                     return "distinctInstance"
@@ -134,23 +166,6 @@ def ports_free(slot: Slot, demand: Demand) -> bool:
     """Whether nothing on the instance uses a port that the demand fixes."""
     tcp, udp = slot.tcp, slot.udp
     return not any(port in tcp for port in demand.tcp_ports) and not any(port in udp for port in demand.udp_ports)
-
-
-def needs_of(
-    demand: Demand, group: str, constraints: tuple[Constraint, ...], capacity_provider: str | None = None
-) -> Needs:
-    """Make a request's filters ready. Raises InvalidParameterException for an expression that is none."""
-    if not constraints:
-        return Needs(demand, group, Filter(demand.attributes, (), capacity_provider), (), False, ())
-    expressions = [compile_expression(c.expression or "") for c in constraints if c.type == "memberOf"]
-    return Needs(
-        demand,
-        group,
-        Filter(demand.attributes, tuple(e for e in expressions if not e.dynamic), capacity_provider),
-        tuple(e for e in expressions if e.dynamic),
-        any(c.type == "distinctInstance" for c in constraints),
-        constraints,
-    )
 
 
 def validate_constraints(constraints: Sequence[Constraint], *, task_definition: bool = False) -> None:

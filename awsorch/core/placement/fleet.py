@@ -67,21 +67,21 @@ class Fleet:
             slot.tasks[new.id] = None
             self._carry(slot, hold_of(new), 1)
 
-    def assume(
-        self, instance_id: str, demand: Demand, group: str, times: int = 1, gpu_ids: tuple[str, ...] = ()
-    ) -> None:
-        """Count tasks for which there are no records: in a fleet that is only imagined, to ask what comes next."""
+    def assume(self, demand: Demand, group: str, counts: Mapping[str, int]) -> None:
+        """Count so many tasks by instance for which there are no records: in a fleet that is only imagined, to ask
+        what comes next."""
         hold = Hold(
             demand.cpu,
             demand.memory,
             frozenset(demand.tcp_ports),
             frozenset(demand.udp_ports),
-            gpu_ids,
+            (),
             demand.gpus,
             group,
             True,
         )
-        self._carry(self._slot_for(instance_id), hold, times)
+        for instance_id, times in counts.items():
+            self._carry(self._slot_for(instance_id), hold, times)
 
     def imagine(self, added: Iterable[ContainerInstance] = (), removed: Collection[str] = ()) -> Fleet:
         """A fleet of its own with instances more or less; the tasks of the removed ones stay where they are."""

@@ -9,8 +9,8 @@ then done by the interpreter's own C.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Mapping, Sequence
 
 from awsorch.core.placement.kinds import Kind
 from awsorch.core.placement.slot import Slot
@@ -121,40 +121,73 @@ class Index:
 class Walk:
     """Entries of several sorted lists in one order: ascending from ``floor``, or descending down to it."""
 
-    __slots__ = ("_at", "_floor", "_heads", "_lists", "_step")
+    __slots__ = ("_descending", "_parts")
 
-    def __init__(self, cells: Sequence[Cell], first_class: int, floor: int, descending: bool) -> None:
-        self._floor = floor
-        self._step = -1 if descending else 1
-        self._heads: list[int] = []
-        self._lists: list[list[int]] = []
-        self._at: list[int] = []
+    def __init__(self, cells: Sequence[Cell], first_class: int, floor: int, descending: bool = False) -> None:
+        self._descending = descending
+        self._parts: list[tuple[list[int], int, int]] = []
         for cell in cells:
             for entries in cell[first_class:]:
-                if not entries or entries[-1] < floor:
-                    continue
-                at = len(entries) - 1 if descending else bisect_left(entries, floor)
-                self._heads.append(entries[at] * self._step)
-                self._lists.append(entries)
-                self._at.append(at)
+                if entries and entries[-1] >= floor:
+                    self._parts.append((entries, bisect_left(entries, floor), len(entries)))
 
-    def next(self) -> int | None:
-        """The order of the next slot; None at the end."""
-        heads = self._heads
-        if not heads:
-            return None
-        head = min(heads)
-        if head == _END:
-            return None
-        which = heads.index(head)
-        entries, step = self._lists[which], self._step
-        at = self._at[which] = self._at[which] + step
-        if 0 <= at < len(entries) and entries[at] >= self._floor:
-            heads[which] = entries[at] * step
+    def more(self, size: int) -> list[int]:
+        """The next entries in order; none at the end. ``size``: how many to read of each list. Slices sorted together
+        are merged at the speed of the interpreter; what may come after something unread is left for the next time."""
+        if self._descending:
+            return self._more_down(size)
+        found: list[int] = []
+        horizon = _END
+        for entries, low, high in self._parts:
+            part = entries[low : low + size]
+            found += part
+            if low + size < high and part[-1] < horizon:
+                horizon = part[-1]
+        found.sort()
+        if horizon == _END:
+            self._parts = []
+            return found
+        self._parts = [(e, bisect_right(e, horizon, low, high), high) for e, low, high in self._parts]
+        del found[bisect_right(found, horizon) :]
+        return found
+
+    def _more_down(self, size: int) -> list[int]:
+        found: list[int] = []
+        horizon = -_END
+        for entries, low, high in self._parts:
+            part = entries[max(low, high - size) : high]
+            found += part
+            if high - size > low and part[0] > horizon:
+                horizon = part[0]
+        found.sort()
+        if horizon == -_END:
+            self._parts = []
         else:
-            heads[which] = _END
-        return head * step & ORDER_MASK
+            self._parts = [(e, low, bisect_left(e, horizon, low, high)) for e, low, high in self._parts]
+            del found[: bisect_left(found, horizon)]
+        found.reverse()
+        return found
 
-    def positions(self) -> list[tuple[list[int], int]]:
-        """The lists with the least offset at which each has entries with room (ascending walks that have not begun)."""
-        return list(zip(self._lists, self._at, strict=True))
+    def parts(self) -> list[tuple[list[int], int]]:
+        """The lists of a walk that has not begun, with the least offset at which each has entries with room."""
+        return [(entries, low) for entries, low, _ in self._parts]
+
+
+def least(cells: Sequence[Cell], first_class: int, floor: int, fits: Callable[[int], object], sure: bool) -> int | None:
+    """The least entry from ``floor`` on that fits: a walk's first step without the walk. ``sure``: whether all entries
+    of the classes after the first fit."""
+    best = _END
+    for cell in cells:
+        asked = True
+        for entries in cell[first_class:]:
+            if entries and entries[-1] >= floor:
+                at = bisect_left(entries, floor)
+                entry = entries[at]
+                if asked or not sure:
+                    while entry < best and not fits(entry):
+                        at += 1
+                        entry = entries[at] if at < len(entries) else _END
+                if entry < best:
+                    best = entry
+            asked = False
+    return None if best == _END else best

@@ -1,27 +1,27 @@
-"""Lanes: the candidates with the same values of all spread attributes, in the order in which a group's tasks take
-them.
+"""Lanes: the candidates with the same values of all spread attributes, in the order in which a group's tasks take them.
 
-Inside a lane strategies see single instances only, so the best one is found without looking at other lanes;
-place.py chooses among the lanes' heads. Identical tasks taken one after another follow one walk over the index: an
-instance that is packed stays the least until it is full, and one that is spread over goes to the next level. A
-lane reads slots and never changes them.
+Inside a lane strategies see single instances only, so the best one is found without looking at other lanes; place.py
+chooses among the lanes' heads. Identical tasks taken one after another follow one walk over the index: an instance
+that is packed stays the least until it is full, and one that is spread over goes to the next level. A lane reads slots
+and never changes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush, heapreplace
 
 from awsorch.core.placement.filters import Needs
-from awsorch.core.placement.index import ORDER_MASK, Cell, Index, Walk
+from awsorch.core.placement.index import ORDER_MASK, Cell, Walk, least
 from awsorch.core.placement.slot import Slot
 from awsorch.core.placement.strategies import COUNT, CPU, MEMORY, ROOM
 
 Key = tuple[int, ...]
-#: A slot, the tasks it was given before, and the tasks given now; at the end, the sum of those given.
-Giving = Generator[tuple[Slot, int, int], None, int]
+#: A slot, the tasks it was given before in the same call, and the tasks given now.
+Given = tuple[Slot, int, int]
 _TRIES = 16
+_READ_FIRST, _READ_MOST = 4, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,9 @@ class Terms:
 
     needs: Needs
     inner: tuple[str, ...]
-    index: Index
+    first_class: int
+    floor: int
     slots: Mapping[int, Slot]
-
-    def walk(self, cells: Sequence[Cell], descending: bool) -> Walk:
-        demand, index = self.needs.demand, self.index
-        return Walk(
-            cells,
-            index.first_class(demand.cpu, demand.memory),
-            index.floor(demand.cpu, demand.memory),
-            descending,
-        )
 
     def key(self, slot: Slot, taken: int) -> Key:
         """How the slot compares within a lane after ``taken`` tasks were given to it: the least is best."""
@@ -58,18 +50,95 @@ class Terms:
         return tuple(parts)
 
 
+class PackedLane:
+    """A lane whose instances are packed by one resource and nothing else: the index has them in that very order, and
+    each is filled before the next."""
+
+    __slots__ = ("_cells", "_floor", "_read", "_room", "_slot", "_taken", "_terms", "_waiting", "_walk")
+
+    def __init__(self, terms: Terms, cells: Sequence[Cell]) -> None:
+        self._terms = terms
+        self._cells = cells
+        self._floor = terms.floor
+        self._walk: Walk | None = None
+        self._waiting: Iterator[int] = iter(())
+        self._read = _READ_FIRST
+        self._slot: Slot | None = None
+        self._taken = 0
+        self._room = 0
+
+    def head(self) -> Key | None:
+        """The key of the instance that is next; None when no instance has room."""
+        if not self._room:
+            self._find(1)
+        return None if self._slot is None else self._terms.key(self._slot, self._taken)
+
+    def take(self, count: int, given: list[Given]) -> int:
+        """Give up to ``count`` tasks to instances, noting them in ``given``. Returns how many."""
+        left = count
+        while left:
+            if not self._room:
+                self._find(left)
+                if not self._room:
+                    break
+            now = self._room if self._room < left else left
+            given.append((self._slot, self._taken, now))  # type: ignore[arg-type]
+            self._taken += now
+            self._room -= now
+            left -= now
+        return count - left
+
+    def _find(self, wanted: int) -> None:
+        """Go to the next instance with room. A single task wants no walk; a walk begins where such a search ended."""
+        terms = self._terms
+        needs, slots = terms.needs, terms.slots
+        self._taken = 0
+        if wanted == 1 and self._walk is None:
+            found = least(
+                self._cells,
+                terms.first_class,
+                self._floor,
+                lambda entry: needs.room(slots[entry & ORDER_MASK]),
+                needs.plain,
+            )
+            if found is None:
+                self._slot = None
+                return
+            self._floor = found + 1
+            self._slot = slot = slots[found & ORDER_MASK]
+            self._room = needs.room(slot)
+            return
+        if self._walk is None:
+            self._walk = Walk(self._cells, terms.first_class, self._floor)
+        while True:
+            for entry in self._waiting:
+                slot = slots[entry & ORDER_MASK]
+                room = needs.room(slot)
+                if room:
+                    self._slot, self._room = slot, room
+                    return
+            found_ = self._walk.more(self._read)
+            if not found_:
+                self._slot = None
+                return
+            self._waiting = iter(found_)
+            self._read = min(2 * self._read, _READ_MOST)
+
+
 class OrderedLane:
-    """A lane whose instances have an order: packed, or taken by fewest tasks of the group."""
+    """A lane whose instances have any other order: by fewest tasks of the group, or packed with ties broken further."""
 
     def __init__(self, terms: Terms, cells: Sequence[Cell]) -> None:
         inner, demand = terms.inner, terms.needs.demand
         self._terms = terms
-        self._walk = terms.walk(cells, ROOM in inner)
+        self._walk = Walk(cells, terms.first_class, terms.floor, ROOM in inner)
+        self._waiting: Iterator[int] = iter(())
+        self._read = _READ_FIRST
         self._by_count = inner[0] == COUNT
         # The walk's order is the whole order when nothing follows the resource that it is sorted by.
         self._sorted = len(inner) == 1 + self._by_count
         shrinks = demand.cpu if inner[0] == CPU else demand.memory
-        self._fills = not self._by_count and not terms.needs.dynamic and (self._sorted or shrinks > 0)
+        self._fills = not self._by_count and not terms.needs.filter.dynamic and shrinks > 0
         self._open: list[tuple[Key, Slot, int, int]] = []
         self._ahead: tuple[Key, Slot, int] | None = None
         self._advance()
@@ -87,16 +156,16 @@ class OrderedLane:
                 break
         return opened[0][0] if opened else None
 
-    def take(self, count: int) -> Giving:
-        """Give up to ``count`` tasks to instances."""
+    def take(self, count: int, given: list[Given]) -> int:
+        """Give up to ``count`` tasks to instances, noting them in ``given``. Returns how many."""
         opened, terms, left = self._open, self._terms, count
         while left and self.head() is not None:
             _, slot, taken, room = opened[0]
-            given = min(room, left) if self._fills else 1
-            yield slot, taken, given
-            left -= given
-            taken += given
-            room = terms.needs.room(slot, taken) if terms.needs.dynamic else room - given
+            now = min(room, left) if self._fills else 1
+            given.append((slot, taken, now))
+            left -= now
+            taken += now
+            room = terms.needs.room(slot, taken) if terms.needs.filter.dynamic else room - now
             if room:
                 heapreplace(opened, (terms.key(slot, taken), slot, taken, room))
             else:
@@ -104,20 +173,26 @@ class OrderedLane:
         return count - left
 
     def _advance(self) -> None:
-        """Find the next instance of the walk with room. When the walk is over instances without a task of the group,
-        those that have one wait among the opened."""
-        terms, walk = self._terms, self._walk
+        """Find the next instance of the walk with room. When instances without a task of the group go first, those that
+        have one wait among the opened."""
+        terms = self._terms
         needs, slots = terms.needs, terms.slots
-        while (order := walk.next()) is not None:
-            slot = slots[order]
-            room = needs.room(slot)
-            if room:
-                key = terms.key(slot, 0)
-                if not self._by_count or needs.group not in slot.groups:
-                    self._ahead = key, slot, room
-                    return
-                heappush(self._open, (key, slot, 0, room))
-        self._ahead = None
+        while True:
+            for entry in self._waiting:
+                slot = slots[entry & ORDER_MASK]
+                room = needs.room(slot)
+                if room:
+                    key = terms.key(slot, 0)
+                    if not self._by_count or needs.group not in slot.groups:
+                        self._ahead = key, slot, room
+                        return
+                    heappush(self._open, (key, slot, 0, room))
+            found = self._walk.more(self._read)
+            if not found:
+                self._ahead = None
+                return
+            self._waiting = iter(found)
+            self._read = min(2 * self._read, _READ_MOST)
 
 
 class Dice:
@@ -143,7 +218,7 @@ class RandomLane:
     def __init__(self, terms: Terms, cells: Sequence[Cell], dice: Dice) -> None:
         self._terms = terms
         self._dice = dice
-        self._parts = terms.walk(cells, False).positions()
+        self._parts = Walk(cells, terms.first_class, terms.floor).parts()
         self._total = sum(len(entries) - at for entries, at in self._parts)
         self._taken: dict[int, int] = {}
         self._listed: list[Slot] | None = None
@@ -155,14 +230,14 @@ class RandomLane:
             self._ahead = self._draw()
         return None if self._ahead is None else self._key(self._ahead)
 
-    def take(self, count: int) -> Giving:
-        """Give up to ``count`` tasks to instances."""
+    def take(self, count: int, given: list[Given]) -> int:
+        """Give up to ``count`` tasks to instances, noting them in ``given``. Returns how many."""
         left = count
         while left and self.head() is not None and self._ahead is not None:
             slot, self._ahead = self._ahead, None
             taken = self._taken.get(slot.order, 0)
             self._taken[slot.order] = taken + 1
-            yield slot, taken, 1
+            given.append((slot, taken, 1))
             left -= 1
         return count - left
 
@@ -179,7 +254,8 @@ class RandomLane:
                 if self._room(slot):
                     return slot
         if self._listed is None:
-            self._listed = [self._terms.slots[e & ORDER_MASK] for entries, at in self._parts for e in entries[at:]]
+            slots = self._terms.slots
+            self._listed = [slots[e & ORDER_MASK] for entries, at in self._parts for e in entries[at:]]
         self._listed = [slot for slot in self._listed if self._room(slot)]
         best = min(map(self._key, self._listed), default=None)
         equal = [slot for slot in self._listed if self._key(slot) == best]

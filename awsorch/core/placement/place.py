@@ -13,22 +13,24 @@ from dataclasses import dataclass
 
 from awsorch.core.model import Constraint, Demand, Refused, Strategy
 from awsorch.core.placement.expression import compile_expression
-from awsorch.core.placement.filters import REASONS, Needs, needs_of
+from awsorch.core.placement.filters import REASONS, Needs, filter_of
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.placement.index import Cell, Index, Values
-from awsorch.core.placement.lanes import Dice, Giving, Key, OrderedLane, RandomLane, Terms
+from awsorch.core.placement.lanes import Dice, Given, Key, OrderedLane, PackedLane, RandomLane, Terms
 from awsorch.core.placement.slot import Slot
 from awsorch.core.placement.strategies import CPU, MEMORY, chain_of
 
 MOST_FAILURES = 100
 _IDS_TOLD = 5
+Lane = PackedLane | OrderedLane | RandomLane
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """``count`` identical tasks of one group. ``constraints``: the request's and the task definition's together.
     ``seed`` decides what ``random`` chooses. ``only``: place on these instances (StartTask). ``capacity_provider``:
-    place on its instances (unless ``only`` is given). ``explain``: tell in ``refused`` who refused the first task even if all were placed."""
+    place on its instances (unless ``only`` is given). ``explain``: tell in ``refused`` who refused the first task even
+    if all were placed."""
 
     demand: Demand
     count: int
@@ -58,24 +60,23 @@ def place(fleet: Fleet, request: Request) -> Decision:
     """Decide where the tasks go. Raises InvalidParameterException for an expression that is none."""
     only, each = request.only, request.demand.gpus
     provider = request.capacity_provider if only is None else None
-    needs = needs_of(request.demand, request.group, request.constraints, provider)
+    conditions = filter_of(request.demand.attributes, request.constraints, provider)
+    needs = Needs(request.demand, request.group, conditions)
     considered = fleet.active(provider) if only is None else len(only)
     placed: list[str] = []
     gpus: list[tuple[str, ...]] = []
-    for slot, taken, given in _Round(fleet, request, needs).give():
-        placed += [slot.id] * given
+    for slot, taken, now in _Round(fleet, request, needs).give():
+        placed += [slot.id] * now
         if each:
             free = slot.free_gpus()
-            gpus += [free[n * each : (n + 1) * each] for n in range(taken, taken + given)]
-        else:
-            gpus += [()] * given
+            gpus += [free[n * each : (n + 1) * each] for n in range(taken, taken + now)]
     refused: tuple[Refused, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     if len(placed) < request.count:
         refused, failures = _explain(needs, _pool(fleet, request), Counter(placed))
     elif request.explain:
         refused, _ = _explain(needs, _pool(fleet, request), Counter())
-    return Decision(tuple(placed), tuple(gpus), refused, considered, failures)
+    return Decision(tuple(placed), tuple(gpus) if each else ((),) * len(placed), refused, considered, failures)
 
 
 def matches(fleet: Fleet, instance_id: str, expression: str) -> bool:
@@ -89,21 +90,17 @@ def matches(fleet: Fleet, instance_id: str, expression: str) -> bool:
 class _Lane:
     """The lane of some spread values, made when it is first asked, and its place among the others."""
 
-    __slots__ = ("_cells", "_dice", "_made", "_terms", "count", "values")
+    __slots__ = ("_cells", "_made", "_round", "count", "values")
 
-    def __init__(self, found: tuple[Values, list[Cell]], terms: Terms, dice: Dice | None, count: int) -> None:
+    def __init__(self, found: tuple[Values, list[Cell]], own: _Round, count: int) -> None:
         self.values, self._cells = found
         self.count = count
-        self._terms = terms
-        self._dice = dice
-        self._made: OrderedLane | RandomLane | None = None
+        self._round = own
+        self._made: Lane | None = None
 
-    def made(self) -> OrderedLane | RandomLane:
+    def made(self) -> Lane:
         if self._made is None:
-            if self._dice is None:
-                self._made = OrderedLane(self._terms, self._cells)
-            else:
-                self._made = RandomLane(self._terms, self._cells, self._dice)
+            self._made = self._round.lane(self._cells)
         return self._made
 
 
@@ -111,67 +108,82 @@ class _Round:
     """One call: its lanes, and which of them is next."""
 
     def __init__(self, fleet: Fleet, request: Request, needs: Needs) -> None:
-        chain = chain_of(request.strategies)
-        by_cpu = next((step == CPU for step in chain.steps if step in (CPU, MEMORY)), False)
+        chain, demand = chain_of(request.strategies), needs.demand
         if request.only is None:
             bit = fleet.filter_bit(needs.filter)
-            index = fleet.index(chain.attributes, by_cpu)
+            index = fleet.index(chain.attributes, chain.by_cpu)
         else:
-            bit, index = 0, Index(chain.attributes, by_cpu)
+            bit, index = 0, Index(chain.attributes, chain.by_cpu)
             for slot in _pool(fleet, request):
                 if slot.candidate and slot.instance is not None and needs.filter.accepts(slot.instance):
                     index.put(slot)
-        terms = Terms(needs, chain.inner, index, fleet.slots_by_order)
+        self._terms = Terms(
+            needs,
+            chain.inner,
+            index.first_class(demand.cpu, demand.memory),
+            index.floor(demand.cpu, demand.memory),
+            fleet.slots_by_order,
+        )
         self._dice = Dice(request.seed) if chain.random else None
         self._shared = [fleet.spread_counts(name, request.group) for name in chain.attributes]
-        first = self._shared[0] if self._shared else {}
-        self._lanes = [
-            _Lane(found, terms, self._dice, first.get(found[0][0], 0) if first else 0) for found in index.lanes(bit)
-        ]
+        self._found = index.lanes(bit)
+        self._lanes: list[_Lane] = []
         self._chain = chain
         self._count = request.count
+        self._given: list[Given] = []
 
-    def give(self) -> Giving:
+    def give(self) -> list[Given]:
         """Give the tasks to instances, as far as there is room."""
-        steps, lanes = self._chain.steps, self._lanes
-        if len(self._shared) == 1 and steps[0] == 0:
-            return (yield from self._fill())
-        if self._shared:
-            return (yield from self._one_by_one())
-        return (yield from lanes[0].made().take(self._count)) if lanes else 0
+        if not self._shared:
+            for _, cells in self._found:
+                self.lane(cells).take(self._count, self._given)
+            return self._given
+        first = self._shared[0]
+        self._lanes = [_Lane(found, self, first.get(found[0][0], 0)) for found in self._found]
+        if len(self._shared) == 1 and self._chain.steps[0] == 0:
+            self._fill()
+        else:
+            self._one_by_one()
+        return self._given
 
-    def _fill(self) -> Giving:
+    def lane(self, cells: list[Cell]) -> Lane:
+        """The lane of these cells."""
+        terms = self._terms
+        if self._dice is not None:
+            return RandomLane(terms, cells, self._dice)
+        if terms.inner in ((CPU,), (MEMORY,)) and not terms.needs.filter.dynamic:
+            return PackedLane(terms, cells)
+        return OrderedLane(terms, cells)
+
+    def _fill(self) -> None:
         """Spread over one attribute before anything else: raise the lanes that have fewest tasks, level by level. Only
         the last tasks, fewer than the lanes they could go to, depend on how the lanes' heads compare."""
         lanes, left = self._lanes, self._count
         while left and lanes:
-            low = min(lane.count for lane in lanes)
+            low = min([lane.count for lane in lanes])
             lowest = [lane for lane in lanes if lane.count == low]
             each = left // len(lowest)
-            if each:
-                above = [lane.count for lane in lanes if lane.count > low]
-                each = min(each, min(above) - low) if above else each
-            else:
+            if not each:
                 lowest, each = self._best([(lane, ()) for lane in lowest]), 1
+            elif each > 1 and len(lowest) < len(lanes):
+                each = min(each, min([lane.count for lane in lanes if lane.count > low]) - low)
             for lane in lowest:
-                given = yield from lane.made().take(each)
+                given = lane.made().take(each, self._given)
                 lane.count += given
                 left -= given
                 if given < each:
                     lanes.remove(lane)
-        return self._count - left
 
-    def _one_by_one(self) -> Giving:
+    def _one_by_one(self) -> None:
         """Any other chain that spreads over attributes: compare the lanes' heads for each task."""
         shared = [dict(counts) for counts in self._shared]
-        for given in range(self._count):
+        for _ in range(self._count):
             best = self._best([(lane, tuple(map(dict.get, shared, lane.values))) for lane in self._lanes])
             if not best:
-                return given
-            yield from best[0].made().take(1)
+                return
+            best[0].made().take(1, self._given)
             for counts, value in zip(shared, best[0].values, strict=True):
                 counts[value] = counts.get(value, 0) + 1
-        return self._count
 
     def _best(self, lanes: list[tuple[_Lane, tuple[int | None, ...]]]) -> list[_Lane]:
         """The best of the lanes that have room, given their counts by attribute; none if none has. Those without

@@ -38,16 +38,13 @@ COUNT, CPU, MEMORY, ROOM = "count", "cpu", "memory", "room"
 class Chain:
     """Strategies made ready. ``steps`` in order: an index into ``attributes`` (fewest tasks of the group with that
     value), COUNT (fewest on the instance), CPU or MEMORY (least left), ROOM (most memory left). ``random``: choose any
-    of those that are equal by the steps."""
+    of those that are equal by the steps. ``inner``: the steps about single instances. ``by_cpu``: CPU is packed first."""
 
     attributes: tuple[str, ...]
     steps: tuple[int | str, ...]
     random: bool
-
-    @property
-    def inner(self) -> tuple[str, ...]:
-        """The steps about single instances."""
-        return tuple(step for step in self.steps if isinstance(step, str))
+    inner: tuple[str, ...]
+    by_cpu: bool
 
 
 @lru_cache(maxsize=256)
@@ -75,7 +72,9 @@ def chain_of(strategies: tuple[Strategy, ...]) -> Chain:
             steps.append(step)
     if not random and CPU not in steps and MEMORY not in steps:
         steps += [ROOM] if COUNT in steps else [COUNT, ROOM]
-    return Chain(tuple(attributes), tuple(steps), random)
+    inner = tuple(step for step in steps if isinstance(step, str))
+    by_cpu = next((step == CPU for step in inner if step != COUNT), False)
+    return Chain(tuple(attributes), tuple(steps), random, inner, by_cpu)
 
 
 def validate_strategies(strategies: Sequence[Strategy]) -> None:
