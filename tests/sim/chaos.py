@@ -66,6 +66,8 @@ class Chaos:
         self._commits_fail = self._rng.choice((0.0, 0.05, 0.2))
         world.store.faults.delay = self._rng.choice((0.0, 0.01, 0.2))
         world.store.faults.commits = self._verdict
+        dropped = self._rng.choice((0.0, 0.1, 0.4))
+        world.drops_command = lambda command: self._rng.random() < dropped
         self._acts: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (20, self.run_task),
             (4, self.start_task),

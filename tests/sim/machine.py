@@ -70,6 +70,7 @@ class Machine:
     def start_agent(self) -> None:
         """Start the agent, as after a boot or a crash of the last one."""
         if self.alive and self.agent is None:
+            self.world.say(f"agent {self.name} starts")
             self.agent = Agent(self)
             self.agent.start()
 
@@ -87,6 +88,7 @@ class Machine:
     def start_containers(self, run: Run) -> None:
         """Start a task's containers; they end by themselves when their time is up."""
         run.stage = "running"
+        self.world.say(f"{self.name} starts {run.task_id[:6]}")
         self.world.promises.container_started(self, run)
         if run.plan.run_s is not None:
             loop = asyncio.get_running_loop()
@@ -98,6 +100,7 @@ class Machine:
             return
         run.stage = "exited"
         run.plan.exit_code = exit_code
+        self.world.say(f"{self.name} sees {run.task_id[:6]} exit with {exit_code}")
         if self.agent is not None:
             self.agent.containers_ended(run)
 
@@ -120,9 +123,7 @@ class Agent:
         self._spawn(self._live())
         for run in self.machine.runs.values():
             if run.stage == "exited":
-                if not run.reports:
-                    self._report(run, self._final_report(run))
-                self._send_reports(run)
+                self._report(run, self._final_report(run))
             else:
                 if run.stage == "running":
                     self._report(run, self._running_report(run))

@@ -32,6 +32,7 @@ class Promises:
         self.started: Counter[str] = Counter()
         self._durable: dict[str, Task] = {}
         self._expired: set[str] = set()
+        self._answers: dict[str, set[str]] = {}
 
     def breaks(self, what: str) -> None:
         """A promise is broken."""
@@ -83,6 +84,10 @@ class Promises:
                 self.accepted.setdefault(task.id, self._world.now)
                 if task.id not in self._durable and task.id not in self._expired:
                     self.breaks(f"task {task.id} was promised before it was stored")
+        if isinstance(event, RunTasks) and event.token is not None and reply.tasks:
+            ids = {task.id for task in reply.tasks}
+            if ids - self._answers.setdefault(event.token, ids):
+                self.breaks(f"RunTask asked twice under one clientToken made more tasks: {sorted(ids)}")
         elif isinstance(event, StopTask):
             self.stops.add(event.task_id)
             held = self._durable.get(event.task_id)
