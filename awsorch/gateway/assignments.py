@@ -1,0 +1,59 @@
+"""What a cluster's state says that one instance has to do, in the agent's words. Pure; reads the state only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from awsorch.core.lifecycle import is_final
+from awsorch.core.model import Task
+from awsorch.core.state import ClusterState
+from awsorch.gateway.payload import acs_stop, acs_task
+from awsorch.wire import acs
+
+
+def unsettled_tasks(state: ClusterState, instance_id: str, wanted: Iterable[str] | None) -> dict[str, acs.Task]:
+    """Of the wanted tasks (None: all of the instance's) those that it has yet to start or to stop, by id."""
+    task_ids = sorted(state.fleet.tasks_on(instance_id)) if wanted is None else wanted
+    tasks: dict[str, acs.Task] = {}
+    for task_id in task_ids:
+        task = state.tasks.get(task_id)
+        if task is None or task.instance_id != instance_id or is_final(task.last_status):
+            continue
+        if task.desired_status == "STOPPED":
+            tasks[task_id] = acs_stop(task)
+        elif task.last_status in ("PENDING", "ACTIVATING"):
+            tasks[task_id] = acs_task(task, state.definitions[task.definition])
+    return tasks
+
+
+def manifest_of(state: ClusterState, instance_id: str) -> list[acs.TaskIdentifier]:
+    """Every task that the instance should know of."""
+    tasks = (state.tasks[task_id] for task_id in sorted(state.fleet.tasks_on(instance_id)))
+    return [_identifier(task.arn, task.desired_status) for task in tasks]
+
+
+def tasks_to_stop(
+    state: ClusterState, instance_id: str, candidates: Iterable[acs.TaskIdentifier]
+) -> list[acs.TaskIdentifier]:
+    """Of the tasks that an agent would stop those that it shall: unless they should run, and there."""
+    return [
+        _identifier(each.task_arn, "STOPPED")
+        for each in candidates
+        if not _should_run(state.tasks.get(each.task_arn.rpartition("/")[2]), instance_id, each.task_arn)
+    ]
+
+
+def _should_run(task: Task | None, instance_id: str, arn: str) -> bool:
+    return (
+        task is not None
+        and task.arn == arn
+        and task.instance_id == instance_id
+        and task.desired_status != "STOPPED"
+        and not is_final(task.last_status)
+    )
+
+
+def _identifier(arn: str, desired_status: str) -> acs.TaskIdentifier:
+    prefix, _, rest = arn.partition(":task/")
+    cluster_arn = f"{prefix}:cluster/{rest.partition('/')[0]}"
+    return acs.TaskIdentifier(task_arn=arn, task_cluster_arn=cluster_arn, desired_status=desired_status)

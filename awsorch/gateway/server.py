@@ -1,0 +1,126 @@
+"""The gateway: serves `GET /acs/ws` and `GET /tcs/ws`, and carries the core's commands to the agents.
+
+Implements `engine.ports.Agents`. Thin: what is said is decided in the sessions, who may come in by `admission`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from aiohttp import web
+
+from awsorch.core.arn import Scope
+from awsorch.core.events import AgentDisconnected
+from awsorch.engine.controller import Controller
+from awsorch.gateway.admission import Admission, Refused, SignatureVerifier
+from awsorch.gateway.connection import Connection
+from awsorch.gateway.control_lines import ControlLines
+from awsorch.gateway.telemetry_lines import TelemetryLines
+from awsorch.wire import tcs
+
+logger = logging.getLogger(__name__)
+
+#: Connections are looked at this often. Seconds.
+TURN_S = 1.0
+#: After a start agents have this long to come back before those that do not count as disconnected. Seconds.
+RECONNECT_S = 30.0
+
+
+class Gateway:
+    """The agents' door of one controller. `clock` gives seconds since the epoch; without `verifier` anyone may come."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        *,
+        scope: Scope,
+        verifier: SignatureVerifier | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._controller = controller
+        self._admission = Admission(controller.clusters.get, scope, verifier)
+        self._control = ControlLines(clock)
+        self._telemetry = TelemetryLines()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to mind connections. The controller has been started."""
+        self._tasks = [
+            asyncio.create_task(self._turn_for_ever(), name="gateway"),
+            asyncio.create_task(self._give_up_absent_agents(self._believed_connected()), name="absent agents"),
+        ]
+
+    async def close(self) -> None:
+        """End every connection, and mind them no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._control.close_all(), self._telemetry.close_all())
+
+    # --- HTTP -----------------------------------------------------------------------------------------------------
+
+    async def serve_acs(self, request: web.Request) -> web.StreamResponse:
+        """`GET /acs/ws`: an agent's control connection."""
+        return await self._serve(request, self._control)
+
+    async def serve_tcs(self, request: web.Request) -> web.StreamResponse:
+        """`GET /tcs/ws`: an agent's telemetry connection."""
+        return await self._serve(request, self._telemetry)
+
+    async def _serve(self, request: web.Request, lines: ControlLines | TelemetryLines) -> web.StreamResponse:
+        try:
+            if request.method != "GET":
+                raise Refused("BadRequestException", f"This is a websocket: it takes GET, not {request.method}.", 405)
+            visitor = self._admission.admit(request.raw_path, request.headers)
+        except Refused as refused:
+            logger.info("an agent was refused: %s", refused)
+            return web.Response(status=refused.status, body=refused.body, content_type="application/json")
+        connection = await Connection.accept(request)
+        await lines.serve(visitor, connection)
+        return connection.response
+
+    # --- engine.ports.Agents --------------------------------------------------------------------------------------
+
+    def send_tasks(self, cluster: str, instance_id: str, task_ids: Sequence[str] | None) -> None:
+        """Tell the instance these tasks as they now stand (None: all of its tasks that have not settled)."""
+        self._control.send_tasks(cluster, instance_id, task_ids)
+
+    def close_session(self, cluster: str, instance_id: str, reason: str) -> None:
+        """End the instance's connections because it is no longer registered."""
+        self._control.close(cluster, instance_id, reason)
+        self._telemetry.close(cluster, instance_id, reason)
+
+    # --- what others may ask --------------------------------------------------------------------------------------
+
+    def metrics_of(self, cluster: str, instance_id: str) -> Mapping[tuple[str, str], tcs.ContainerMetric]:
+        """The latest samples of an instance's containers, by (task ARN, container name)."""
+        return self._telemetry.metrics_of(cluster, instance_id)
+
+    # --- minding --------------------------------------------------------------------------------------------------
+
+    async def _turn_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TURN_S)
+            self._control.turn()
+            self._telemetry.turn()
+
+    def _believed_connected(self) -> list[tuple[str, str, str]]:
+        """(cluster, instance, session) of the connections that the state knows from before the start."""
+        return [
+            (name, instance.id, instance.agent_session)
+            for name, partition in self._controller.clusters.items()
+            for instance in partition.state.instances.values()
+            if instance.agent_connected and instance.agent_session is not None
+        ]
+
+    async def _give_up_absent_agents(self, believed: list[tuple[str, str, str]]) -> None:
+        """What those say who came back under a new session is news that overtakes this."""
+        if not believed:
+            return
+        await asyncio.sleep(RECONNECT_S)
+        for cluster, instance_id, session in believed:
+            partition = self._controller.clusters.get(cluster)
+            if partition is not None:
+                partition.post(AgentDisconnected(instance_id=instance_id, session=session, cause="start"))
