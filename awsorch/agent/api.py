@@ -27,6 +27,8 @@ ROUND_TRIP = aiohttp.ClientTimeout(total=42)
 TRIES = 3
 POLL_ENDPOINT_SECONDS = 12 * 3600.0
 REGISTRATION_PATIENCE = 3600.0
+REGISTRATION_DELAYS = (3.0, 192.0)
+RETRY_DELAY = 0.2
 _REGISTRATION_RETRIABLE = ("ThrottlingException", "ServerException", "LimitExceededException")
 _TERMINAL = ("InvalidParameterException", "ClientException", "AttributeError")
 _TYPE_CHANGED = "Container instance type changes are not supported."
@@ -81,7 +83,7 @@ class ECS:
 
         Raises TerminalError, or APIError when an hour of trying did not help.
         """
-        started, delay = self._clock(), 3.0
+        started, (delay, longest) = self._clock(), REGISTRATION_DELAYS
         while True:
             try:
                 answer = await self.call("RegisterContainerInstance", {**request, "clientToken": str(uuid.uuid4())})
@@ -93,7 +95,7 @@ class ECS:
                     raise
                 LOG.warning("registration: %s; trying again in %g s", error, delay)
             await asyncio.sleep(delay * random.uniform(0.8, 1.2))
-            delay = min(delay * 2, 192.0)
+            delay = min(delay * 2, longest)
         instance = answer.get("containerInstance")
         if not isinstance(instance, dict) or not instance.get("containerInstanceArn"):
             raise APIError("ServerException", "the answer to RegisterContainerInstance has no containerInstance", 500)
@@ -139,7 +141,7 @@ class ECS:
             except APIError as error:
                 if attempt == TRIES or not error.is_transient:
                     raise
-            await asyncio.sleep(random.uniform(0.1, 0.3) * 2**attempt)
+            await asyncio.sleep(RETRY_DELAY * random.uniform(0.5, 1.5) * 2**attempt)
         raise AssertionError("unreachable")
 
     async def _send_once(self, operation: str, body: bytes) -> dict[str, Any]:
