@@ -5,7 +5,7 @@ This is where a lost SendTasks is derived again: whatever has not settled in tim
 
 from __future__ import annotations
 
-from awsorch.core.commands import SendTasks
+from awsorch.core.commands import CloseSession, SendTasks
 from awsorch.core.model import ContainerInstance, Task
 from awsorch.core.rules.stop_tasks import finish
 from awsorch.core.state import ClusterState, Transaction
@@ -20,6 +20,8 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
     if instance is None:
         return
     if instance.status == "INACTIVE":
+        # Again at each look: were the one that deregistering gave lost, the agent would stay connected for ever.
+        tx.send(CloseSession(instance_id=instance.id, reason="InactiveInstanceException"))
         _end_tasks(tx, instance)
     elif instance.agent_connected:
         _send_unsettled(tx, instance)
@@ -52,7 +54,7 @@ def _send_unsettled(tx: Transaction[ClusterState], instance: ContainerInstance) 
             late.append(task_id)
         tx.wake(("mind_instances", instance.id), max(since, tx.now) + RESEND_AFTER_S)
     if late:
-        tx.send(SendTasks(instance_id=instance.id, task_ids=tuple(sorted(late)[:BATCH])))
+        tx.send(SendTasks(instance_id=instance.id, task_ids=tuple(sorted(late))))
 
 
 def _unsettled_since(task: Task) -> float | None:
