@@ -7,6 +7,7 @@ nothing behind. Most of it goes through the `awsorch` command, one part through 
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -99,11 +100,9 @@ class Cloud:
         return found
 
     def controller(self) -> int | None:
-        """The process id of the controller."""
-        try:
-            return int((self.data / "run" / "controller.pid").read_text())
-        except (OSError, ValueError):
-            return None
+        """The process id of the controller: the child of the cloud's own process that runs awsorch.app."""
+        cloud = json.loads((self.data / "run" / "ready.json").read_text())["process_id"]
+        return next((pid for pid in children_of(cloud) if b"awsorch.app" in command_of(pid)), None)
 
 
 def main() -> int:
@@ -247,11 +246,30 @@ def connected(cloud: Cloud) -> int:
     return sum(bool(one["agentConnected"]) for one in instances)
 
 
+def children_of(parent: int) -> list[int]:
+    return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if parent_of(pid) == parent]
+
+
+def parent_of(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None  # it has ended since
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def fetch(task: dict[str, Any]) -> str:
     """GET / from the port that the task's server has published."""
     bindings = [one for container in task["containers"] for one in container.get("networkBindings", [])]
     expect(len(bindings) == 1, "DescribeTasks shows the published port")
-    with urllib.request.urlopen(f"http://127.0.0.1:{bindings[0]['hostPort']}/", timeout=5) as response:
+    host, port = bindings[0]["bindIP"], bindings[0]["hostPort"]
+    with urllib.request.urlopen(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/", timeout=5) as response:
         return str(response.read().decode()).rstrip()
 
 

@@ -138,9 +138,16 @@ def describe_instance(session: Session, printer: Printer, instance: str) -> None
             ("Tags", pairs(found.get("tags", []), "key")),
         ]
     )
+    attributes = found.get("attributes", [])
     printer.show_heading("Attributes")
-    rows = [[one["name"], one.get("value", "")] for one in found.get("attributes", [])]
-    printer.show_table(("NAME", "VALUE"), sorted(rows))
+    printer.show_table(("NAME", "VALUE"), sorted([one["name"], one["value"]] for one in attributes if one.get("value")))
+    printer.show_heading("Capabilities")
+    printer.show_text(", ".join(sorted(capability(one["name"]) for one in attributes if not one.get("value"))))
+
+
+def capability(attribute: str) -> str:
+    """The name of a capability without ECS's prefix: "docker-remote-api.1.24", "container-health-check"."""
+    return attribute.removeprefix("com.amazonaws.").removeprefix("ecs.capability.")
 
 
 def describe_definition(session: Session, printer: Printer, name: str) -> None:
@@ -160,7 +167,7 @@ def describe_definition(session: Session, printer: Printer, name: str) -> None:
             ("Execution role", found.get("executionRoleArn", "")),
             ("Volumes", ", ".join(one["name"] for one in found.get("volumes", []))),
             ("Constraints", "; ".join(one.get("expression", "") for one in found.get("placementConstraints", []))),
-            ("Needs", ", ".join(one["name"].rpartition(".")[2] for one in found.get("requiresAttributes", []))),
+            ("Needs", ", ".join(capability(one["name"]) for one in found.get("requiresAttributes", []))),
             ("Registered", say_time(found.get("registeredAt"))),
             ("Deregistered", say_time(found.get("deregisteredAt"))),
             ("Tags", pairs(answer.get("tags", []), "key")),

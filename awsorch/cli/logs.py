@@ -113,7 +113,7 @@ class LogCopier:
             if not runtime_id or runtime_id in self.copied or self.container not in (None, one["name"]):
                 continue
             self.copied.add(runtime_id)
-            if self.request.follow:
+            if self.request.follow and one.get("lastStatus") != "STOPPED":
                 thread = threading.Thread(target=self.copy, args=(one, label), daemon=True)
                 thread.start()
                 self.threads.append(thread)

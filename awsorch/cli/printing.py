@@ -36,6 +36,7 @@ STYLES = {
 }
 NOTHING = "-"
 GAP = "   "
+TEXT_WIDTH = 110
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,10 @@ class Printer:
     def show_heading(self, text: str) -> None:
         click.echo()
         click.echo(click.style(text, bold=True))
+
+    def show_text(self, text: str) -> None:
+        """Print running text, wrapped at words."""
+        click.echo(click.wrap_text(text or NOTHING, width=TEXT_WIDTH))
 
     def note(self, text: str) -> None:
         """Say something beside the result, on standard error, so that standard output stays clean."""

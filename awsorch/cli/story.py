@@ -7,17 +7,19 @@ prefix. botocore does not know it, so the request is signed and sent by hand.
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from awsorch.cli.faults import Fault, describe_refusal
-from awsorch.cli.identifiers import find_task, tail
+from awsorch.cli.identifiers import find_task, resource_kind, short, tail
 from awsorch.cli.printing import Printer, say_time
 from awsorch.cli.session import Session, api_command
 
 TARGET = "AwsorchV1.DescribeStory"
+ARN = re.compile(r"arn:aws[a-z-]*:ecs:[\w-]*:\d*:[\w/:-]+")
 CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
@@ -75,4 +77,10 @@ def show_placement(printer: Printer, placement: dict[str, Any]) -> None:
 
 
 def entry_row(entry: dict[str, Any]) -> list[str]:
-    return [say_time(datetime.fromtimestamp(entry["at"], UTC)), entry["what"], entry.get("cause", "")]
+    when = say_time(datetime.fromtimestamp(entry["at"], UTC))
+    return [when, shorten_arns(entry["what"]), shorten_arns(entry.get("cause", ""))]
+
+
+def shorten_arns(text: str) -> str:
+    """Text with every ARN cut to the kind and the short id of what it names."""
+    return ARN.sub(lambda found: f"{resource_kind(found[0])} {short(found[0])}", text)

@@ -146,17 +146,23 @@ def test_instances(awsorch: Awsorch, fake: FakeEcs) -> None:
 
 def test_story_is_signed_and_told(awsorch: Awsorch, fake: FakeEcs) -> None:
     arn = fake.add_task(0xAB)
+    instance = fake.add_instance(1)
     fake.stories[arn] = {
         "arn": arn,
-        "entries": [{"at": 1_714_446_042.5, "what": "accepted", "cause": "RunTask"}],
+        "entries": [{"at": 1_714_446_042.5, "what": f"placed on {instance}", "cause": "RunTask"}],
         "placement": {
             "considered": 4,
             "refused": [{"filter": "memory", "reason": "RESOURCE:MEMORY", "instances": 3}],
-            "chosen": fake.add_instance(1),
+            "chosen": instance,
         },
     }
     text = awsorch("story", "00ab").stdout
-    for words in ("Instances considered:  4", "0001ffff", "memory       3           RESOURCE:MEMORY", "accepted"):
+    for words in (
+        "Instances considered:  4",
+        "0001ffff",
+        "memory       3           RESOURCE:MEMORY",
+        "   placed on container-instance 0001ffff   RunTask",
+    ):
         assert words in text
     assert answer_of(awsorch("story", "00ab", "--json")) == fake.stories[arn]
     signed = fake.headers[-1]

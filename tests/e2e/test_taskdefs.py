@@ -67,7 +67,7 @@ def test_the_web_sample_serves_once_its_writer_is_healthy(cloud: Cloud) -> None:
     found = cloud.describe(task)
     started = {one["name"]: one for one in found["containers"]}
     (binding,) = started["server"]["networkBindings"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{binding['hostPort']}/", timeout=5) as response:
+    with urllib.request.urlopen(f"http://{binding['bindIP']}:{binding['hostPort']}/", timeout=5) as response:
         assert b"It works" in response.read()
     cloud.awsorch("stop", task)
     until("the task is STOPPED", lambda: cloud.describe(task)["lastStatus"] == "STOPPED")
