@@ -30,7 +30,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from sink_agent import SinkAgents, free_port, running, wait_for_port
 
 Call = Callable[[Any, int], Any]
-CONTAINERS = [{"name": "app", "image": "busybox", "cpu": 1, "memory": 4, "essential": True}]
+#: Calls of one server before the other's turn.
+ROUND = 16
+CONTAINERS = [{"name": "app", "image": "busybox", "cpu": 1, "memory": 8, "essential": True}]
 
 
 def client(port: int) -> Any:
@@ -91,24 +93,24 @@ def serve_constant(port: int) -> None:
         Constant.answer = line.strip()
 
 
-def timed(call: Call, ecs: Any, count: int, threads: int) -> float:
-    """Median milliseconds of one call as the client sees it, with this many threads at once."""
-    spans: list[float] = []
+def timed(calls: tuple[Call, Call], clients: tuple[Any, Any], count: int, threads: int) -> tuple[float, float]:
+    """Median milliseconds of two calls as their clients see them, turn and turn about, so that noise hits both."""
+    spans: tuple[list[float], list[float]] = ([], [])
 
-    def one(index: int) -> None:
+    def one(which: int, index: int) -> None:
         began = time.perf_counter()
-        call(ecs, index)
-        spans.append((time.perf_counter() - began) * 1000)
+        calls[which](clients[which], index)
+        spans[which].append((time.perf_counter() - began) * 1000)
 
-    for index in range(5):
-        call(ecs, -index - 1)
-    if threads == 1:
-        for index in range(count):
-            one(index)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(one, range(count)))
-    return statistics.median(spans)
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, count, ROUND):
+            for which in (0, 1):
+                if threads == 1:
+                    for index in range(first, min(first + ROUND, count)):
+                        one(which, index)
+                else:
+                    list(pool.map(one, [which] * ROUND, range(first, first + ROUND)))
+    return statistics.median(spans[0]), statistics.median(spans[1])
 
 
 class Subject:
@@ -162,8 +164,7 @@ def measure(subject: Subject, floor: Any, count: int) -> None:
     for name, call in subject.calls().items():
         Floor.answer(_sample(call, subject.ecs))
         for threads in (1, 8):
-            base = timed(call_floor(name), floor, count, threads)
-            span = timed(call, subject.ecs, count, threads)
+            base, span = timed((call_floor(name), call), (floor, subject.ecs), count, threads)
             print(
                 f"{subject.name:8} {len(subject.arns):>6} {name:23} {threads} threads "
                 f"{span:8.2f} ms  floor {base:6.2f} ms  ratio {span / base:6.2f}",
@@ -204,7 +205,7 @@ def awsorch_server() -> Iterator[int]:
         with running([sys.executable, "-m", "awsorch.app"], env=settings):
             wait_for_port(port)
             client(port).create_cluster(clusterName="default")
-            with SinkAgents(port, count=1, cpu=2_000_000, memory=2_000_000):
+            with SinkAgents(port, count=1, cpu=2_000_000, memory=20_000_000):
                 yield port
 
 
