@@ -21,6 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AWSORCH = Path(sys.executable).with_name("awsorch")
+SAMPLE_VOLUMES = ("awsorch-sample-", "ecs-pipeline-", "ecs-volumes-", "ecs-web-")
 COMMAND_SECONDS = 100
 CONDITION_SECONDS = 60
 
@@ -90,7 +91,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     finally:
         stopped = run_awsorch("down", "--remove", "--data", str(data))
         for volume in engine.volumes.list():
-            if volume.name not in before and volume.name.startswith(("ecs-", "awsorch-sample-")):
+            if volume.name not in before and volume.name.startswith(SAMPLE_VOLUMES):
                 volume.remove()
         engine.close()
     assert stopped.returncode == 0, stopped.stderr
