@@ -117,6 +117,11 @@ class MemoryStore:
             if held.lease is not None:
                 held.lease = replace(held.lease, expires_at=0.0)
 
+    def revision_of(self, partition: str) -> int:
+        """The revision that is stored; 0 for a partition that is not."""
+        held = self._partitions.get(partition)
+        return held.revision if held is not None else 0
+
     def _open(self, partition: str) -> _Partition:
         held = self._partitions.get(partition)
         if held is None:
