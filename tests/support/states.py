@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
 from awsorch.core.placement.fleet import Fleet
+from awsorch.core.revisions import RevisionIndex
 from awsorch.core.state import State
 
 
 def contents(state: State) -> dict[str, Any]:
-    """What a state holds, by name, in a form that can be compared."""
+    """What a state holds, by name, in a form that can be compared and does not change with the state."""
     held: dict[str, Any] = {"seed": state.seed, "revision": state.revision}
     held.update({f"table {kind.__name__}": dict(table) for kind, table in state.tables.items()})
+    tables = [id(table) for table in state.tables.values()]
     for name, value in vars(state).items():
-        held.update({f"index {name}{more}": plain for more, plain in _indexes(value)})
+        if name not in ("seed", "revision", "tables", "_followers") and id(value) not in tables:
+            held.update({f"index {name}{more}": plain for more, plain in _index(value)})
     return held
 
 
-def _indexes(value: Any) -> Iterator[tuple[str, Any]]:
+def _index(value: Any) -> Iterator[tuple[str, Any]]:
+    """(name of a part, what it holds). An index of a kind that is not known here is an error: it would go unchecked."""
     if isinstance(value, SortedKeys):
         yield "", list(value)
     elif isinstance(value, Groups):
         yield "", {name: frozenset(value[name]) for name in value.names()}
     elif isinstance(value, Fleet):
         yield "", value.imagine()
+    elif isinstance(value, RevisionIndex):
+        yield "", deepcopy(vars(value))
     elif isinstance(value, TaskIndex):
         for name, part in vars(value).items():
-            if isinstance(part, dict):
-                for key, keys in part.items():
-                    yield f".{name}[{key}]", list(keys)
-            elif isinstance(part, list):
-                yield f".{name}", list(part)
-            else:
-                yield from ((f".{name}{more}", plain) for more, plain in _indexes(part))
+            yield from ((f".{name}{more}", plain) for more, plain in _index(part))
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from ((f"[{key}]{more}", plain) for more, plain in _index(part))
+    elif isinstance(value, list):
+        yield "", list(value)
+    else:
+        raise TypeError(f"tests.support.states does not know how to compare a {type(value).__name__}")
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
