@@ -35,6 +35,7 @@ _MOTO, _CONTROLLER = "moto", "controller"
 _ANSWER_SECONDS = 60.0
 _CONNECT_SECONDS = 60.0
 _POLL_SECONDS = 0.1
+_HOPELESS_RESTARTS = 3
 _STOP_SECONDS = 10.0
 _NOT_INHERITED = ("AWS_", "ECS_", "AWSORCH_")
 """Children get what they need of these from us; a developer's real keys and settings stay outside."""
@@ -189,7 +190,13 @@ class LocalCloud:
         return Ready(endpoint=self.endpoint, environment=environment, instances=instances, process_id=os.getpid())
 
     async def _until_answers(self, url: str, child: str) -> None:
-        """Wait until a child answers 200 at a URL."""
+        """Wait until a child answers 200 at a URL; not for one that dies again and again."""
+        answered = False
+
+        async def answers_or_dies() -> bool:
+            nonlocal answered
+            answered = await answers()
+            return answered or self._supervisor.restarts(child) >= _HOPELESS_RESTARTS
 
         async def answers() -> bool:
             timeout = aiohttp.ClientTimeout(total=5)
@@ -199,10 +206,10 @@ class LocalCloud:
             except (aiohttp.ClientError, TimeoutError, OSError):
                 return False
 
-        if not await _until(answers, _ANSWER_SECONDS):
+        await _until(answers_or_dies, _ANSWER_SECONDS)
+        if not answered:
             raise CannotStart(
-                f"the {child} does not answer at {url} after {_ANSWER_SECONDS:.0f} seconds. "
-                f"The end of its log:\n{self._supervisor.last_words(child)}"
+                f"the {child} does not answer at {url}. The end of its log:\n{self._supervisor.last_words(child)}"
             )
 
     async def _until_connected(self, ecs: LocalEcs, fleet: Fleet) -> None:

@@ -124,6 +124,11 @@ class Supervisor:
         child = self._children.get(name)
         return child.exit_code if child is not None else None
 
+    def restarts(self, name: str) -> int:
+        """How often a child has been started again."""
+        child = self._children.get(name)
+        return child.restarts if child is not None else 0
+
     def last_words(self, name: str, lines: int = 8) -> str:
         """The end of a child's log."""
         return LogFile(self._logs / f"{name}.log").last_lines(lines)
