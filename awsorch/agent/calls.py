@@ -29,6 +29,7 @@ from awsorch.agent.events import (
     Event,
     HealthChanged,
     Kill,
+    LookUp,
     Pull,
     Pulled,
     PullFailed,
@@ -80,6 +81,8 @@ class EngineCalls:
                 self.spawn(self._create(assignment, name))
             case Start(container=name):
                 self.spawn(self._start(assignment, name))
+            case LookUp(container=name):
+                self.spawn(self.look_up(assignment, name))
             case Terminate(container=name) | Kill(container=name):
                 if (assignment.arn, name) not in self._signalling:
                     self.spawn(self._signal(assignment, name, kill=isinstance(action, Kill)))

@@ -153,6 +153,13 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookUp:
+    """Ask the engine what the container is doing: what was told is not enough to know."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Tell the controller: the task's status, with all changes of containers that it has not heard of."""
 
@@ -166,7 +173,7 @@ class ReportSoon:
     """Changes of containers wait in `unreported`: send ReportDue when nothing else took them along."""
 
 
-Action = Pull | Create | Start | Terminate | Kill | Report | ReportSoon
+Action = Pull | Create | Start | Terminate | Kill | LookUp | Report | ReportSoon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from awsorch.agent.events import (
     HealthChanged,
     Kill,
     Looked,
+    LookUp,
     Pull,
     Pulled,
     PullFailed,
@@ -159,10 +160,16 @@ class _Turn:
                 started_at=event.at,
                 exit_code=None,
                 out_of_memory=False,
+                in_doubt=False,
             )
+            if container.in_doubt:
+                self._actions.append(LookUp(container=event.container))
 
     def _take_death(self, event: Died, container: ContainerState) -> None:
-        if container.known is not Status.RUNNING or container.call is not None:
+        if container.call in (Call.CREATE, Call.START, Call.RESTART):
+            self._change(event.container, in_doubt=True)
+            return
+        if container.known is not Status.RUNNING:
             return
         if container.started_at is not None and event.at < container.started_at:
             return  # an earlier death, told late: the container was started again since

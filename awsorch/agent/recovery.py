@@ -28,13 +28,13 @@ LOG = logging.getLogger(__name__)
 RETRY_DELAY = 1.0
 
 
-def event_of(what: Occurrence, container: str) -> Event:
-    """What the engine saw, as an event of the task."""
+def event_of(what: Occurrence, container: str, *, missed: bool) -> Event:
+    """What the engine saw, as an event of the task; `missed`: before this agent was there."""
     match what.what:
         case "start":
             return Started(container=container, at=what.at, docker_id=what.id)
         case "die":
-            return Died(container=container, exit_code=what.exit_code, at=what.at)
+            return Died(container=container, exit_code=what.exit_code, at=what.at, missed=missed)
         case "oom":
             return RanOutOfMemory(container=container)
         case "destroy":

@@ -70,7 +70,10 @@ class ContainerRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerState:
-    """`began_at` is the first start, `started_at` the last one, `health_at` the last change of health."""
+    """`began_at` is the first start, `started_at` the last one, `health_at` the last change of health.
+
+    `in_doubt`: a death was told while a start was under way; it may be the new one's or an old one's.
+    """
 
     known: Status = Status.NONE
     call: Call | None = None
@@ -85,6 +88,7 @@ class ContainerState:
     signalled_at: float | None = None
     killed_at: float | None = None
     out_of_memory: bool = False
+    in_doubt: bool = False
     restarts: int = 0
     health: Health = Health.UNKNOWN
     health_at: float | None = None

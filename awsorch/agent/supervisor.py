@@ -110,6 +110,7 @@ class Supervisor:
         self._report_id = 0
         self._sequence = 0
         self._recovered: asyncio.Event | None = None
+        self._since = 0.0
         self._closed = False
 
     # What the agent asks for
@@ -123,6 +124,7 @@ class Supervisor:
             self._report_id = max(self._report_id, report.id)
             self._reports.add(report, self._delivered)
         self._recovered = asyncio.Event()
+        self._since = self._around.clock()
         self._around.engine.watch({INSTANCE_LABEL: self._around.place.instance_arn}, self._see)
         await self._recovered.wait()
 
@@ -378,7 +380,7 @@ class Supervisor:
         container = assignment.state.containers.get(name) if assignment is not None else None
         if container is None or container.docker_id not in (None, what.id):
             return
-        self.tell(arn, recovery.event_of(what, name))
+        self.tell(arn, recovery.event_of(what, name, missed=what.at < self._since))
 
     async def _reconcile(self) -> None:
         """The stream is open (again): look at every container for what was missed."""

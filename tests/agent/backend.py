@@ -31,7 +31,8 @@ class Backend:
         """Operation -> answers (status, error name, message) to give before it works again."""
         self.refuse_control: list[tuple[int, str]] = []
         """HTTP answers to the next control handshakes."""
-        self.silent_telemetry = False
+        self.next_instance_arn = ""
+        """What the next instance that registers anew is called; empty for any name."""
         self._changed = asyncio.Condition()
         self._numbers = itertools.count(1)
         self._sequence = itertools.count(1)
@@ -150,7 +151,9 @@ class Backend:
     async def _answer(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
         match operation:
             case "RegisterContainerInstance":
-                arn = body.get("containerInstanceArn") or _INSTANCE_ARN.format(next(self._numbers))
+                fresh = self.next_instance_arn or _INSTANCE_ARN.format(next(self._numbers))
+                self.next_instance_arn = ""
+                arn = body.get("containerInstanceArn") or fresh
                 zone = {"name": "ecs.availability-zone", "value": "us-east-1a"}
                 return {"containerInstance": {"containerInstanceArn": arn, "attributes": [*body["attributes"], zone]}}
             case "DiscoverPollEndpoint":
@@ -186,8 +189,7 @@ class Backend:
             message = tcs.decode_tcs(frame.data)
             assert message is not None
             self.from_telemetry.append(message)
-            if not self.silent_telemetry:
-                await socket.send_str(tcs.encode_tcs(tcs.AckPublishMetric(message="ok")))
+            await socket.send_str(tcs.encode_tcs(tcs.AckPublishMetric(message="ok")))
             await self._notify()
         return socket
 

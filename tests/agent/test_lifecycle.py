@@ -19,6 +19,7 @@ from awsorch.agent.events import (
     HealthChanged,
     Kill,
     Looked,
+    LookUp,
     Pull,
     Pulled,
     PullFailed,
@@ -178,6 +179,14 @@ class TestOneContainer:
         life.see(Admitted(), Pulled(container="app"))
         assert life.container().call is Call.CREATE
         assert life.see(Started(container="app", at=1000.0, docker_id="id"), died(at=1001.0)) == []
+        assert life.state.known is Status.STOPPED
+
+    def test_a_death_that_is_told_before_the_start_is_looked_up(self) -> None:
+        life = Life(rules())
+        life.see(Admitted(), Pulled(container="app"), Created(container="app", docker_id="id"))
+        assert life.see(died(at=1002.0)) == []
+        assert life.see(Started(container="app", at=1001.0)) == [LookUp(container="app")]
+        life.see(died(at=1002.0))
         assert life.state.known is Status.STOPPED
 
 
