@@ -99,7 +99,7 @@ class ControlLines:
         for task in self._work:
             task.cancel()
 
-    def turn(self) -> None:
+    async def turn(self) -> None:
         """Do what has become due: heartbeats, sending again, giving up on agents that are silent."""
         now = _now()
         heartbeat: str | None = None
@@ -113,9 +113,10 @@ class ControlLines:
                 if heartbeat is None:
                     # Its id is only echoed, so one frame does for all who are due.
                     heartbeat = acs.encode_acs(acs.HeartbeatMessage(message_id=new_message_id(), healthy=True))
-                line.connection.send(heartbeat)
-            self._wheel.schedule(line, session.due)
-            self._bring_up_to_date(line)
+                await line.connection.deliver(heartbeat)
+            if self._is_open(line):
+                self._wheel.schedule(line, session.due)
+                self._bring_up_to_date(line)
 
     # --- one line -------------------------------------------------------------------------------------------------
 
@@ -139,7 +140,7 @@ class ControlLines:
         line.partition.post(AgentDisconnected(instance_id=line.instance.id, session=line.id, cause=cause))
 
     async def _announce(self, line: ControlLine, visitor: Visitor) -> bool:
-        """Whether the partition took note of the connection; if not, the connection is being closed."""
+        """Whether the partition took note of the connection; if not, the connection has been closed."""
         event = AgentConnected(
             instance_id=line.instance.id,
             session=line.id,
@@ -151,10 +152,10 @@ class ControlLines:
         try:
             await line.partition.submit(event)
         except Unavailable as error:
-            line.connection.close(TRY_LATER, f"ServerException: {error}")
+            await line.connection.close(TRY_LATER, f"ServerException: {error}")
             return False
         except Refusal as refusal:
-            line.connection.close(REFUSED, f"InactiveInstanceException: {refusal.message}")
+            await line.connection.close(REFUSED, f"InactiveInstanceException: {refusal.message}")
             return False
         return True
 

@@ -24,12 +24,12 @@ _API_ATTRIBUTE = re.compile(r"com\.amazonaws\.ecs\.capability\.docker-remote-api
 _PERMISSIONS = {"read": "r", "write": "w", "mknod": "m"}
 
 
-def docker_config(document: Document, container: Document, *, region: str, task_id: str) -> acs.DockerConfig:
+def docker_config(document: Document, container: Document, *, task_id: str) -> acs.DockerConfig:
     """`container` with its overrides merged; `document` is the task definition that it is in."""
     return acs.DockerConfig(
         version=_api_version(document),
         config=_to_json(_config(container)),
-        host_config=_to_json(_host_config(document, container, region, task_id)),
+        host_config=_to_json(_host_config(document, container, task_id)),
     )
 
 
@@ -67,7 +67,7 @@ def _health_check(given: Document | None) -> Document | None:
     return check
 
 
-def _host_config(document: Document, container: Document, region: str, task_id: str) -> Document:
+def _host_config(document: Document, container: Document, task_id: str) -> Document:
     mode = network_mode_of(document)
     reservation = container.get("memoryReservation")
     return {
@@ -88,7 +88,7 @@ def _host_config(document: Document, container: Document, region: str, task_id: 
         "DnsSearch": container.get("dnsSearchDomains"),
         "SecurityOpt": container.get("dockerSecurityOptions"),
         "Sysctls": {each["namespace"]: each["value"] for each in container.get("systemControls", ())},
-        "LogConfig": _log_config(container, region, task_id),
+        "LogConfig": _log_config(container, task_id),
         **_linux(container),
     }
 
@@ -129,13 +129,12 @@ def _tmpfs_options(given: Document) -> str:
     return ",".join((*given.get("mountOptions", ()), f"size={given['size']}m"))
 
 
-def _log_config(container: Document, region: str, task_id: str) -> Document | None:
+def _log_config(container: Document, task_id: str) -> Document | None:
     given = container.get("logConfiguration")
     if given is None:
         return None
     options = dict(given.get("options", {}))
     if given["logDriver"] == "awslogs":
-        options.setdefault("awslogs-region", region)
         prefix = options.pop("awslogs-stream-prefix", None)
         if prefix is not None:
             options["awslogs-stream"] = f"{prefix}/{container['name']}/{task_id}"

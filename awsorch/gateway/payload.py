@@ -101,7 +101,7 @@ def _container(task: Task, document: Document, given: Document, override: Docume
         stop_timeout=container.get("stopTimeout"),
         restart_policy=_restart_policy(container.get("restartPolicy")),
         health_check_type="docker" if "healthCheck" in container else "",
-        docker_config=docker_config(document, container, region=region, task_id=task.id),
+        docker_config=docker_config(document, container, task_id=task.id),
         registry_authentication=_registry_authentication(container, region),
         firelens_configuration=_firelens(container.get("firelensConfiguration")),
         managed_agents=(acs.ManagedAgent(name="ExecuteCommandAgent"),) if task.enable_execute_command else (),

@@ -103,8 +103,8 @@ class Gateway:
     async def _turn_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TURN_S)
-            self._control.turn()
-            self._telemetry.turn()
+            await self._control.turn()
+            await self._telemetry.turn()
 
     def _believed_connected(self) -> list[tuple[str, str, str]]:
         """(cluster, instance, session) of the connections that the state knows from before the start."""

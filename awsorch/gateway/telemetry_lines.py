@@ -54,7 +54,7 @@ class TelemetryLines:
         self._wheel.schedule(line, line.session.due)
         try:
             async for text in connection.texts():
-                self._receive(line, text)
+                await self._receive(line, text)
         finally:
             self._lines.discard(line)
             self._wheel.forget(line)
@@ -71,7 +71,7 @@ class TelemetryLines:
         """End every connection: the controller stops."""
         await close_connections([line.connection for line in self._lines])
 
-    def turn(self) -> None:
+    async def turn(self) -> None:
         """Do what has become due: heartbeats where there was nothing to acknowledge, giving up on silent agents."""
         now = _now()
         heartbeat = tcs.encode_tcs(tcs.HeartbeatMessage(healthy=True))
@@ -80,10 +80,11 @@ class TelemetryLines:
                 line.connection.cut()
                 continue
             if line.session.tick(now):
-                line.connection.send(heartbeat)
-            self._wheel.schedule(line, line.session.due)
+                await line.connection.deliver(heartbeat)
+            if line in self._lines:
+                self._wheel.schedule(line, line.session.due)
 
-    def _receive(self, line: TelemetryLine, text: str) -> None:
+    async def _receive(self, line: TelemetryLine, text: str) -> None:
         try:
             heard = line.session.receive(tcs.decode_tcs(text), line.partition.state, _now())
         except WireError as error:
@@ -94,7 +95,7 @@ class TelemetryLines:
         for event in heard.events:
             line.partition.post(event)
         if heard.reply is not None:
-            line.connection.send(tcs.encode_tcs(heard.reply))
+            await line.connection.deliver(tcs.encode_tcs(heard.reply))
 
 
 def _now() -> float:

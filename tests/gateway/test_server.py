@@ -17,7 +17,6 @@ from awsorch.wire.sigv4 import Credentials, Verifier, sign
 from tests.gateway.door import DEADLINE_S, Door, publish, served, until
 from tests.support.builders import a_definition
 
-
 #: The registered instance's id under another account.
 ELSEWHERE = f"arn:aws:ecs:us-east-1:999999999999:container-instance/default/{1:032x}"
 
