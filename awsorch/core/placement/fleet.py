@@ -8,7 +8,8 @@ whatever was asked of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from awsorch.core.model import ContainerInstance, Demand, Task
 from awsorch.core.placement.filters import Filter
@@ -44,15 +45,16 @@ class Fleet:
         self._count_active(slot.instance, -1)
         self._count_active(new, 1)
         for attribute, table in self._counts.items():
-            before, after = _value(slot.instance, attribute), _value(new, attribute)
-            if before != after:
-                for group, count in slot.groups.items():
-                    _add(table, group, before, -count)
-                    _add(table, group, after, count)
+            for group, count in slot.groups.items():
+                if slot.instance is not None:
+                    _add(table, group, slot.instance.attributes.get(attribute), -count)
+                if new is not None:
+                    _add(table, group, new.attributes.get(attribute), count)
         slot.become(new)
         self._kinds.sort(slot)
         self._growth += 1
-        self._changed(slot)
+        self._mark(slot)
+        self._drop_if_empty(slot)
 
     def task_changed(self, old: Task | None, new: Task | None) -> None:
         """Follow a Task record that came, changed or went. Tasks on instances that are not known are counted too."""
@@ -67,20 +69,15 @@ class Fleet:
             slot.tasks[new.id] = None
             self._carry(slot, hold_of(new), 1)
 
-    def assume(self, demand: Demand, group: str, counts: Mapping[str, int]) -> None:
-        """Count so many tasks by instance for which there are no records: in a fleet that is only imagined, to ask
-        what comes next."""
-        hold = Hold(
-            demand.cpu,
-            demand.memory,
-            frozenset(demand.tcp_ports),
-            frozenset(demand.udp_ports),
-            (),
-            demand.gpus,
-            group,
-            True,
-        )
-        for instance_id, times in counts.items():
+    def assume(self, demand: Demand, group: str, placed: Sequence[str]) -> None:
+        """Count tasks for which there are no records, one for each instance id in ``placed``: in a fleet that is only
+        imagined, to ask what comes next."""
+        tcp, udp = frozenset(demand.tcp_ports), frozenset(demand.udp_ports)
+        hold = Hold(demand.cpu, demand.memory, tcp, udp, (), demand.gpus, group, True)
+        counts: Iterable[tuple[str, int]] = ((name, 1) for name in placed)
+        if len(placed) > 1:
+            counts = Counter(placed).items()
+        for instance_id, times in counts:
             self._carry(self._slot_for(instance_id), hold, times)
 
     def imagine(self, added: Iterable[ContainerInstance] = (), removed: Collection[str] = ()) -> Fleet:
@@ -183,8 +180,9 @@ class Fleet:
                 del self._counts[next(iter(self._counts))]
             table = self._counts[attribute] = {}
             for slot in self._slots.values():
-                for name, count in slot.groups.items():
-                    _add(table, name, _value(slot.instance, attribute), count)
+                if slot.instance is not None:
+                    for name, count in slot.groups.items():
+                        _add(table, name, slot.instance.attributes.get(attribute), count)
         return table.get(group, _NO_COUNTS)
 
     # -- inside ----------------------------------------------------------------------------------------------------
@@ -205,15 +203,18 @@ class Fleet:
 
     def _carry(self, slot: Slot, hold: Hold, times: int) -> None:
         slot.carry(hold, times)
+        group = hold.group
+        instance = slot.instance
+        if group is not None and instance is not None:
+            for attribute, table in self._counts.items():
+                _add(table, group, instance.attributes.get(attribute), times)
+        for index in self._indexes.values():
+            index.stale.add(slot.order)
         if times < 0:
             self._growth += 1
-        if hold.group is not None:
-            for attribute, table in self._counts.items():
-                _add(table, hold.group, _value(slot.instance, attribute), times)
-        self._changed(slot)
+            self._drop_if_empty(slot)
 
-    def _changed(self, slot: Slot) -> None:
-        self._mark(slot)
+    def _drop_if_empty(self, slot: Slot) -> None:
         if slot.instance is None and not slot.tasks and self._slots.pop(slot.id, None) is not None:
             del self._by_order[slot.order]
 
@@ -229,10 +230,6 @@ class Fleet:
         )
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def _value(instance: ContainerInstance | None, attribute: str) -> str | None:
-    return instance.attributes.get(attribute) if instance is not None else None
 
 
 def _alike(old: Task, new: Task) -> bool:

@@ -8,12 +8,12 @@ and never changes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heappop, heappush, heapreplace
 
+from awsorch.core.placement.blocks import ORDER_MASK
 from awsorch.core.placement.filters import Needs
-from awsorch.core.placement.index import ORDER_MASK, Cell, Walk, least
+from awsorch.core.placement.index import Lane
 from awsorch.core.placement.slot import Slot
 from awsorch.core.placement.strategies import COUNT, CPU, MEMORY, ROOM
 
@@ -21,18 +21,19 @@ Key = tuple[int, ...]
 #: A slot, the tasks it was given before in the same call, and the tasks given now.
 Given = tuple[Slot, int, int]
 _TRIES = 16
-_READ_FIRST, _READ_MOST = 4, 64
 
 
-@dataclass(frozen=True, slots=True)
 class Terms:
-    """What all lanes of one call share. ``inner``: the steps about single instances. ``slots``: by order."""
+    """What all lanes of one call share. ``inner``: the steps about single instances. ``floor``: the least entry with
+    room; ``other``: what is needed of the resource that entries are not sorted by. ``slots``: by order."""
 
-    needs: Needs
-    inner: tuple[str, ...]
-    first_class: int
-    floor: int
-    slots: Mapping[int, Slot]
+    __slots__ = ("floor", "inner", "needs", "other", "slots")
+
+    def __init__(self, needs: Needs, inner: tuple[str, ...], sizes: tuple[int, int], slots: Mapping[int, Slot]) -> None:
+        self.needs = needs
+        self.inner = inner
+        self.floor, self.other = sizes
+        self.slots = slots
 
     def key(self, slot: Slot, taken: int) -> Key:
         """How the slot compares within a lane after ``taken`` tasks were given to it: the least is best."""
@@ -50,19 +51,38 @@ class Terms:
         return tuple(parts)
 
 
+def first_packed(terms: Terms, lanes: Iterable[Lane], counts: Mapping[str | None, int]) -> list[Given]:
+    """Where one task goes that is spread over an attribute by ``counts`` (or nothing, where there are none) and then
+    packed: the same as the heads of PackedLanes compared, without making them."""
+    needs, slots, floor, other = terms.needs, terms.slots, terms.floor, terms.other
+    best: int | None = None
+    level = -1
+    if counts:
+        lanes = sorted(lanes, key=lambda lane: counts.get(lane.values[0], 0))
+    for lane in lanes:
+        count = counts.get(lane.values[0], 0) if counts else 0
+        if count > level:
+            if best is not None:
+                break
+            level = count
+        for entry in lane.ascending(floor, other):
+            if best is not None and entry > best:
+                break
+            if needs.plain or needs.room(slots[entry & ORDER_MASK]):
+                best = entry
+                break
+    return [] if best is None else [(slots[best & ORDER_MASK], 0, 1)]
+
+
 class PackedLane:
     """A lane whose instances are packed by one resource and nothing else: the index has them in that very order, and
     each is filled before the next."""
 
-    __slots__ = ("_cells", "_floor", "_read", "_room", "_slot", "_taken", "_terms", "_waiting", "_walk")
+    __slots__ = ("_entries", "_room", "_slot", "_taken", "_terms")
 
-    def __init__(self, terms: Terms, cells: Sequence[Cell]) -> None:
+    def __init__(self, terms: Terms, lane: Lane) -> None:
         self._terms = terms
-        self._cells = cells
-        self._floor = terms.floor
-        self._walk: Walk | None = None
-        self._waiting: Iterator[int] = iter(())
-        self._read = _READ_FIRST
+        self._entries = lane.ascending(terms.floor, terms.other)
         self._slot: Slot | None = None
         self._taken = 0
         self._room = 0
@@ -70,70 +90,56 @@ class PackedLane:
     def head(self) -> Key | None:
         """The key of the instance that is next; None when no instance has room."""
         if not self._room:
-            self._find(1)
+            self._slot = None
+            for slot, room in self._rooms():
+                self._slot, self._taken, self._room = slot, 0, room
+                break
         return None if self._slot is None else self._terms.key(self._slot, self._taken)
 
     def take(self, count: int, given: list[Given]) -> int:
         """Give up to ``count`` tasks to instances, noting them in ``given``. Returns how many."""
         left = count
-        while left:
-            if not self._room:
-                self._find(left)
-                if not self._room:
-                    break
-            now = self._room if self._room < left else left
-            given.append((self._slot, self._taken, now))  # type: ignore[arg-type]
+        if self._room and self._slot is not None:
+            now = min(self._room, left)
+            given.append((self._slot, self._taken, now))
             self._taken += now
             self._room -= now
             left -= now
+        if left:
+            for slot, room in self._rooms():
+                if room >= left:
+                    given.append((slot, 0, left))
+                    self._slot, self._taken, self._room = slot, left, room - left
+                    return count
+                given.append((slot, 0, room))
+                left -= room
         return count - left
 
-    def _find(self, wanted: int) -> None:
-        """Go to the next instance with room. A single task wants no walk; a walk begins where such a search ended."""
-        terms = self._terms
-        needs, slots = terms.needs, terms.slots
-        self._taken = 0
-        if wanted == 1 and self._walk is None:
-            found = least(
-                self._cells,
-                terms.first_class,
-                self._floor,
-                lambda entry: needs.room(slots[entry & ORDER_MASK]),
-                needs.plain,
-            )
-            if found is None:
-                self._slot = None
-                return
-            self._floor = found + 1
-            self._slot = slot = slots[found & ORDER_MASK]
-            self._room = needs.room(slot)
-            return
-        if self._walk is None:
-            self._walk = Walk(self._cells, terms.first_class, self._floor)
-        while True:
-            for entry in self._waiting:
+    def _rooms(self) -> Iterator[tuple[Slot, int]]:
+        """The instances not looked at yet that have room, and how much. Whoever stops can ask again for the rest."""
+        needs, slots = self._terms.needs, self._terms.slots
+        cpu, memory = needs.demand.cpu, needs.demand.memory
+        if not needs.plain or not cpu or not memory:
+            for entry in self._entries:
                 slot = slots[entry & ORDER_MASK]
                 room = needs.room(slot)
                 if room:
-                    self._slot, self._room = slot, room
-                    return
-            found_ = self._walk.more(self._read)
-            if not found_:
-                self._slot = None
-                return
-            self._waiting = iter(found_)
-            self._read = min(2 * self._read, _READ_MOST)
+                    yield slot, room
+            return
+        for entry in self._entries:
+            slot = slots[entry & ORDER_MASK]
+            room, by_memory = slot.cpu // cpu, slot.memory // memory
+            yield slot, room if room < by_memory else by_memory
 
 
 class OrderedLane:
     """A lane whose instances have any other order: by fewest tasks of the group, or packed with ties broken further."""
 
-    def __init__(self, terms: Terms, cells: Sequence[Cell]) -> None:
+    def __init__(self, terms: Terms, lane: Lane) -> None:
         inner, demand = terms.inner, terms.needs.demand
         self._terms = terms
-        self._walk = Walk(cells, terms.first_class, terms.floor, ROOM in inner)
-        self._waiting: Iterator[int] = iter(())
-        self._read = _READ_FIRST
+        walk = lane.descending if ROOM in inner else lane.ascending
+        self._entries = walk(terms.floor, terms.other)
         self._by_count = inner[0] == COUNT
         # The walk's order is the whole order when nothing follows the resource that it is sorted by.
         self._sorted = len(inner) == 1 + self._by_count
@@ -177,22 +183,16 @@ class OrderedLane:
         have one wait among the opened."""
         terms = self._terms
         needs, slots = terms.needs, terms.slots
-        while True:
-            for entry in self._waiting:
-                slot = slots[entry & ORDER_MASK]
-                room = needs.room(slot)
-                if room:
-                    key = terms.key(slot, 0)
-                    if not self._by_count or needs.group not in slot.groups:
-                        self._ahead = key, slot, room
-                        return
-                    heappush(self._open, (key, slot, 0, room))
-            found = self._walk.more(self._read)
-            if not found:
-                self._ahead = None
-                return
-            self._waiting = iter(found)
-            self._read = min(2 * self._read, _READ_MOST)
+        for entry in self._entries:
+            slot = slots[entry & ORDER_MASK]
+            room = needs.room(slot)
+            if room:
+                key = terms.key(slot, 0)
+                if not self._by_count or needs.group not in slot.groups:
+                    self._ahead = key, slot, room
+                    return
+                heappush(self._open, (key, slot, 0, room))
+        self._ahead = None
 
 
 class Dice:
@@ -215,11 +215,10 @@ class RandomLane:
     Instances are drawn until one has room; after some failures those with room are listed and drawn from.
     """
 
-    def __init__(self, terms: Terms, cells: Sequence[Cell], dice: Dice) -> None:
+    def __init__(self, terms: Terms, lane: Lane, dice: Dice) -> None:
         self._terms = terms
         self._dice = dice
-        self._parts = Walk(cells, terms.first_class, terms.floor).parts()
-        self._total = sum(len(entries) - at for entries, at in self._parts)
+        self._all = [entry for cell in lane.cells for entry in cell.listed(terms.floor)]
         self._taken: dict[int, int] = {}
         self._listed: list[Slot] | None = None
         self._ahead: Slot | None = None
@@ -249,21 +248,14 @@ class RandomLane:
 
     def _draw(self) -> Slot | None:
         if not self._terms.inner and self._listed is None:
-            for _ in range(_TRIES if self._total else 0):
-                slot = self._slot_at(self._dice.below(self._total))
+            for _ in range(_TRIES if self._all else 0):
+                slot = self._terms.slots[self._all[self._dice.below(len(self._all))] & ORDER_MASK]
                 if self._room(slot):
                     return slot
         if self._listed is None:
             slots = self._terms.slots
-            self._listed = [slots[e & ORDER_MASK] for entries, at in self._parts for e in entries[at:]]
+            self._listed = [slots[entry & ORDER_MASK] for entry in self._all]
         self._listed = [slot for slot in self._listed if self._room(slot)]
         best = min(map(self._key, self._listed), default=None)
         equal = [slot for slot in self._listed if self._key(slot) == best]
         return equal[self._dice.below(len(equal))] if equal else None
-
-    def _slot_at(self, position: int) -> Slot:
-        for entries, at in self._parts:
-            if position < len(entries) - at:
-                return self._terms.slots[entries[at + position] & ORDER_MASK]
-            position -= len(entries) - at
-        raise IndexError(position)

@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from awsorch.core.model import Constraint, Demand, Refused, Strategy
 from awsorch.core.placement.expression import compile_expression
 from awsorch.core.placement.filters import REASONS, Needs, filter_of
 from awsorch.core.placement.fleet import Fleet
-from awsorch.core.placement.index import Cell, Index, Values
-from awsorch.core.placement.lanes import Dice, Given, Key, OrderedLane, PackedLane, RandomLane, Terms
+from awsorch.core.placement.index import Index, Lane
+from awsorch.core.placement.lanes import Dice, Given, Key, OrderedLane, PackedLane, RandomLane, Terms, first_packed
 from awsorch.core.placement.slot import Slot
-from awsorch.core.placement.strategies import CPU, MEMORY, chain_of
+from awsorch.core.placement.strategies import chain_of
 
 MOST_FAILURES = 100
 _IDS_TOLD = 5
-Lane = PackedLane | OrderedLane | RandomLane
+Takers = PackedLane | OrderedLane | RandomLane
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,7 @@ class Request:
     explain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """``placed``: an instance id per placed task; ``gpus``: the GPU ids of each. ``considered``: instances looked
     at. When some task found no place: ``refused`` counts the instances by filter, and ``failures`` has (instance id,
     ECS's reason) of each, the first 100 at most."""
@@ -87,20 +87,20 @@ def matches(fleet: Fleet, instance_id: str, expression: str) -> bool:
     return compile_expression(expression).holds(slot.instance, slot.running, slot.groups.keys())
 
 
-class _Lane:
-    """The lane of some spread values, made when it is first asked, and its place among the others."""
+class _Level:
+    """A lane and how many tasks of the group it has; its order is made when it is first asked."""
 
-    __slots__ = ("_cells", "_made", "_round", "count", "values")
+    __slots__ = ("_made", "_round", "count", "lane")
 
-    def __init__(self, found: tuple[Values, list[Cell]], own: _Round, count: int) -> None:
-        self.values, self._cells = found
+    def __init__(self, lane: Lane, own: _Round, count: int) -> None:
+        self.lane = lane
         self.count = count
         self._round = own
-        self._made: Lane | None = None
+        self._made: Takers | None = None
 
-    def made(self) -> Lane:
+    def made(self) -> Takers:
         if self._made is None:
-            self._made = self._round.lane(self._cells)
+            self._made = self._round.takers(self.lane)
         return self._made
 
 
@@ -115,45 +115,48 @@ class _Round:
         else:
             bit, index = 0, Index(chain.attributes, chain.by_cpu)
             for slot in _pool(fleet, request):
-                if slot.candidate and slot.instance is not None and needs.filter.accepts(slot.instance):
+                if slot.open and slot.instance is not None and needs.filter.accepts(slot.instance):
                     index.put(slot)
         self._terms = Terms(
             needs,
             chain.inner,
-            index.first_class(demand.cpu, demand.memory),
-            index.floor(demand.cpu, demand.memory),
+            index.sizes(demand.cpu, demand.memory),
             fleet.slots_by_order,
         )
         self._dice = Dice(request.seed) if chain.random else None
+        self._packs = chain.packs and not needs.filter.dynamic
         self._shared = [fleet.spread_counts(name, request.group) for name in chain.attributes]
         self._found = index.lanes(bit)
-        self._lanes: list[_Lane] = []
+        self._lanes: list[_Level] = []
         self._chain = chain
         self._count = request.count
         self._given: list[Given] = []
 
     def give(self) -> list[Given]:
         """Give the tasks to instances, as far as there is room."""
+        spreads = self._chain.spreads
+        if self._packs and self._count == 1 and (spreads or not self._shared):
+            return first_packed(self._terms, self._found, self._shared[0] if self._shared else {})
         if not self._shared:
-            for _, cells in self._found:
-                self.lane(cells).take(self._count, self._given)
+            for lane in self._found:
+                self.takers(lane).take(self._count, self._given)
             return self._given
         first = self._shared[0]
-        self._lanes = [_Lane(found, self, first.get(found[0][0], 0)) for found in self._found]
-        if len(self._shared) == 1 and self._chain.steps[0] == 0:
+        self._lanes = [_Level(lane, self, first.get(lane.values[0], 0)) for lane in self._found]
+        if spreads:
             self._fill()
         else:
             self._one_by_one()
         return self._given
 
-    def lane(self, cells: list[Cell]) -> Lane:
-        """The lane of these cells."""
+    def takers(self, lane: Lane) -> Takers:
+        """The order in which a lane's instances take tasks."""
         terms = self._terms
         if self._dice is not None:
-            return RandomLane(terms, cells, self._dice)
-        if terms.inner in ((CPU,), (MEMORY,)) and not terms.needs.filter.dynamic:
-            return PackedLane(terms, cells)
-        return OrderedLane(terms, cells)
+            return RandomLane(terms, lane, self._dice)
+        if self._packs:
+            return PackedLane(terms, lane)
+        return OrderedLane(terms, lane)
 
     def _fill(self) -> None:
         """Spread over one attribute before anything else: raise the lanes that have fewest tasks, level by level. Only
@@ -178,17 +181,17 @@ class _Round:
         """Any other chain that spreads over attributes: compare the lanes' heads for each task."""
         shared = [dict(counts) for counts in self._shared]
         for _ in range(self._count):
-            best = self._best([(lane, tuple(map(dict.get, shared, lane.values))) for lane in self._lanes])
+            best = self._best([(lane, tuple(map(dict.get, shared, lane.lane.values))) for lane in self._lanes])
             if not best:
                 return
             best[0].made().take(1, self._given)
-            for counts, value in zip(shared, best[0].values, strict=True):
+            for counts, value in zip(shared, best[0].lane.values, strict=True):
                 counts[value] = counts.get(value, 0) + 1
 
-    def _best(self, lanes: list[tuple[_Lane, tuple[int | None, ...]]]) -> list[_Lane]:
+    def _best(self, lanes: list[tuple[_Level, tuple[int | None, ...]]]) -> list[_Level]:
         """The best of the lanes that have room, given their counts by attribute; none if none has. Those without
         are dropped for good."""
-        best: list[_Lane] = []
+        best: list[_Level] = []
         least: tuple[int, ...] | None = None
         for lane, counts in lanes:
             head = lane.made().head()

@@ -91,7 +91,8 @@ def _count(counts: dict[str, int] | dict[int, int], keys: Iterable[str | int], b
 
 class Slot:
     """One instance. ``order`` is the final tie-break among instances: the same for an id wherever it is met, so a
-    fleet rebuilt from the store decides as the one before."""
+    fleet rebuilt from the store decides as the one before. ``open``: whether tasks may be placed here, because the
+    instance is ACTIVE and its agent connected."""
 
     __slots__ = (
         "cpu",
@@ -103,6 +104,7 @@ class Slot:
         "instance",
         "kind",
         "memory",
+        "open",
         "order",
         "pending",
         "running",
@@ -115,6 +117,7 @@ class Slot:
         self.id = instance_id
         self.order = int.from_bytes(blake2b(instance_id.encode(), digest_size=8).digest())
         self.instance: ContainerInstance | None = None
+        self.open = False
         self.cpu = 0
         self.memory = 0
         self.tcp: dict[int, int] = {}
@@ -128,11 +131,6 @@ class Slot:
         self.groups: dict[str, int] = {}
         self.kind: Kind | None = None
 
-    @property
-    def candidate(self) -> bool:
-        """Whether tasks may be placed here: ACTIVE, with its agent connected."""
-        return self.instance is not None and self.instance.status == "ACTIVE" and self.instance.agent_connected
-
     def become(self, instance: ContainerInstance | None) -> None:
         """Take another record of the same instance."""
         for resources, sign in (
@@ -145,6 +143,7 @@ class Slot:
             _count(self.tcp, resources.reserved_tcp, sign)
             _count(self.udp, resources.reserved_udp, sign)
         self.instance = instance
+        self.open = instance is not None and instance.status == "ACTIVE" and instance.agent_connected
 
     def carry(self, hold: Hold, times: int) -> None:
         """Count a task's hold ``times`` more (or, below zero, less) often."""
@@ -187,7 +186,18 @@ class Slot:
     def copy(self) -> Slot:
         """A slot of its own with the same contents; it belongs to no kind yet."""
         twin = Slot.__new__(Slot)
-        for name in ("id", "order", "instance", "cpu", "memory", "gpu_total", "gpus_unnamed", "running", "pending"):
+        for name in (
+            "id",
+            "order",
+            "instance",
+            "open",
+            "cpu",
+            "memory",
+            "gpu_total",
+            "gpus_unnamed",
+            "running",
+            "pending",
+        ):
             setattr(twin, name, getattr(self, name))
         for name in ("tcp", "udp", "gpus_held", "tasks", "groups"):
             setattr(twin, name, dict(getattr(self, name)))

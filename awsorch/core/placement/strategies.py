@@ -38,13 +38,17 @@ COUNT, CPU, MEMORY, ROOM = "count", "cpu", "memory", "room"
 class Chain:
     """Strategies made ready. ``steps`` in order: an index into ``attributes`` (fewest tasks of the group with that
     value), COUNT (fewest on the instance), CPU or MEMORY (least left), ROOM (most memory left). ``random``: choose any
-    of those that are equal by the steps. ``inner``: the steps about single instances. ``by_cpu``: CPU is packed first."""
+    of those that are equal by the steps. ``inner``: the steps about single instances. ``by_cpu``: CPU is packed
+    first. ``packs``: all that is asked of single instances is to pack one resource. ``spreads``: one attribute comes
+    before all else."""
 
     attributes: tuple[str, ...]
     steps: tuple[int | str, ...]
     random: bool
     inner: tuple[str, ...]
     by_cpu: bool
+    packs: bool
+    spreads: bool
 
 
 @lru_cache(maxsize=256)
@@ -74,7 +78,9 @@ def chain_of(strategies: tuple[Strategy, ...]) -> Chain:
         steps += [ROOM] if COUNT in steps else [COUNT, ROOM]
     inner = tuple(step for step in steps if isinstance(step, str))
     by_cpu = next((step == CPU for step in inner if step != COUNT), False)
-    return Chain(tuple(attributes), tuple(steps), random, inner, by_cpu)
+    packs = not random and inner in ((CPU,), (MEMORY,))
+    spreads = len(attributes) == 1 and steps[0] == 0
+    return Chain(tuple(attributes), tuple(steps), random, inner, by_cpu, packs, spreads)
 
 
 def validate_strategies(strategies: Sequence[Strategy]) -> None:
