@@ -38,13 +38,14 @@ STRATEGIES = (
     (Strategy(type="random"),),
 )
 PICK = st.integers(0, 1 << 16)
+SELDOM = st.integers(0, 4).map(lambda n: n == 0)
 STATUSES = st.sampled_from([None, *REPORTED_TASK])
 CONTAINER_STATUSES = st.sampled_from([None, *REPORTED_CONTAINER])
 PORTS = st.sampled_from([None, (), (NetworkBinding(container_port=80, host_port=32768),)])
 
 
 class ClusterMachine(RuleBasedStateMachine):
-    """Instances and tasks are picked from all that ever were, so much of what arrives is late or about nothing."""
+    """One pick in eight is from all instances and tasks that ever were: late, or about nothing any more."""
 
     @initialize()
     def open(self) -> None:
@@ -53,6 +54,8 @@ class ClusterMachine(RuleBasedStateMachine):
         self.tasks = ["f" * 32]
         self.history: dict[str, Task] = {}
         self.disk.step(events.OpenGate())
+        for number in range(3):
+            self.add_instance("ab"[number % 2], 2048, None)
 
     @property
     def state(self) -> ClusterState:
@@ -72,10 +75,15 @@ class ClusterMachine(RuleBasedStateMachine):
         return outcome.reply
 
     def instance(self, pick: int) -> str:
-        return self.instances[pick % len(self.instances)]
+        return self.picked(pick, self.instances, [i for i in self.instances if i in self.state.instances])
 
     def task(self, pick: int) -> str:
-        return self.tasks[pick % len(self.tasks)]
+        live = [task.id for task in self.state.tasks.values() if task.last_status != "STOPPED"]
+        return self.picked(pick, self.tasks, live)
+
+    @staticmethod
+    def picked(pick: int, every: list[str], live: list[str]) -> str:
+        return every[pick % len(every)] if pick % 8 == 0 or not live else live[pick // 8 % len(live)]
 
     def new_task(self) -> events.NewTask:
         self.tasks.append(f"{len(self.tasks):032x}")
@@ -83,10 +91,11 @@ class ClusterMachine(RuleBasedStateMachine):
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
-    @rule(
-        zone=st.sampled_from("ab"), cpu=st.sampled_from([512, 2048]), known=st.none() | PICK, machine=st.integers(0, 3)
-    )
-    def register(self, zone: str, cpu: int, known: int | None, machine: int) -> None:
+    @rule(zone=st.sampled_from("ab"), cpu=st.sampled_from([512, 2048]), known=st.none() | PICK)
+    def register(self, zone: str, cpu: int, known: int | None) -> None:
+        self.add_instance(zone, cpu, known)
+
+    def add_instance(self, zone: str, cpu: int, known: int | None) -> None:
         new = f"{len(self.instances):032x}"
         known_id = self.instance(known) if known is not None else None
         old = self.state.instances.get(known_id or "")
@@ -96,7 +105,7 @@ class ClusterMachine(RuleBasedStateMachine):
                 instance_id=new,
                 arn=arn(f"container-instance/default/{new}"),
                 known_id=known_id,
-                ec2_instance_id=f"i-{len(self.instances)}-{machine}" if old is None else old.ec2_instance_id,
+                ec2_instance_id=f"i-{len(self.instances)}" if old is None else old.ec2_instance_id,
                 resources=resources,
                 attributes={"ecs.availability-zone": f"us-east-1{zone}"},
             )
@@ -117,13 +126,15 @@ class ClusterMachine(RuleBasedStateMachine):
     def set_status(self, pick: int, other: int, status: str) -> None:
         self.submit(events.SetInstanceStatus(instance_ids=(self.instance(pick), self.instance(other)), status=status))
 
-    @rule(pick=PICK, force=st.booleans())
-    def deregister(self, pick: int, force: bool) -> None:
-        self.submit(events.DeregisterInstance(instance_id=self.instance(pick), force=force))
+    @rule(pick=PICK, force=st.booleans(), really=SELDOM)
+    def deregister(self, pick: int, force: bool, really: bool) -> None:
+        if really:
+            self.submit(events.DeregisterInstance(instance_id=self.instance(pick), force=force))
 
-    @rule(pick=PICK)
-    def lose(self, pick: int) -> None:
-        self.submit(events.InstanceGone(instance_id=self.instance(pick), reason="Host EC2 terminated."))
+    @rule(pick=PICK, really=SELDOM)
+    def lose(self, pick: int, really: bool) -> None:
+        if really:
+            self.submit(events.InstanceGone(instance_id=self.instance(pick), reason="Host EC2 terminated."))
 
     @rule(
         picks=st.lists(st.tuples(PICK, st.sampled_from(["a", "b", "ecs.x"]), st.sampled_from([None, "1"])), max_size=3)
