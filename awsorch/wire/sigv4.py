@@ -264,7 +264,7 @@ def _check_time(claim: _Claim, now: datetime) -> None:
 
 
 def _parse_time(time: str) -> datetime:
-    return datetime.strptime(time, _TIME_FORMAT).replace(tzinfo=UTC)
+    return datetime.fromisoformat(time)
 
 
 def _show(time: datetime) -> str:
