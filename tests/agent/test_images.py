@@ -1,0 +1,165 @@
+"""When an image is pulled, how often, and when it goes."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from awsorch.agent.engine import CannotPullContainerError, ImageFacts
+from awsorch.agent.images import ImageStock, PullError, credentials_for
+from awsorch.agent.settings import EngineSettings
+from tests.support import virtual_time
+
+
+class Registry:
+    """Images on a host and the registry behind it."""
+
+    def __init__(self, *local: ImageFacts) -> None:
+        self.local = {each.names[0]: each for each in local}
+        self.failures: list[CannotPullContainerError] = []
+        self.pulls: list[str] = []
+        self.removed: list[str] = []
+
+    async def pull(self, image: str, credentials: Mapping[str, str] | None) -> None:
+        self.pulls.append(image)
+        await asyncio.sleep(1)
+        if self.failures:
+            raise self.failures.pop(0)
+        self.local[image] = ImageFacts(id=image, digest="sha256:new", names=(image,))
+
+    async def inspect_image(self, image: str) -> ImageFacts | None:
+        return self.local.get(image)
+
+    async def remove_image(self, image: str) -> None:
+        self.removed.append(image)
+
+
+BUILT = ImageFacts(id="1", names=("app",))
+PULLED = ImageFacts(id="2", digest="sha256:old", names=("app",))
+MISSING = CannotPullContainerError("manifest for app not found")
+AWAY = CannotPullContainerError("dial tcp: connection refused", retriable=True)
+
+Scenario = Callable[[ImageStock, Registry, virtual_time.VirtualTimeLoop], Awaitable[None]]
+
+
+def play(behavior: str, registry: Registry, scenario: Scenario, pulled: set[str] | None = None) -> None:
+    async def whole(loop: virtual_time.VirtualTimeLoop) -> None:
+        settings = EngineSettings(pull_behavior=behavior)
+        await scenario(ImageStock(registry, settings, loop.clock, pulled or set(), lambda _: None), registry, loop)
+
+    virtual_time.run(whole)
+
+
+@pytest.mark.parametrize(
+    ("behavior", "local", "pulled_before", "pulls"),
+    [
+        ("default", None, False, 1),
+        ("default", PULLED, False, 1),
+        ("default", BUILT, False, 0),
+        ("always", BUILT, False, 1),
+        ("always", PULLED, True, 1),
+        ("once", PULLED, False, 1),
+        ("once", PULLED, True, 0),
+        ("prefer-cached", PULLED, False, 0),
+        ("prefer-cached", None, False, 1),
+    ],
+)
+def test_when_it_is_pulled(behavior: str, local: ImageFacts | None, pulled_before: bool, pulls: int) -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        digest = await stock.make_ready("app")
+        assert len(registry.pulls) == pulls
+        assert digest == ("sha256:new" if pulls else local.digest if local else "")
+
+    play(behavior, Registry(*([local] if local else [])), scenario, {"app"} if pulled_before else None)
+
+
+def test_many_tasks_share_one_pull() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        await asyncio.gather(*(stock.make_ready("app") for _ in range(20)))
+        assert registry.pulls == ["app"]
+
+    play("default", Registry(), scenario)
+
+
+def test_a_registry_that_is_away_is_tried_five_times() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        registry.failures = [AWAY] * 5
+        with pytest.raises(PullError) as caught:
+            await stock.make_ready("app")
+        assert len(registry.pulls) == 5
+        assert caught.value.reason == (
+            "CannotPullContainerError: The task can’t pull the image. Check your network configuration. "
+            "dial tcp: connection refused"
+        )
+        assert not caught.value.fatal
+
+    play("default", Registry(), scenario)
+
+
+def test_with_a_local_image_one_try_is_enough() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        registry.failures = [AWAY]
+        with pytest.raises(PullError):
+            await stock.make_ready("app")
+        assert len(registry.pulls) == 1
+
+    play("default", Registry(PULLED), scenario)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("manifest for app not found", "Check whether the image exists."),
+        ("pull access denied", "Check that the role has the permissions to pull images from the registry."),
+    ],
+)
+def test_a_refusal_is_final_and_says_what_to_check(words: str, hint: str) -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        registry.failures = [CannotPullContainerError(words)]
+        with pytest.raises(PullError) as caught:
+            await stock.make_ready("app")
+        assert caught.value.reason == f"CannotPullContainerError: The task can’t pull the image. {hint} {words}"
+        assert caught.value.fatal
+        assert len(registry.pulls) == 1
+
+    play("always", Registry(BUILT), scenario)
+
+
+def test_images_go_when_nobody_has_used_them_for_an_hour() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        for image in ("used", "idle"):
+            stock.use(image)
+            await stock.make_ready(image)
+        stock.release("idle")
+        assert await stock.clean() == []
+        await asyncio.sleep(3601)
+        assert await stock.clean() == ["idle"] == registry.removed
+
+    play("default", Registry(), scenario)
+
+
+def test_images_that_were_not_pulled_here_stay() -> None:
+    async def scenario(stock: ImageStock, _: Registry, __: virtual_time.VirtualTimeLoop) -> None:
+        stock.use("app")
+        await stock.make_ready("app")
+        stock.release("app")
+        await asyncio.sleep(3601)
+        assert await stock.clean() == []
+
+    play("default", Registry(BUILT), scenario)
+
+
+def test_registry_credentials() -> None:
+    settings = EngineSettings(
+        auth_type="docker",
+        auth_data='{"https://index.docker.io/v1/": {"username": "u", "password": "p", "email": "e"}}',
+    )
+    assert credentials_for("nginx", settings) == {"username": "u", "password": "p", "email": "e"}
+    assert credentials_for("quay.io/x/y", settings) is None
+    auth = b64encode(b"me:secret").decode()
+    old_form = replace(settings, auth_type="dockercfg", auth_data=f'{{"quay.io": {{"auth": "{auth}"}}}}')
+    assert credentials_for("quay.io/x/y:1", old_form) == {"username": "me", "password": "secret"}
+    assert credentials_for("nginx", EngineSettings()) is None
+    assert credentials_for("nginx", EngineSettings(auth_data="{")) is None
