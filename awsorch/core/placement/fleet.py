@@ -15,7 +15,7 @@ from awsorch.core.model import ContainerInstance, Demand, Task
 from awsorch.core.placement.filters import Filter
 from awsorch.core.placement.index import Index
 from awsorch.core.placement.kinds import Kinds
-from awsorch.core.placement.slot import Free, Hold, Slot, hold_of
+from awsorch.core.placement.slot import Free, Hold, Slot, hold_of, hold_of_demand
 
 _NO_COUNTS: Mapping[str | None, int] = {}
 _ATTRIBUTES_COUNTED = 16
@@ -29,6 +29,7 @@ class Fleet:
         self._slots: dict[str, Slot] = {}
         self._by_order: dict[int, Slot] = {}
         self._active: dict[str | None, int] = {}
+        self._active_in_all = 0
         self._kinds = Kinds(self._mark)
         self._indexes: dict[tuple[tuple[str, ...], bool], Index] = {}
         self._growth = 0
@@ -72,12 +73,11 @@ class Fleet:
     def assume(self, demand: Demand, group: str, placed: Sequence[str]) -> None:
         """Count tasks for which there are no records, one for each instance id in ``placed``: in a fleet that is only
         imagined, to ask what comes next."""
-        tcp, udp = frozenset(demand.tcp_ports), frozenset(demand.udp_ports)
-        hold = Hold(demand.cpu, demand.memory, tcp, udp, (), demand.gpus, group, True)
-        counts: Iterable[tuple[str, int]] = ((name, 1) for name in placed)
-        if len(placed) > 1:
-            counts = Counter(placed).items()
-        for instance_id, times in counts:
+        hold = hold_of_demand(demand, group)
+        if len(placed) == 1:
+            self._carry(self._slot_for(placed[0]), hold, 1)
+            return
+        for instance_id, times in Counter(placed).items():
             self._carry(self._slot_for(instance_id), hold, times)
 
     def imagine(self, added: Iterable[ContainerInstance] = (), removed: Collection[str] = ()) -> Fleet:
@@ -87,6 +87,7 @@ class Fleet:
             twin = other._slots[slot.id] = other._by_order[slot.order] = slot.copy()
             other._kinds.sort(twin)
         other._active = dict(self._active)
+        other._active_in_all = self._active_in_all
         for instance_id in removed:
             if (known := other._slots.get(instance_id)) is not None:
                 other.instance_changed(known.instance, None)
@@ -131,9 +132,7 @@ class Fleet:
 
     def active(self, capacity_provider: str | None = None) -> int:
         """How many instances (of a capacity provider) are ACTIVE, whether their agent is connected or not."""
-        if capacity_provider is None:
-            return sum(self._active.values())
-        return self._active.get(capacity_provider, 0)
+        return self._active_in_all if capacity_provider is None else self._active.get(capacity_provider, 0)
 
     def slots(self) -> Iterator[Slot]:
         """Every slot, those of instances that are unknown or not ACTIVE included."""
@@ -198,6 +197,7 @@ class Fleet:
 
     def _count_active(self, instance: ContainerInstance | None, by: int) -> None:
         if instance is not None and instance.status == "ACTIVE":
+            self._active_in_all += by
             provider = instance.capacity_provider
             self._active[provider] = self._active.get(provider, 0) + by
 

@@ -8,7 +8,7 @@ and never changes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush, heapreplace
 
 from awsorch.core.placement.blocks import ORDER_MASK
@@ -51,10 +51,16 @@ class Terms:
         return tuple(parts)
 
 
-def first_packed(terms: Terms, lanes: Iterable[Lane], counts: Mapping[str | None, int]) -> list[Given]:
-    """Where one task goes that is spread over an attribute by ``counts`` (or nothing, where there are none) and then
-    packed: the same as the heads of PackedLanes compared, without making them."""
-    needs, slots, floor, other = terms.needs, terms.slots, terms.floor, terms.other
+def first_packed(
+    needs: Needs,
+    sizes: tuple[int, int],
+    slots: Mapping[int, Slot],
+    lanes: list[Lane],
+    counts: Mapping[str | None, int] | None,
+) -> Slot | None:
+    """Where one task goes that is spread over an attribute by ``counts`` (or over nothing) and then packed: the same as
+    the heads of PackedLanes compared, without making them."""
+    floor, other = sizes
     best: int | None = None
     level = -1
     if counts:
@@ -71,7 +77,7 @@ def first_packed(terms: Terms, lanes: Iterable[Lane], counts: Mapping[str | None
             if needs.plain or needs.room(slots[entry & ORDER_MASK]):
                 best = entry
                 break
-    return [] if best is None else [(slots[best & ORDER_MASK], 0, 1)]
+    return None if best is None else slots[best & ORDER_MASK]
 
 
 class PackedLane:

@@ -8,7 +8,7 @@ with the tasks before counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from awsorch.core.placement.fleet import Fleet
 from awsorch.core.placement.index import Index, Lane
 from awsorch.core.placement.lanes import Dice, Given, Key, OrderedLane, PackedLane, RandomLane, Terms, first_packed
 from awsorch.core.placement.slot import Slot
-from awsorch.core.placement.strategies import chain_of
+from awsorch.core.placement.strategies import Chain, chain_of
 
 MOST_FAILURES = 100
 _IDS_TOLD = 5
@@ -65,7 +65,7 @@ def place(fleet: Fleet, request: Request) -> Decision:
     considered = fleet.active(provider) if only is None else len(only)
     placed: list[str] = []
     gpus: list[tuple[str, ...]] = []
-    for slot, taken, now in _Round(fleet, request, needs).give():
+    for slot, taken, now in _give(fleet, request, needs):
         placed += [slot.id] * now
         if each:
             free = slot.free_gpus()
@@ -87,81 +87,87 @@ def matches(fleet: Fleet, instance_id: str, expression: str) -> bool:
     return compile_expression(expression).holds(slot.instance, slot.running, slot.groups.keys())
 
 
+def _give(fleet: Fleet, request: Request, needs: Needs) -> list[Given]:
+    """Which instances take how many of the tasks, in the order in which they are taken."""
+    chain, demand = chain_of(request.strategies), needs.demand
+    if request.only is None:
+        bit = fleet.filter_bit(needs.filter)
+        index = fleet.index(chain.attributes, chain.by_cpu)
+    else:
+        bit, index = 0, Index(chain.attributes, chain.by_cpu)
+        for slot in _pool(fleet, request):
+            if slot.open and slot.instance is not None and needs.filter.accepts(slot.instance):
+                index.put(slot)
+    lanes = index.lanes(bit)
+    sizes = index.sizes(demand.cpu, demand.memory)
+    packs = chain.packs and not needs.filter.dynamic
+    if packs and request.count == 1 and (chain.spreads or not chain.attributes):
+        counts = fleet.spread_counts(chain.attributes[0], request.group) if chain.spreads else None
+        first = first_packed(needs, sizes, fleet.slots_by_order, lanes, counts)
+        return [] if first is None else [(first, 0, 1)]
+    terms = Terms(needs, chain.inner, sizes, fleet.slots_by_order)
+
+    def order_of(lane: Lane) -> Takers:
+        if dice is not None:
+            return RandomLane(terms, lane, dice)
+        return PackedLane(terms, lane) if packs else OrderedLane(terms, lane)
+
+    dice = Dice(request.seed) if chain.random else None
+    if chain.attributes:
+        shared = [fleet.spread_counts(name, request.group) for name in chain.attributes]
+        return _Round(chain, shared, lanes, order_of, dice).give(request.count)
+    given: list[Given] = []
+    for lane in lanes:  # one at most: without spread attributes nothing tells lanes apart
+        order_of(lane).take(request.count, given)
+    return given
+
+
 class _Level:
-    """A lane and how many tasks of the group it has; its order is made when it is first asked."""
+    """A lane and how many tasks of the group it has. Its order is made when it is first asked."""
 
-    __slots__ = ("_made", "_round", "count", "lane")
+    __slots__ = ("_made", "_order_of", "count", "lane")
 
-    def __init__(self, lane: Lane, own: _Round, count: int) -> None:
+    def __init__(self, lane: Lane, order_of: Callable[[Lane], Takers], count: int) -> None:
         self.lane = lane
         self.count = count
-        self._round = own
+        self._order_of = order_of
         self._made: Takers | None = None
 
     def made(self) -> Takers:
         if self._made is None:
-            self._made = self._round.takers(self.lane)
+            self._made = self._order_of(self.lane)
         return self._made
 
 
 class _Round:
-    """One call: its lanes, and which of them is next."""
+    """Giving tasks to several lanes in turn."""
 
-    def __init__(self, fleet: Fleet, request: Request, needs: Needs) -> None:
-        chain, demand = chain_of(request.strategies), needs.demand
-        if request.only is None:
-            bit = fleet.filter_bit(needs.filter)
-            index = fleet.index(chain.attributes, chain.by_cpu)
-        else:
-            bit, index = 0, Index(chain.attributes, chain.by_cpu)
-            for slot in _pool(fleet, request):
-                if slot.open and slot.instance is not None and needs.filter.accepts(slot.instance):
-                    index.put(slot)
-        self._terms = Terms(
-            needs,
-            chain.inner,
-            index.sizes(demand.cpu, demand.memory),
-            fleet.slots_by_order,
-        )
-        self._dice = Dice(request.seed) if chain.random else None
-        self._packs = chain.packs and not needs.filter.dynamic
-        self._shared = [fleet.spread_counts(name, request.group) for name in chain.attributes]
-        self._found = index.lanes(bit)
-        self._lanes: list[_Level] = []
+    def __init__(
+        self,
+        chain: Chain,
+        shared: list[Mapping[str | None, int]],
+        lanes: list[Lane],
+        order_of: Callable[[Lane], Takers],
+        dice: Dice | None,
+    ) -> None:
         self._chain = chain
-        self._count = request.count
+        self._shared = shared
+        self._dice = dice
+        self._lanes = [_Level(lane, order_of, shared[0].get(lane.values[0], 0)) for lane in lanes]
         self._given: list[Given] = []
 
-    def give(self) -> list[Given]:
+    def give(self, count: int) -> list[Given]:
         """Give the tasks to instances, as far as there is room."""
-        spreads = self._chain.spreads
-        if self._packs and self._count == 1 and (spreads or not self._shared):
-            return first_packed(self._terms, self._found, self._shared[0] if self._shared else {})
-        if not self._shared:
-            for lane in self._found:
-                self.takers(lane).take(self._count, self._given)
-            return self._given
-        first = self._shared[0]
-        self._lanes = [_Level(lane, self, first.get(lane.values[0], 0)) for lane in self._found]
-        if spreads:
-            self._fill()
+        if self._chain.spreads:
+            self._fill(count)
         else:
-            self._one_by_one()
+            self._one_by_one(count)
         return self._given
 
-    def takers(self, lane: Lane) -> Takers:
-        """The order in which a lane's instances take tasks."""
-        terms = self._terms
-        if self._dice is not None:
-            return RandomLane(terms, lane, self._dice)
-        if self._packs:
-            return PackedLane(terms, lane)
-        return OrderedLane(terms, lane)
-
-    def _fill(self) -> None:
+    def _fill(self, count: int) -> None:
         """Spread over one attribute before anything else: raise the lanes that have fewest tasks, level by level. Only
         the last tasks, fewer than the lanes they could go to, depend on how the lanes' heads compare."""
-        lanes, left = self._lanes, self._count
+        lanes, left = self._lanes, count
         while left and lanes:
             low = min([lane.count for lane in lanes])
             lowest = [lane for lane in lanes if lane.count == low]
@@ -177,10 +183,10 @@ class _Round:
                 if given < each:
                     lanes.remove(lane)
 
-    def _one_by_one(self) -> None:
+    def _one_by_one(self, count: int) -> None:
         """Any other chain that spreads over attributes: compare the lanes' heads for each task."""
         shared = [dict(counts) for counts in self._shared]
-        for _ in range(self._count):
+        for _ in range(count):
             best = self._best([(lane, tuple(map(dict.get, shared, lane.lane.values))) for lane in self._lanes])
             if not best:
                 return

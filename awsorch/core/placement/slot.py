@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
-from awsorch.core.model import ContainerInstance, Resources, Task
+from awsorch.core.model import ContainerInstance, Demand, Resources, Task
 
 if TYPE_CHECKING:
     from awsorch.core.placement.kinds import Kind
@@ -68,6 +68,13 @@ def hold_of(task: Task) -> Hold:
         task.group if task.desired_status == "RUNNING" else None,
         task.last_status == "PENDING",
     )
+
+
+def hold_of_demand(demand: Demand, group: str) -> Hold:
+    """What a task of that demand will hold once it is placed; its GPUs are not chosen yet."""
+    tcp = frozenset(demand.tcp_ports) if demand.tcp_ports else _NO_PORTS
+    udp = frozenset(demand.udp_ports) if demand.udp_ports else _NO_PORTS
+    return Hold(demand.cpu, demand.memory, tcp, udp, (), demand.gpus, group, True)
 
 
 def _bound(port: int | None, port_range: str | None) -> frozenset[int]:
@@ -147,25 +154,26 @@ class Slot:
 
     def carry(self, hold: Hold, times: int) -> None:
         """Count a task's hold ``times`` more (or, below zero, less) often."""
-        self.cpu -= hold.cpu * times
-        self.memory -= hold.memory * times
-        if hold.tcp:
-            _count(self.tcp, hold.tcp, times)
-        if hold.udp:
-            _count(self.udp, hold.udp, times)
-        if hold.gpus or hold.gpu_ids:
-            _count(self.gpus_held, hold.gpu_ids, times)
-            self.gpus_unnamed += max(0, hold.gpus - len(hold.gpu_ids)) * times
-        if hold.pending:
+        cpu, memory, tcp, udp, gpu_ids, gpus, group, pending = hold
+        self.cpu -= cpu * times
+        self.memory -= memory * times
+        if tcp:
+            _count(self.tcp, tcp, times)
+        if udp:
+            _count(self.udp, udp, times)
+        if gpus or gpu_ids:
+            _count(self.gpus_held, gpu_ids, times)
+            self.gpus_unnamed += max(0, gpus - len(gpu_ids)) * times
+        if pending:
             self.pending += times
-        group = hold.group
         if group is not None:
             self.running += times
-            left = self.groups.get(group, 0) + times
+            groups = self.groups
+            left = groups[group] + times if group in groups else times
             if left:
-                self.groups[group] = left
+                groups[group] = left
             else:
-                del self.groups[group]
+                del groups[group]
 
     def free_gpus(self) -> tuple[str, ...]:
         """The GPUs that a task may have, in the order in which the instance registered them."""
