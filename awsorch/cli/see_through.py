@@ -54,10 +54,12 @@ class Progress:
     printer: Printer
     copier: LogCopier | None
     told: dict[str, str] = field(default_factory=dict)
+    complaints: int = 0
 
     def see(self, task: dict[str, Any]) -> None:
         if self.copier is not None:
             self.copier.see(task)
+            self.tell_problems(self.copier.problems)
         arn, status = task["taskArn"], status_of(task)
         if self.told.get(arn) != status:
             self.told[arn] = status
@@ -66,8 +68,12 @@ class Progress:
 
     def finish(self) -> None:
         if self.copier is not None:
-            for problem in self.copier.finish():
-                self.printer.note(problem)
+            self.tell_problems(self.copier.finish())
+
+    def tell_problems(self, problems: list[str]) -> None:
+        for problem in problems[self.complaints :]:
+            self.printer.note(problem)
+            self.complaints += 1
 
 
 def essential_containers(session: Session, definition: str) -> set[str]:

@@ -148,6 +148,16 @@ def test_wait_without_an_engine_says_so_and_waits(
     assert "no engine here" in result.stderr
 
 
+def test_wait_tells_at_once_which_lines_cannot_be_read(awsorch: Awsorch, fake: FakeEcs) -> None:
+    fake.add_definition("hello", {"name": "job"})
+    running = {"lastStatus": "RUNNING", "containers": [{"name": "job", "runtimeId": "elsewhere"}]}
+    fake.steps[first_task()] = [running, *[{}] * 20, ended(0) | {"containers": running["containers"]}]
+    lines = awsorch("run", "hello:1", "--wait").stderr.splitlines()
+    unreadable = next(index for index, line in enumerate(lines) if "is not on this machine's Docker Engine" in line)
+    assert unreadable < lines.index("00010000 STOPPED")
+    assert len([line for line in lines if "Docker Engine" in line]) == 1
+
+
 def test_wait_json_prints_how_the_tasks_ended(awsorch: Awsorch, fake: FakeEcs) -> None:
     fake.add_definition("hello", {"name": "job"})
     fake.steps[first_task()] = [ended(0)]
