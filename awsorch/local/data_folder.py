@@ -28,6 +28,7 @@ class DataFolder:
         self.controller = self.path / "controller"
         self._ready = self.path / "run" / "ready.json"
         self._lock = self.path / "run" / "lock"
+        self._children = self.path / "run" / "children"
 
     def lock(self) -> int | None:
         """Take the folder for this process; a descriptor to close when done. None: another process has it.
@@ -45,6 +46,27 @@ class DataFolder:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return descriptor
+
+    def lock_children(self, limit_seconds: float) -> int:
+        """Wait until the children of an earlier owner, one that was killed perhaps, have ended too.
+
+        Answers a descriptor that all children are to inherit: the lock is theirs together, and the kernel lets go of
+        it with the last of them. Raises TimeoutError.
+        """
+        descriptor = os.open(self._children, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + limit_seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise TimeoutError(
+                        f"processes of an earlier run on {self.path} have not ended after {limit_seconds:.0f} seconds"
+                    ) from None
+                time.sleep(_POLL_SECONDS)
+            else:
+                return descriptor
 
     def owner(self) -> int | None:
         """The id of the process that has the folder; None where none has."""

@@ -44,11 +44,11 @@ _NOT_INHERITED = ("AWS_", "ECS_", "AWSORCH_")
 class LocalCloud:
     """One local cloud on a data folder that this process holds. `start`, then `stop`, once each."""
 
-    def __init__(self, options: Options, folder: DataFolder, port: int) -> None:
+    def __init__(self, options: Options, folder: DataFolder, port: int, children_lock: int) -> None:
         self._options = options
         self._folder = folder
         self._port = port
-        self._supervisor = Supervisor(folder.logs)
+        self._supervisor = Supervisor(folder.logs, inherited=(children_lock,))
         self._open = AsyncExitStack()
         self._fleet: Fleet | None = None
 

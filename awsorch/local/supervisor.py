@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from awsorch.local.log_file import LogFile
@@ -63,8 +63,10 @@ class Supervisor:
     ends the children when the thread that started them ends).
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, inherited: tuple[int, ...] = ()) -> None:
+        """`logs` is the folder of the children's logs; `inherited` are descriptors that every child gets."""
         self._logs = logs
+        self._inherited = inherited
         self._children: dict[str, _Child] = {}
         self._bounding: asyncio.Task[None] | None = None
 
@@ -75,6 +77,7 @@ class Supervisor:
         if spec.name in self._children:
             raise ValueError(f"a child named {spec.name} is already there")
         self._logs.mkdir(parents=True, exist_ok=True)
+        spec = replace(spec, inherited=spec.inherited + self._inherited)
         child = _Child(spec=spec, log=LogFile(self._logs / f"{spec.name}.log"))
         await _spawn(child)
         self._children[spec.name] = child

@@ -18,11 +18,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from awsorch.local.data_folder import DataFolder
 from awsorch.local.log_file import MAX_BYTES, LogFile
 from awsorch.local.options import CannotStart, Options, check, take_port
 from awsorch.local.ready import Ready, ReadyInstance, read_ready, ready_text
+
+if TYPE_CHECKING:
+    from awsorch.local.local_cloud import LocalCloud
 
 __all__ = ["CannotStart", "Options", "Ready", "ReadyInstance", "run", "start_detached", "status", "stop"]
 
@@ -30,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 60.0
+_CHILDREN_SECONDS = 20.0
 
 
 def run(options: Options, on_ready: Callable[[Ready], None]) -> int:
@@ -48,8 +53,7 @@ def run(options: Options, on_ready: Callable[[Ready], None]) -> int:
         raise CannotStart(_already_running(folder))
     try:
         _log_to(folder.logs / "supervisor.log")
-        port = take_port(options.host, options.port)
-        asyncio.run(_serve(options, folder, port, on_ready))
+        _run_alone(options, folder, on_ready)
     finally:
         folder.forget_ready()
         os.close(lock)
@@ -114,14 +118,28 @@ def status(data: Path) -> Ready | None:
     return DataFolder(data).ready()
 
 
-async def _serve(options: Options, folder: DataFolder, port: int, on_ready: Callable[[Ready], None]) -> None:
+def _run_alone(options: Options, folder: DataFolder, on_ready: Callable[[Ready], None]) -> None:
+    """Run on a folder that is ours, when nothing of an earlier run is left on it."""
     from awsorch.local.local_cloud import LocalCloud
 
+    try:
+        children_lock = folder.lock_children(_CHILDREN_SECONDS)
+    except TimeoutError as error:
+        raise CannotStart(str(error)) from error
+    try:
+        port = take_port(options.host, options.port)
+        cloud = LocalCloud(options, folder, port, children_lock)
+        asyncio.run(_serve(cloud, folder, on_ready))
+    finally:
+        os.close(children_lock)
+
+
+async def _serve(cloud: LocalCloud, folder: DataFolder, on_ready: Callable[[Ready], None]) -> None:
+    """Start the cloud and stop it again when a signal says so."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked.set)
-    cloud = LocalCloud(options, folder, port)
     stopping = asyncio.create_task(asked.wait())
     starting = asyncio.create_task(cloud.start())
     try:

@@ -67,6 +67,21 @@ def test_stopping_waits_until_the_folder_is_free(tmp_path: Path) -> None:
         assert holder.wait(10) == 0
 
 
+def test_children_keep_the_folder_after_their_supervisor_is_gone(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    lock = folder.lock()
+    assert lock is not None
+    children_lock = folder.lock_children(0)
+    with subprocess.Popen(["sleep", "1000"], pass_fds=(children_lock,)) as child:
+        os.close(children_lock)
+        with pytest.raises(TimeoutError, match="have not ended"):
+            folder.lock_children(0.1)
+        child.kill()
+        child.wait()
+        os.close(folder.lock_children(0))
+    os.close(lock)
+
+
 def test_an_owner_that_does_not_stop_is_said(tmp_path: Path) -> None:
     with held_by_another(tmp_path, "stubborn") as holder:
         with pytest.raises(TimeoutError, match=f"process {holder.pid} did not stop"):

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from awsorch.local import up
 from awsorch.local.user_data import cluster_user_data
 from tests.local.processes import is_gone, soon
 
-OPTIONS = {"engine": "simulated", "port": 0, "access_keys": {"AKIDLOCAL": "a-secret"}}
+pytestmark = pytest.mark.timeout(300)
+
+OPTIONS: dict[str, Any] = {"engine": "simulated", "port": 0, "access_keys": {"AKIDLOCAL": "a-secret"}}
 
 
 def options(data: Path, **changes: Any) -> up.Options:
@@ -75,6 +78,10 @@ def children(ready: up.Ready) -> dict[str, int]:
     return found
 
 
+def is_replaced(ready: up.Ready, module: str, killed: int) -> bool:
+    return children(ready).get(module, killed) != killed
+
+
 def test_it_comes_up_and_carries_on_after_all_that_may_happen_to_it(data: Path) -> None:
     ready = up.start_detached(options(data))
     ecs, ec2 = client(ready, "ecs"), client(ready, "ec2")
@@ -95,7 +102,7 @@ def test_it_comes_up_and_carries_on_after_all_that_may_happen_to_it(data: Path) 
     for module in ("awsorch.app", "awsorch.agent", "awsorch.local.moto_child"):
         killed = children(ready)[module]
         os.kill(killed, signal.SIGKILL)
-        wait(lambda killed=killed, module=module: children(ready).get(module, killed) != killed)
+        wait(partial(is_replaced, ready, module, killed))
         wait(lambda: connected(ecs) == arns)
         wait(
             lambda: (
@@ -104,12 +111,19 @@ def test_it_comes_up_and_carries_on_after_all_that_may_happen_to_it(data: Path) 
         )
 
     everything = children(ready)
+    os.kill(ready.process_id, signal.SIGKILL)
+    wait(lambda: up.status(data) is None)
+    ready = up.start_detached(options(data))
+    assert connected(client(ready, "ecs")) == arns
+    assert all(is_gone(process_id) for process_id in everything.values()), "they do not share the data with the new"
+
+    everything = children(ready)
     assert up.stop(data) is True
     assert up.status(data) is None
     assert all(is_gone(process_id) for process_id in everything.values())
 
     again = up.start_detached(options(data))
-    assert again.instances == ready.instances
+    assert {each.id: each.address for each in again.instances} == {each.id: each.address for each in ready.instances}
     assert connected(client(again, "ecs")) == arns
 
 
