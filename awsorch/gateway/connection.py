@@ -39,7 +39,7 @@ class Connection:
         self._sending = False
 
     @classmethod
-    async def accept(cls, request: web.Request) -> Connection:
+    async def accept(cls, request: web.BaseRequest) -> Connection:
         """Complete the upgrade. Raises web.HTTPException where the request is no upgrade."""
         ws = web.WebSocketResponse(
             timeout=CLOSE_TIMEOUT_S, max_msg_size=MESSAGE_LIMIT, compress=False, autoclose=True, autoping=True

@@ -183,7 +183,12 @@ class ControlLines:
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            logger.error("a bug in telling an agent what to do; a planner will ask for it again", exc_info=bug)
 
     async def _flush(self, line: ControlLine) -> None:
         """Send what there is to send, until there is nothing more or the agent has to acknowledge first."""

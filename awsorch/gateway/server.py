@@ -61,15 +61,15 @@ class Gateway:
 
     # --- HTTP -----------------------------------------------------------------------------------------------------
 
-    async def serve_acs(self, request: web.Request) -> web.StreamResponse:
+    async def serve_acs(self, request: web.BaseRequest) -> web.StreamResponse:
         """`GET /acs/ws`: an agent's control connection."""
         return await self._serve(request, self._control)
 
-    async def serve_tcs(self, request: web.Request) -> web.StreamResponse:
+    async def serve_tcs(self, request: web.BaseRequest) -> web.StreamResponse:
         """`GET /tcs/ws`: an agent's telemetry connection."""
         return await self._serve(request, self._telemetry)
 
-    async def _serve(self, request: web.Request, lines: ControlLines | TelemetryLines) -> web.StreamResponse:
+    async def _serve(self, request: web.BaseRequest, lines: ControlLines | TelemetryLines) -> web.StreamResponse:
         try:
             if request.method != "GET":
                 raise Refused("BadRequestException", f"This is a websocket: it takes GET, not {request.method}.", 405)

@@ -183,6 +183,24 @@ def test_what_could_not_be_read_is_sent_when_it_can(monkeypatch: pytest.MonkeyPa
     run(scenario, store=store)
 
 
+def test_a_bug_in_making_a_payload_is_logged_and_the_connection_lives_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(door: Door) -> None:
+        instance = await door.register()
+        async with door.agent(instance.arn) as agent:
+            await until(lambda: connected(door, instance.id))
+            with monkeypatch.context() as broken:
+                broken.setattr(control_lines, "unsettled_tasks", lambda *arguments: {"t": 1 / 0})
+                await door.run_task()
+                await until(lambda: "a bug in telling" in caplog.text)
+            task = await door.run_task()
+            payload = await agent.next(acs.PayloadMessage)
+            assert [each.arn for each in payload.tasks] == [task.arn]
+
+    run(scenario)
+
+
 def test_commands_for_agents_that_are_not_there_are_no_harm() -> None:
     async def scenario(door: Door) -> None:
         door.gateway.send_tasks("default", "nobody", None)

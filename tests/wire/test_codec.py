@@ -23,7 +23,7 @@ from tests.support.shapes import JSON, inputs_for, mutated_inputs_for, outputs_f
 CODEC = Codec.load("ecs")
 OPERATIONS = sorted(service_model().operation_names)
 quick = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
