@@ -26,7 +26,7 @@ class Authenticator:
         self._scope = scope
         self._verifier = verifier
 
-    def caller_arn(self, request: web.Request, body: bytes) -> str:
+    def caller_arn(self, request: web.BaseRequest, body: bytes) -> str:
         """The caller's ARN. Raises WireError with ECS's codes for a bad, missing or expired signature."""
         if self._verifier is None:
             return self._scope.root

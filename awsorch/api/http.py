@@ -23,7 +23,7 @@ from awsorch.wire.codec import Codec
 from awsorch.wire.errors import WireError
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
-#: Bodies above this are refused (ECS's own largest input, a task definition, has 64 KiB). Bytes.
+#: Bodies above this are refused: aiohttp's limit for a request. ECS's own largest input has 64 KiB. Bytes.
 BODY_LIMIT = 1024 * 1024
 #: A body that is not there after this long is given up. Seconds.
 BODY_TIMEOUT_S = 30.0
@@ -39,7 +39,7 @@ class EcsEndpoint:
         self._authenticator = authenticator
         self._codec = Codec.load("ecs")
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises but for the connection itself."""
         request_id = str(uuid.uuid4())
         try:
@@ -48,7 +48,7 @@ class EcsEndpoint:
         except Exception as error:
             return self._fail(fault_of(error), request_id)
 
-    async def _answer(self, request: web.Request, request_id: str) -> Answer:
+    async def _answer(self, request: web.BaseRequest, request_id: str) -> Answer:
         if request.method != "POST":
             raise WireError("UnknownOperationException", f"ECS takes POST requests, not {request.method}.")
         body = await self._read_body(request)
@@ -77,7 +77,7 @@ class EcsEndpoint:
         return await handler(call)
 
     @staticmethod
-    async def _read_body(request: web.Request) -> bytes:
+    async def _read_body(request: web.BaseRequest) -> bytes:
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 return await request.read()
@@ -89,7 +89,7 @@ class EcsEndpoint:
             ) from None
 
     @staticmethod
-    def _check_content_type(request: web.Request) -> None:
+    def _check_content_type(request: web.BaseRequest) -> None:
         given = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if given not in (CONTENT_TYPE, "application/x-amz-json-1.0", "application/json"):
             raise WireError("SerializationException", f"Content-Type should be {CONTENT_TYPE}, not {given!r}.")

@@ -30,7 +30,7 @@ from awsorch.local.service_call import ServiceCall, is_own_path, read_call, sign
 from awsorch.local.service_errors import ServiceError, write_error
 from awsorch.wire.errors import WireError
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Door:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._calls = 0
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. The server must not decompress bodies (`auto_decompress=False`)."""
         if is_own_path(request.path):
             return await self._ecs(request)
@@ -135,7 +135,7 @@ class Door:
             await self._session.close()
             self._session = None
 
-    async def _answer(self, request: web.Request, body: IO[bytes]) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, body: IO[bytes]) -> web.StreamResponse:
         call = _read_head(request, b"")
         if self._calls > _MAX_CALLS:
             busy = ServiceError(
@@ -159,7 +159,7 @@ class Door:
             return _refuse(request, call, _no_upstream(call))
         return await self._pass_on(request, call, body)
 
-    def _verify(self, request: web.Request, body: IO[bytes]) -> ServiceError | None:
+    def _verify(self, request: web.BaseRequest, body: IO[bytes]) -> ServiceError | None:
         if self._verifier is None:
             return None
         body.seek(0)
@@ -175,7 +175,7 @@ class Door:
             return ServiceError(status=error.status, code=error.code, message=error.message)
         return None
 
-    async def _pass_on(self, request: web.Request, call: ServiceCall, body: IO[bytes]) -> web.StreamResponse:
+    async def _pass_on(self, request: web.BaseRequest, call: ServiceCall, body: IO[bytes]) -> web.StreamResponse:
         """Call the upstream when the service group's turn comes; the turn ends when it has begun to
         answer.
         """
@@ -200,7 +200,7 @@ class Door:
             return nullcontext()
         return self._locks[_GROUP_OF_SERVICE.get(service, service)]
 
-    async def _call_upstream(self, request: web.Request, body: IO[bytes]) -> aiohttp.ClientResponse:
+    async def _call_upstream(self, request: web.BaseRequest, body: IO[bytes]) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
@@ -222,12 +222,12 @@ class Door:
         )
 
 
-def _read_head(request: web.Request, body_start: bytes) -> ServiceCall:
+def _read_head(request: web.BaseRequest, body_start: bytes) -> ServiceCall:
     query = request.rel_url.raw_query_string
     return read_call(request.method, request.path, request.headers, query, body_start)
 
 
-async def _receive(request: web.Request, body: IO[bytes]) -> None:
+async def _receive(request: web.BaseRequest, body: IO[bytes]) -> None:
     limit = f"The body is larger than the {_MAX_BODY_BYTES} bytes that the local cloud takes."
     if (request.content_length or 0) > _MAX_BODY_BYTES:
         raise BodyTooLarge(limit)
@@ -250,7 +250,7 @@ def _without(headers: Mapping[str, str], names: frozenset[str]) -> CIMultiDict[s
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in names | listed)
 
 
-async def _relay(request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+async def _relay(request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
     headers = _without(upstream.headers, _KEPT_FROM_CLIENT)
     response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
     await response.prepare(request)
@@ -260,7 +260,7 @@ async def _relay(request: web.Request, upstream: aiohttp.ClientResponse) -> web.
     return response
 
 
-def _refuse(request: web.Request, call: ServiceCall, error: ServiceError) -> web.Response:
+def _refuse(request: web.BaseRequest, call: ServiceCall, error: ServiceError) -> web.Response:
     answer = write_error(error, call.protocol, str(uuid.uuid4()))
     body = b"" if request.method == "HEAD" else answer.body
     response = web.Response(status=error.status, headers=answer.headers, body=body)

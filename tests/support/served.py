@@ -14,7 +14,7 @@ from aiohttp import web
 from botocore.config import Config
 
 from awsorch.api.auth import Authenticator, SignatureVerifier
-from awsorch.api.http import BODY_LIMIT, EcsEndpoint
+from awsorch.api.http import EcsEndpoint
 from awsorch.core.arn import Scope
 from awsorch.core.commands import Command
 from awsorch.core.events import AgentConnected, Event
@@ -70,9 +70,7 @@ class ServedApi:
         controller = Controller(self.store, lambda name, command: self.commands.append((name, command)), time.time)
         await controller.start()
         endpoint = EcsEndpoint(controller, SCOPE, Authenticator(SCOPE, self._verifier))
-        application = web.Application(client_max_size=BODY_LIMIT)
-        application.router.add_route("*", "/{path:.*}", endpoint.handle)
-        runner = web.AppRunner(application, access_log=None)
+        runner = web.ServerRunner(web.Server(endpoint.handle, access_log=None))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return controller, runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
