@@ -31,7 +31,8 @@ from awsorch.agent.reports import Reports
 from awsorch.agent.session import Registration
 from awsorch.agent.settings import SettingError, Settings
 from awsorch.agent.state_file import Batch, Saved, StateFile, StateFileError, StateInMemory, Store
-from awsorch.agent.supervisor import Supervisor, Surroundings
+from awsorch.agent.supervisor import Supervisor
+from awsorch.agent.surroundings import Surroundings
 from awsorch.agent.telemetry import Publishing, Telemetry
 from awsorch.agent.usage import UsageSource
 

@@ -231,6 +231,15 @@ def happened(
                 at=facts.finished_at or now,
                 out_of_memory=facts.out_of_memory,
                 missed=missed,
+                looked_up=True,
             )
         )
     return events
+
+
+async def remove_objects(assignment: Assignment, engine: Engine) -> None:
+    """Remove a stopped task's containers and volumes; what is gone already is no error. Raises EngineError."""
+    for name in assignment.containers:
+        await engine.remove(assignment.names.containers[name])
+    for volume in plan.task_volumes(assignment.task, assignment.names):
+        await engine.remove_volume(volume)

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import requests
 from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
-from docker.types.daemon import CancellableStream
 
+from awsorch.agent.docker_events import HEALTH, EventStream, label_filter
 from awsorch.agent.engine import (
     CannotCreateContainerError,
     CannotCreateVolumeError,
@@ -26,7 +26,6 @@ from awsorch.agent.engine import (
     CannotPullContainerError,
     CannotStartContainerError,
     CannotStopContainerError,
-    Connected,
     ContainerFacts,
     CreateArguments,
     DockerTimeoutError,
@@ -34,7 +33,6 @@ from awsorch.agent.engine import (
     EngineFacts,
     EngineUnavailableError,
     ImageFacts,
-    Occurrence,
     Sink,
     VolumeArguments,
 )
@@ -47,11 +45,8 @@ LOG = logging.getLogger(__name__)
 
 STARTERS = 8
 """Creates and starts in flight: the engine is bound by CPU, more threads than this gain nothing."""
-RECONNECT_DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0)
 QUICK_TIMEOUT = 30.0
 MEBIBYTE = 1024 * 1024
-_WATCHED = ("start", "die", "oom", "destroy", "health_status")
-_HEALTH = {"healthy": Health.HEALTHY, "unhealthy": Health.UNHEALTHY}
 _FINAL_PULL_ERRORS = ("not found", "denied", "unauthorized", "no basic auth", "manifest unknown", "invalid")
 
 
@@ -66,7 +61,7 @@ class DockerEngine:
         self._starters = ThreadPoolExecutor(STARTERS, thread_name_prefix="start")
         self._quick = ThreadPoolExecutor(2, thread_name_prefix="engine")
         self._pullers = ThreadPoolExecutor(3, thread_name_prefix="pull")
-        self._stream: _EventStream | None = None
+        self._stream: EventStream | None = None
 
     # Containers
 
@@ -144,7 +139,7 @@ class DockerEngine:
 
     async def find(self, labels: Mapping[str, str]) -> list[str]:
         def call(client: APIClient) -> list[str]:
-            found = client.containers(all=True, filters={"label": _label_filter(labels)})
+            found = client.containers(all=True, filters={"label": label_filter(labels)})
             return [str(each["Id"]) for each in found]
 
         return await self._run(self._quick, QUICK_TIMEOUT, "listed", call)
@@ -266,7 +261,7 @@ class DockerEngine:
         await self._run(self._quick, QUICK_TIMEOUT, "reached", lambda client: client.ping())
 
     def watch(self, labels: Mapping[str, str], sink: Sink) -> None:
-        self._stream = _EventStream(lambda: self._client(None), labels, sink)
+        self._stream = EventStream(lambda: self._client(None), labels, sink)
         self._stream.start()
 
     async def close(self) -> None:
@@ -299,51 +294,6 @@ class DockerEngine:
             return client
 
 
-class _EventStream(threading.Thread):
-    """Reads the engine's events in a thread, for as long as the agent lives, and hands them to the loop."""
-
-    def __init__(self, connect: Callable[[], APIClient], labels: Mapping[str, str], sink: Sink) -> None:
-        super().__init__(name="events", daemon=True)
-        self._connect = connect
-        self._filters = {"type": ["container"], "label": _label_filter(labels), "event": list(_WATCHED)}
-        self._sink = sink
-        self._loop = asyncio.get_running_loop()
-        self._closed = threading.Event()
-        self._stream: CancellableStream[Any] | None = None
-
-    def run(self) -> None:
-        failures = 0
-        while not self._closed.is_set():
-            try:
-                self._stream = self._connect().events(decode=True, filters=self._filters, since=int(time.time()) - 1)
-                self._hand_over(Connected())
-                failures = 0
-                for event in self._stream:
-                    occurrence = _occurrence(event)
-                    if occurrence is not None:
-                        self._hand_over(occurrence)
-            except (DockerException, requests.RequestException, OSError, ValueError, AttributeError) as error:
-                LOG.debug("the engine's event stream broke: %s", error)
-            if not self._closed.is_set():
-                LOG.warning("the engine's event stream ended; connecting again")
-            self._closed.wait(RECONNECT_DELAYS[min(failures, len(RECONNECT_DELAYS) - 1)])
-            failures += 1
-
-    def close(self) -> None:
-        self._closed.set()
-        if self._stream is not None:
-            try:
-                self._stream.close()
-            except (OSError, AttributeError, DockerException):
-                pass  # it ended by itself
-
-    def _hand_over(self, what: Occurrence | Connected) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._sink, what)
-        except RuntimeError:  # the loop is closed: nobody listens any more
-            self._closed.set()
-
-
 @contextmanager
 def _engine_errors(state: str, timeout: float) -> Iterator[None]:
     try:
@@ -371,10 +321,6 @@ def _pull_error(text: str) -> CannotPullContainerError:
     return CannotPullContainerError(text, retriable=not final)
 
 
-def _label_filter(labels: Mapping[str, str]) -> list[str]:
-    return [f"{name}={value}" for name, value in labels.items()]
-
-
 def _container_facts(found: Mapping[str, Any]) -> ContainerFacts:
     state = found["State"]
     started = _epoch(state.get("StartedAt", ""))
@@ -387,7 +333,7 @@ def _container_facts(found: Mapping[str, Any]) -> ContainerFacts:
         out_of_memory=bool(state.get("OOMKilled")),
         started_at=started,
         finished_at=_epoch(state.get("FinishedAt", "")),
-        health=_HEALTH.get((state.get("Health") or {}).get("Status", ""), Health.UNKNOWN),
+        health=HEALTH.get((state.get("Health") or {}).get("Status", ""), Health.UNKNOWN),
     )
 
 
@@ -398,20 +344,3 @@ def _epoch(text: str) -> float | None:
     whole, _, fraction = text.rstrip("Z").partition(".")
     seconds = datetime.fromisoformat(whole + "+00:00").timestamp()
     return seconds + (float("0." + fraction) if fraction.isdecimal() else 0.0)
-
-
-def _occurrence(event: Mapping[str, Any]) -> Occurrence | None:
-    actor = event.get("Actor") or {}
-    attributes = actor.get("Attributes") or {}
-    what, _, detail = str(event.get("Action", "")).partition(": ")
-    if what not in _WATCHED:
-        return None
-    code = attributes.get("exitCode")
-    return Occurrence(
-        what="health" if what == "health_status" else what,
-        id=str(actor.get("ID", "")),
-        labels=attributes,
-        at=event["timeNano"] / 1e9,
-        exit_code=int(code) if code is not None else None,
-        health=_HEALTH.get(detail, Health.UNKNOWN),
-    )

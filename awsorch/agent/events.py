@@ -80,13 +80,18 @@ class StartFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Died:
-    """`missed`: it happened while no agent was there; such an exit is reported and not restarted."""
+    """`missed`: it happened while no agent was there; such an exit is reported and not restarted.
+
+    `looked_up`: `at` is the process's end as the engine's record has it. Otherwise it is the time of the engine's
+    event, which is a little later; a short run can end before the time of the event of its own start.
+    """
 
     container: str
     exit_code: int | None
     at: float
     out_of_memory: bool = False
     missed: bool = False
+    looked_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ They share one HTTP client. Each is as small as it can be: no files, no threads,
 import asyncio
 import json
 import logging
+import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ def read_fleet(path: Path, environment: Mapping[str, str]) -> list[Member]:
 
 async def run_fleet(members: Sequence[Member]) -> None:
     """Runs all agents until cancelled; one that fails is started again after a while."""
+    _allow_many_files()
     slots = asyncio.Semaphore(REGISTRATIONS_AT_ONCE)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
     async with (
@@ -103,3 +105,9 @@ async def _run_once(member: Member, http: aiohttp.ClientSession, slots: asyncio.
         await running
     finally:
         running.cancel()
+
+
+def _allow_many_files() -> None:
+    """Each agent has a connection: take as many as the system lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

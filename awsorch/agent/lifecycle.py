@@ -169,10 +169,8 @@ class _Turn:
         if container.call in (Call.CREATE, Call.START, Call.RESTART):
             self._change(event.container, in_doubt=True)
             return
-        if container.known is not Status.RUNNING:
+        if container.known is not Status.RUNNING or _is_of_an_earlier_run(event, container):
             return
-        if container.started_at is not None and event.at < container.started_at:
-            return  # an earlier death, told late: the container was started again since
         if event.out_of_memory:
             container = self._change(event.container, out_of_memory=True)
         if self._is_to_restart(event, container):
@@ -180,6 +178,7 @@ class _Turn:
                 event.container,
                 call=Call.RESTART,
                 exit_code=event.exit_code,
+                last_death_at=event.at,
                 restarts=container.restarts + 1,
                 health=Health.UNKNOWN,
                 health_at=event.at,
@@ -338,3 +337,10 @@ class _Turn:
     def _look(self, at: float | None) -> None:
         if at is not None:
             self._looks.append(at)
+
+
+def _is_of_an_earlier_run(event: Died, container: ContainerState) -> bool:
+    """True for a death that is told late: the container was started again since."""
+    if event.looked_up:
+        return container.last_death_at is not None and event.at <= container.last_death_at
+    return container.started_at is not None and event.at < container.started_at

@@ -35,6 +35,8 @@ from awsorch.agent.states import Health
 
 SIGTERM_EXIT_CODE = 143
 SIGKILL_EXIT_CODE = 137
+EVENT_LAG = 0.02
+"""Seconds by which an event is later than what it tells of, as with Docker."""
 
 _ids = count(1)
 _HEALTH = {"healthy": Health.HEALTHY, "unhealthy": Health.UNHEALTHY}
@@ -276,7 +278,7 @@ class SimulatedEngine:
                     what=what,
                     id=container.id,
                     labels=container.labels,
-                    at=self._clock(),
+                    at=self._clock() + EVENT_LAG,
                     exit_code=container.exit_code if what == "die" else None,
                     health=container.health,
                 )

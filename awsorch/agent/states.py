@@ -70,7 +70,8 @@ class ContainerRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerState:
-    """`began_at` is the first start, `started_at` the last one, `health_at` the last change of health.
+    """`began_at` is the first start, `started_at` the last one, `health_at` the last change of health,
+    `last_death_at` the death that the last restart followed.
 
     `in_doubt`: a death was told while a start was under way; it may be the new one's or an old one's.
     """
@@ -85,6 +86,7 @@ class ContainerState:
     began_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    last_death_at: float | None = None
     signalled_at: float | None = None
     killed_at: float | None = None
     out_of_memory: bool = False

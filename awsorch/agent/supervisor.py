@@ -9,19 +9,17 @@ full), nothing but stops gets out, and the batch is tried again.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from awsorch.agent import dependencies, lifecycle, plan, recovery
 from awsorch.agent.assignment import Assignment, fresh_life, refusal_body, report_body
-from awsorch.agent.calls import EngineCalls
+from awsorch.agent.calls import EngineCalls, remove_objects
 from awsorch.agent.engine import (
     CONTAINER_NAME_LABEL,
     INSTANCE_LABEL,
     TASK_ARN_LABEL,
     Connected,
-    Engine,
     EngineError,
     Occurrence,
 )
@@ -40,13 +38,11 @@ from awsorch.agent.events import (
     StopWanted,
     Terminate,
 )
-from awsorch.agent.host import Host
-from awsorch.agent.images import ImageStock
-from awsorch.agent.ports import NoPortError, Ports
+from awsorch.agent.ports import NoPortError
 from awsorch.agent.reports import Reports
-from awsorch.agent.settings import Settings
-from awsorch.agent.state_file import Batch, Saved, SavedReport, StateFileError, Store
+from awsorch.agent.state_file import Batch, Saved, SavedReport, StateFileError
 from awsorch.agent.states import Status
+from awsorch.agent.surroundings import Listener, Surroundings
 from awsorch.wire import acs
 
 LOG = logging.getLogger(__name__)
@@ -54,33 +50,6 @@ LOG = logging.getLogger(__name__)
 STORE_RETRY_DELAY = 1.0
 CLEANUP_RETRY_DELAY = 60.0
 MANIFEST_FACT = "task-manifest-seq-num"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a supervisor works with and on. `clock` gives seconds since the epoch.
-
-    `tasks` (every task the agent knows, stopped ones until their cleanup) is the supervisor's to change; others look.
-    """
-
-    settings: Settings
-    place: plan.Placement
-    clock: Callable[[], float]
-    suffix: Callable[[], str]
-    engine: Engine
-    images: ImageStock
-    store: Store
-    host: Host
-    ports: Ports
-    tasks: dict[str, Assignment]
-
-
-class Listener(Protocol):
-    """Who wants to know at once."""
-
-    def health_changed(self) -> None: ...
-
-    def tasks_changed(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,16 +375,13 @@ class Supervisor:
         self._calls.spawn(self._clean_up(assignment))
 
     async def _clean_up(self, assignment: Assignment) -> None:
-        engine = self._around.engine
         try:
-            for name, container in assignment.state.containers.items():
-                if container.docker_id is not None:
-                    await engine.remove(assignment.names.containers[name])
-            for volume in plan.task_volumes(assignment.task, assignment.names):
-                await engine.remove_volume(volume)
+            await remove_objects(assignment, self._around.engine)
         except EngineError as error:
             LOG.warning("task %s is not cleaned up yet: %s", assignment.arn, error)
-            assignment.cleanup = asyncio.get_running_loop().call_later(60.0, self._begin_cleanup, assignment)
+            assignment.cleanup = asyncio.get_running_loop().call_later(
+                CLEANUP_RETRY_DELAY, self._begin_cleanup, assignment
+            )
             return
         for wanted in assignment.task.containers:
             self._around.images.release(wanted.image)

@@ -19,6 +19,7 @@ from tests.agent.tasks import a_container, a_task, stop
 pytestmark = pytest.mark.docker
 
 RESIDENT_LIMIT_MIB = 60
+ENDS_WITHIN_SECONDS = 10
 
 
 def shell(image: str, script: str, name: str = "app", **fields: Any) -> acs.Container:
@@ -289,7 +290,12 @@ def test_an_engine_that_hangs_does_not_hang_the_agent(tmp_path: Path, image: str
             await backend.until(lambda: acs.HeartbeatAckRequest(message_id="beat") in backend.from_control)
             door.open.set()
             await backend.reported(task.arn, "RUNNING")
-            await agent.kill()
+            door.open.clear()
+            await backend.acknowledged(await backend.send_tasks(stop(task), a_task(sleeper(image))))
+            began = time.monotonic()
+            assert await agent.terminate() == 0
+            assert time.monotonic() - began < ENDS_WITHIN_SECONDS, "it waited for an engine that hangs"
+            door.open.set()
 
     play(tmp_path, instance_arn, scenario, DOCKER_HOST=f"unix://{tmp_path}/engine.sock")
 

@@ -383,6 +383,14 @@ class TestRestarts:
         life.see(Started(container="app", at=1061.0), died(code=1, at=1060.0))
         assert life.container().restarts == 1
 
+    def test_a_short_run_may_end_before_the_time_of_its_start_s_event(self) -> None:
+        life = self.life()
+        life.see(died(code=1, at=1060.0), Started(container="app", at=1061.5))
+        life.see(Died(container="app", exit_code=1, at=1059.9, looked_up=True))
+        assert life.container().known is Status.RUNNING, "the first death, looked up late"
+        life.see(Died(container="app", exit_code=1, at=1061.4, looked_up=True))
+        assert life.container().known is Status.STOPPED
+
     def test_a_stop_during_a_restart_waits_for_it(self) -> None:
         life = self.life()
         life.see(died(code=1, at=1060.0))
@@ -425,7 +433,14 @@ def any_event() -> st.SearchStrategy[Event]:
         st.builds(CreateFailed, container=name, error=st.just("CannotCreateContainerError: x")),
         st.builds(Started, container=name, at=at, docker_id=st.sampled_from([None, "id"])),
         st.builds(StartFailed, container=name, error=st.just("CannotStartContainerError: x")),
-        st.builds(Died, container=name, exit_code=st.sampled_from([0, 1, 137]), at=at, missed=st.booleans()),
+        st.builds(
+            Died,
+            container=name,
+            exit_code=st.sampled_from([0, 1, 137]),
+            at=at,
+            missed=st.booleans(),
+            looked_up=st.booleans(),
+        ),
         st.builds(RanOutOfMemory, container=name),
         st.builds(Vanished, container=name, at=at),
         st.builds(HealthChanged, container=name, health=st.sampled_from(Health), at=at),

@@ -15,7 +15,8 @@ from awsorch.agent.reports import Reports
 from awsorch.agent.settings import EngineSettings, InstanceSettings, Settings
 from awsorch.agent.simulated_engine import SimulatedEngine
 from awsorch.agent.state_file import Batch, Saved, SavedReport, StateFile, StateFileError, Store
-from awsorch.agent.supervisor import Supervisor, Surroundings
+from awsorch.agent.supervisor import Supervisor
+from awsorch.agent.surroundings import Surroundings
 from awsorch.wire import acs
 from tests.agent.tasks import stop
 from tests.support import virtual_time

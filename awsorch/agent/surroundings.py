@@ -1,0 +1,41 @@
+"""What a supervisor is given: its host, its engine, its store, and who listens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from awsorch.agent import plan
+from awsorch.agent.assignment import Assignment
+from awsorch.agent.engine import Engine
+from awsorch.agent.host import Host
+from awsorch.agent.images import ImageStock
+from awsorch.agent.ports import Ports
+from awsorch.agent.settings import Settings
+from awsorch.agent.state_file import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a supervisor works with and on. `clock` gives seconds since the epoch.
+
+    `tasks` (every task the agent knows, stopped ones until their cleanup) is the supervisor's to change; others look.
+    """
+
+    settings: Settings
+    place: plan.Placement
+    clock: Callable[[], float]
+    suffix: Callable[[], str]
+    engine: Engine
+    images: ImageStock
+    store: Store
+    host: Host
+    ports: Ports
+    tasks: dict[str, Assignment]
+
+
+class Listener(Protocol):
+    """Who wants to know at once."""
+
+    def health_changed(self) -> None: ...
+
+    def tasks_changed(self) -> None: ...
