@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import resource
 import signal
@@ -113,6 +114,12 @@ def _open_store(settings: Settings) -> Store:
     return SqliteStore(settings.data_dir / "awsorch.db")
 
 
+def _collect_seldom() -> None:
+    """Nearly all that a controller allocates lives long or has no cycles: looking for cycles at every 700 new objects
+    costs a quarter of the time in which ten thousand agents come back."""
+    gc.set_threshold(50_000, 50, 50)
+
+
 def _allow_many_connections() -> None:
     """Use all the file descriptors that the system allows: every agent holds two connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -142,6 +149,7 @@ def main() -> int:
         return EXIT_BAD_SETTING
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     _allow_many_connections()
+    _collect_seldom()
     try:
         asyncio.run(serve(settings))
     except (OSError, StoreFailure, LeaseLost) as error:

@@ -15,7 +15,7 @@ class SignatureVerifier(Protocol):
     """``awsorch.wire.sigv4.Verifier``, as this folder uses it."""
 
     def verify(self, method: str, path: str, query_string: str, headers: Mapping[str, str], body: bytes) -> str:
-        """The access key id that signed the request; raises WireError."""
+        """The access key id that signed the request; path and query as they were sent. Raises WireError."""
         ...
 
 
@@ -30,7 +30,6 @@ class Authenticator:
         """The caller's ARN. Raises WireError with ECS's codes for a bad, missing or expired signature."""
         if self._verifier is None:
             return self._scope.root
-        key = self._verifier.verify(
-            request.method, request.raw_path.partition("?")[0], request.query_string, request.headers, body
-        )
+        path, _, query = request.raw_path.partition("?")
+        key = self._verifier.verify(request.method, path, query, request.headers, body)
         return f"arn:{self._scope.partition}:iam::{self._scope.account}:user/{key}"
