@@ -65,9 +65,7 @@ class MemoryStore:
         await self._take_time()
         held = self._open(partition)
         records = [
-            record_of(row.kind, row.key, row.version, row.body)
-            for row in held.rows.values()
-            if row.body is not None
+            record_of(row.kind, row.key, row.version, row.body) for row in held.rows.values() if row.body is not None
         ]
         return Snapshot(revision=held.revision, seed=held.seed, records=records)
 
@@ -100,9 +98,7 @@ class MemoryStore:
         """See Store.take_lease."""
         await self._take_time()
         held = self._open(partition)
-        held.lease = next_lease(
-            held.lease, partition=partition, owner=owner, address=address, now=now, ttl=ttl
-        )
+        held.lease = next_lease(held.lease, partition=partition, owner=owner, address=address, now=now, ttl=ttl)
         return held.lease
 
     async def find_lease(self, partition: str) -> Lease | None:

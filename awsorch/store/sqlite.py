@@ -88,9 +88,7 @@ class SqliteStore:
     def _take_lease(self, partition: str, owner: str, address: str, now: float, ttl: float) -> Lease:
         current = self._leases.get(partition)
         ident, _, _, epoch = self._find_or_make(partition)
-        lease = next_lease(
-            current, partition=partition, owner=owner, address=address, now=now, ttl=ttl, epoch=epoch
-        )
+        lease = next_lease(current, partition=partition, owner=owner, address=address, now=now, ttl=ttl, epoch=epoch)
         if lease.epoch != epoch:
             self._file.write(
                 lambda db: db.execute("UPDATE partitions SET epoch = ? WHERE id = ?", (lease.epoch, ident))
@@ -102,9 +100,7 @@ class SqliteStore:
         found = self._file.read(lambda db: db.execute(_FIND, (partition,)).fetchone())
         if found is None:
             values = (partition, secrets.token_hex(16))
-            self._file.write(
-                lambda db: db.execute("INSERT INTO partitions (name, seed) VALUES (?, ?)", values)
-            )
+            self._file.write(lambda db: db.execute("INSERT INTO partitions (name, seed) VALUES (?, ?)", values))
             found = self._file.read(lambda db: db.execute(_FIND, (partition,)).fetchone())
         ident, seed, revision, epoch = found
         return ident, seed, revision, epoch
@@ -116,6 +112,4 @@ def _commit(db: sqlite3.Connection, partition: str, epoch: int, revision: int, r
         raise lost_epoch(partition, epoch, current)
     db.execute("UPDATE partitions SET revision = ? WHERE id = ?", (revision, ident))
     db.executemany(_REMOVE, [(ident, row.kind, row.key) for row in rows if row.body is None])
-    db.executemany(
-        _PUT, [(ident, row.kind, row.key, row.version, row.body) for row in rows if row.body is not None]
-    )
+    db.executemany(_PUT, [(ident, row.kind, row.key, row.version, row.body) for row in rows if row.body is not None])

@@ -121,9 +121,7 @@ class SqliteFile:
 
     def _explained(self, error: sqlite3.Error | OSError) -> StoreFailure:
         if isinstance(error, OSError):
-            return StoreFailure(
-                f"{self._path} cannot be used: {error.strerror}: {error.filename or self._path}"
-            )
+            return StoreFailure(f"{self._path} cannot be used: {error.strerror}: {error.filename or self._path}")
         code = getattr(error, "sqlite_errorcode", None) or 0
         advice = _ADVICE.get(code & 0xFF, "failed")
         return StoreFailure(f"{self._path} {advice} ({error})")
