@@ -103,8 +103,12 @@ class Gateway:
     async def _turn_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TURN_S)
-            await self._control.turn()
-            await self._telemetry.turn()
+            for lines in (self._control, self._telemetry):
+                try:
+                    await lines.turn()
+                except Exception:
+                    # One connection's bug must not end the heartbeats of all the others.
+                    logger.exception("a turn of the connections failed; the next one follows")
 
     def _believed_connected(self) -> list[tuple[str, str, str]]:
         """(cluster, instance, session) of the connections that the state knows from before the start."""
