@@ -56,7 +56,7 @@ def test_a_task_from_the_command_line(api: ServedApi, ecs: Any, register_instanc
 
 def test_errors_read_as_from_ecs(api: ServedApi) -> None:
     failed = aws(api, "describe-tasks", "--cluster", "nope", "--tasks", "x")
-    assert failed.returncode == 254
+    assert failed.returncode == 255
     assert (
         "An error occurred (ClusterNotFoundException) when calling the DescribeTasks operation: Cluster not found."
         in failed.stderr
