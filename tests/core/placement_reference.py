@@ -1,7 +1,7 @@
 """Placement as one would explain it on a blackboard: the yardstick for the real one.
 
-It works on the records alone, task after task, instance after instance, strategy after strategy, and shares no code with
-the fleet or its indexes; only the cluster query language and the hash that breaks ties are the real ones.
+It works on the records alone, task after task, instance after instance, strategy after strategy, and shares no code
+with the fleet or its indexes; only the cluster query language and the hash that breaks ties are the real ones.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ by_id = st.lists(records.instances(), max_size=8).map(lambda all_: {i.id: i for 
 tasks_by_id = st.lists(records.tasks(), max_size=10).map(lambda all_: {t.id: t for t in all_})
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(by_id, tasks_by_id, st.lists(records.requests, min_size=1, max_size=3))
 def test_place_gives_the_answer_of_the_sequential_greedy(
     instances: dict[str, ContainerInstance], tasks: dict[str, Task], requests: list[Request]
@@ -155,4 +155,4 @@ class FleetMachine(RuleBasedStateMachine):
 
 
 TestFleet = FleetMachine.TestCase
-TestFleet.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+TestFleet.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 ORDER_BITS = 64
 ORDER_MASK = (1 << ORDER_BITS) - 1
-_LENGTH = 64
+_LENGTH = 32
 _LOWEST = -(1 << 200)
 
 

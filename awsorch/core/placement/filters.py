@@ -83,17 +83,16 @@ def has_attributes(instance: ContainerInstance, wanted: tuple[tuple[str, str | N
 
 class Needs:
     """What one task of a request needs of a slot. ``plain``: CPU and memory are all that is asked of it beside its
-    record."""
+    record; ``ports``: fixed ports are too."""
 
-    __slots__ = ("demand", "filter", "group", "plain")
+    __slots__ = ("demand", "filter", "group", "plain", "ports")
 
     def __init__(self, demand: Demand, group: str, conditions: Filter) -> None:
         self.demand = demand
         self.group = group
         self.filter = conditions
-        self.plain = not (
-            demand.gpus or demand.tcp_ports or demand.udp_ports or conditions.distinct or conditions.dynamic
-        )
+        self.ports = bool(demand.tcp_ports or demand.udp_ports)
+        self.plain = not (self.ports or demand.gpus or conditions.distinct or conditions.dynamic)
 
     def room(self, slot: Slot, taken: int = 0) -> int:
         """How many more such tasks the slot has room for, when ``taken`` were just given to it; 0 or 1 where
@@ -107,10 +106,12 @@ class Needs:
             times = fit
         if self.plain:
             return max(times - taken, 0)
+        if self.ports:
+            if not ports_free(slot, demand):
+                return 0
+            times = 1
         if demand.gpus:
             times = min(times, len(slot.free_gpus()) // demand.gpus)
-        if demand.tcp_ports or demand.udp_ports:
-            times = min(times, 1) if ports_free(slot, demand) else 0
         if self.filter.distinct:
             times = 0 if self.group in slot.groups else min(times, 1)
         if times > taken and self.filter.dynamic:
@@ -147,7 +148,7 @@ class Needs:
             return "memory"
         if len(slot.free_gpus()) < (taken + 1) * demand.gpus:
             return "gpu"
-        if (demand.tcp_ports or demand.udp_ports) and (taken or not ports_free(slot, demand)):
+        if self.ports and (taken or not ports_free(slot, demand)):
             return "ports"
         return None
 
@@ -164,8 +165,7 @@ class Needs:
 
 def ports_free(slot: Slot, demand: Demand) -> bool:
     """Whether nothing on the instance uses a port that the demand fixes."""
-    tcp, udp = slot.tcp, slot.udp
-    return not any(port in tcp for port in demand.tcp_ports) and not any(port in udp for port in demand.udp_ports)
+    return slot.tcp.keys().isdisjoint(demand.tcp_ports) and slot.udp.keys().isdisjoint(demand.udp_ports)
 
 
 def validate_constraints(constraints: Sequence[Constraint], *, task_definition: bool = False) -> None:

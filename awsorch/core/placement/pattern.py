@@ -19,7 +19,7 @@ from itertools import pairwise
 from awsorch.core.placement.charset import CharSet, PatternError, class_escape, read_class
 
 #: Automaton nodes that a pattern may need once its counted repetitions are written out.
-MOST_NODES = 400
+MOST_NODES = 600
 #: Deterministic states remembered for one pattern before it starts afresh.
 MOST_STATES = 500
 _DEEPEST = 40
