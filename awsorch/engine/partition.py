@@ -159,21 +159,36 @@ class Partition(Generic[S]):
 
     # --- the writer --------------------------------------------------------------------------------------------------
 
-    async def _load(self, look_at: float = 0.0) -> None:
+    async def _load(self) -> None:
         snapshot = await self._ports.store.load(self.name)
         state = self._make_state(snapshot.seed)
         state.load(snapshot.records, snapshot.revision)
         self._state = state
         self._durable_revision = snapshot.revision
         self._loaded.set()
-        self.reconciler.mark(dict.fromkeys(all_keys(state), look_at))
+        self.reconciler.mark(dict.fromkeys(all_keys(state), 0.0))
 
     async def _write_for_ever(self) -> None:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             while self._inbox:
+                if self._failures:
+                    await self._rest()
                 await self._write_group()
+
+    async def _rest(self) -> None:
+        """After a failed commit: what nobody waits for waits a little, until somebody asks or it is time to try again.
+        A full disk would otherwise keep planners and agents' reports spinning."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + min(RELOAD_DELAY_S * 2**self._failures, RELOAD_DELAY_LIMIT_S)
+        try:
+            async with asyncio.timeout_at(end):
+                while all(waiting.answer is None for waiting in self._inbox):
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return
 
     async def _write_group(self) -> None:
         """Decide what waits, commit it as one, let it out."""
@@ -235,21 +250,23 @@ class Partition(Generic[S]):
     async def _recover(self, decided: list[tuple[_Waiting, Outcome]], failure: Exception) -> None:
         """The commit failed or may have: what memory holds is not to be trusted. Load again, as at start.
 
-        Callers may try again at once; planners wait longer with each failure, or a full disk would keep them spinning.
+        Who waits for an answer is told and may try again; what was posted is decided again, in its order.
         """
         logger.error("%s: commit failed (%s); loading again", self.name, failure)
         self._loaded.clear()
         error = Unavailable(str(failure))
         self._refuse(decided, error)
+        posted = [waiting for waiting, _ in decided if waiting.answer is None and not isinstance(waiting.event, Look)]
+        self._inbox.extendleft(reversed(posted))
         self._tell_readers(durable=False)
         if isinstance(failure, LeaseLost):
             self._refuse_all(error)
             raise failure
-        delay = min(RELOAD_DELAY_S * 2**self._failures, RELOAD_DELAY_LIMIT_S)
         self._failures = min(self._failures + 1, 16)
+        delay = RELOAD_DELAY_S
         while True:
             try:
-                await self._load(look_at=self._ports.clock() + delay)
+                await self._load()
                 return
             except StoreFailure as again:
                 self._refuse_all(Unavailable(str(again)))
@@ -264,7 +281,9 @@ class Partition(Generic[S]):
                 waiting.answer.set_exception(error)
 
     def _refuse_all(self, error: Exception) -> None:
-        while self._inbox:
-            waiting = self._inbox.popleft()
+        """Tell everyone who waits in the inbox; what was only posted stays there."""
+        waiting_for_answers = [waiting for waiting in self._inbox if waiting.answer is not None]
+        self._inbox = deque(waiting for waiting in self._inbox if waiting.answer is None)
+        for waiting in waiting_for_answers:
             if waiting.answer is not None and not waiting.answer.done():
                 waiting.answer.set_exception(error)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from awsorch.core.errors import Refusal
 from awsorch.core.events import AgentConnected, AgentDisconnected, Event
 from awsorch.core.model import Task
 from awsorch.core.state import ClusterState
@@ -115,17 +114,21 @@ class Door:
         """The door has noticed that a connection is gone."""
         if self.alive:
             self._close(session)
-            self.world.network.spawn(self._disconnected(session.instance_id, session.name))
+            self._disconnected(session.instance_id, session.name)
 
     async def mind_the_missing(self) -> None:
         """What a life before left marked connected and did not come back is disconnected."""
-        sessions = await self._insist(
-            lambda: self.read(lambda s: [(i.id, i.agent_session) for i in s.instances.values() if i.agent_connected])
-        )
-        held = {session.name for session in self._sessions.values()}
-        for instance_id, session in sessions or ():
-            if session not in held:
-                await self._disconnected(instance_id, session)
+        while self.alive:
+            try:
+                sessions = await self.read(marked_connected)
+            except Unreachable:
+                await self.world.sleep(1.0)
+                continue
+            held = {session.name for session in self._sessions.values()}
+            for instance_id, session in sessions:
+                if session not in held:
+                    self._disconnected(instance_id, session)
+            return
 
     # --- the Agents port ---------------------------------------------------------------------------------------------
 
@@ -180,20 +183,10 @@ class Door:
         if unwanted:
             session.send(lambda: session.agent.receive_stops(unwanted))
 
-    async def _disconnected(self, instance_id: str, session: str) -> None:
-        event = AgentDisconnected(cause="disconnect", instance_id=instance_id, session=session)
-        await self._insist(lambda: self.submit(event))
-
-    async def _insist(self, attempt: Callable[[], Any]) -> Any:
-        """Until it is done or this life of the controller is over."""
-        while self.alive:
-            try:
-                return await attempt()
-            except Unreachable:
-                await self.world.sleep(1.0)
-            except Refusal:
-                return None
-        return None
+    def _disconnected(self, instance_id: str, session: str) -> None:
+        partition = self.controller.clusters.get(self.world.cluster)
+        if partition is not None:
+            partition.post(AgentDisconnected(cause="disconnect", instance_id=instance_id, session=session))
 
     def _close(self, session: Session) -> None:
         session.drop()
@@ -216,3 +209,8 @@ def wanted_on(state: ClusterState, instance_id: str) -> frozenset[str]:
     """The tasks that may run on an instance."""
     on_it = (state.tasks[task_id] for task_id in state.fleet.tasks_on(instance_id))
     return frozenset(task.id for task in on_it if task.desired_status == "RUNNING")
+
+
+def marked_connected(state: ClusterState) -> list[tuple[str, str | None]]:
+    """(instance, session) of every instance that counts as connected."""
+    return [(i.id, i.agent_session) for i in state.instances.values() if i.agent_connected]

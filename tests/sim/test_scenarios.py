@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from awsorch.core.commands import SendTasks
-from awsorch.core.events import StopTask
+from awsorch.core.events import AgentDisconnected, StopTask
 from tests.sim.door import Door
 from tests.sim.machine import Machine, Plan
 from tests.sim.network import Unreachable, Weather
@@ -189,6 +189,24 @@ def test_a_reader_during_a_failing_commit_is_told_what_is_stored() -> None:
         assert await door_of(world).read(lambda state: state.tasks[task].desired_status) == "RUNNING"
         world.store.faults.full = False
         await stopping
+
+    play(scenario)
+
+
+def test_what_nobody_waits_for_outlives_a_failed_commit() -> None:
+    async def scenario(world: World) -> None:
+        machine = await a_machine(world)
+        instance_id = str(machine.instance_id)
+        machine.kill_agent()
+        world.store.faults.full = True
+        assert world.controller is not None
+        partition = world.controller.clusters[world.cluster]
+        session = str(world.state.instances[instance_id].agent_session)
+        partition.post(AgentDisconnected(instance_id=instance_id, session=session))
+        await world.sleep(100.0)
+        assert await door_of(world).read(lambda state: state.instances[instance_id].agent_connected)
+        world.store.faults.full = False
+        await world.until(lambda: not world.state.instances[instance_id].agent_connected, within=6.0)
 
     play(scenario)
 
