@@ -79,12 +79,12 @@ class Agent:
         """Set when the agent has its container instance and has taken up its former tasks."""
 
     async def run(self) -> None:
-        """Runs until cancelled. Raises TerminalError, APIError, SettingError or StateFileError."""
+        """Runs until cancelled. Raises TerminalError, APIError, SettingError, StateFileError or NoIdentityError."""
         settings = self._settings
         identity = Identity() if settings.external else await self._metadata.identify()
         region = settings.region or identity.region
         if not region:
-            raise SettingError("AWS_DEFAULT_REGION is not set and there is no instance metadata to tell the region")
+            raise SettingError("AWS_DEFAULT_REGION is not set and no instance metadata tells the region")
         endpoint = settings.backend_host or f"https://ecs.{region}.amazonaws.com"
         ecs = ECS(self._http, endpoint, region, self._credential_source(), self._parts.clock)
         facts = await self._wait_for_engine()

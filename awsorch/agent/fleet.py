@@ -16,6 +16,7 @@ import aiohttp
 
 from awsorch.agent.agent import Agent, Parts
 from awsorch.agent.api import APIError
+from awsorch.agent.identity import NoIdentityError
 from awsorch.agent.ports import always_free
 from awsorch.agent.session import refuse_with_body
 from awsorch.agent.settings import SettingError, Settings, load
@@ -73,7 +74,7 @@ async def _run_member(member: Member, http: aiohttp.ClientSession, slots: asynci
     while True:
         try:
             await _run_once(member, http, slots)
-        except (APIError, OSError) as error:
+        except (APIError, NoIdentityError, OSError) as error:
             LOG.warning("a simulated agent failed: %s", error)
         await asyncio.sleep(RETRY_DELAY)
 

@@ -13,7 +13,12 @@ LOG = logging.getLogger(__name__)
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 TOKEN_SECONDS = 21600
 DOCUMENT_PATIENCE = 30.0
-"""Seconds for which the identity document is asked for again before the agent goes on without it."""
+"""Seconds for which the identity document is asked for again before the agent gives up."""
+RETRY_DELAY = 0.5
+
+
+class NoIdentityError(Exception):
+    """This should be an EC2 instance and there is no metadata service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +41,17 @@ class InstanceMetadata:
         self._token: str | None = None
 
     async def identify(self) -> Identity:
-        """The instance's identity; an empty one when there is no metadata service that answers."""
+        """The instance's identity. Raises NoIdentityError when nobody answers for half a minute."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + DOCUMENT_PATIENCE
         document = await self.get("dynamic/instance-identity/document")
-        while document is None and self._token is not None and loop.time() < deadline:
-            await asyncio.sleep(1.0)
+        while document is None:
+            if loop.time() >= deadline:
+                raise NoIdentityError(
+                    f"no instance identity document at {self._endpoint}: outside EC2, set ECS_EXTERNAL=true"
+                )
+            await asyncio.sleep(RETRY_DELAY)
             document = await self.get("dynamic/instance-identity/document")
-        if document is None:
-            return Identity()
         try:
             facts = json.loads(document)
         except ValueError:

@@ -12,7 +12,13 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from awsorch.agent.engine import CannotPullContainerError, EngineError, ImageFacts, Images
+from awsorch.agent.engine import (
+    CannotPullContainerError,
+    EngineError,
+    EngineUnavailableError,
+    ImageFacts,
+    Images,
+)
 from awsorch.agent.settings import EngineSettings
 
 LOG = logging.getLogger(__name__)
@@ -134,15 +140,18 @@ class ImageStock:
 
     async def _pull(self, image: str, *, tries: int, fatal: bool) -> None:
         credentials = credentials_for(image, self._settings)
-        delay = FIRST_DELAY
-        for attempt in range(1, tries + 1):
+        delay, attempt = FIRST_DELAY, 1
+        while True:
             try:
                 await self._images.pull(image, credentials)
                 return
+            except EngineUnavailableError as error:
+                LOG.warning("%s cannot be pulled yet: %s", image, error)
             except CannotPullContainerError as error:
                 if attempt == tries or not error.retriable:
                     raise PullError(_explain(error), fatal=fatal) from error
                 LOG.info("pull %d of %s failed: %s", attempt, image, error.text)
+                attempt += 1
             except EngineError as error:
                 raise PullError(str(error), fatal=fatal) from error
             await asyncio.sleep(delay * random.uniform(0.9, 1.1))

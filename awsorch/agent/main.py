@@ -21,6 +21,7 @@ from awsorch.agent import AGENT_VERSION
 from awsorch.agent.agent import Agent, Parts
 from awsorch.agent.api import APIError, TerminalError
 from awsorch.agent.credentials import NoCredentialsError
+from awsorch.agent.identity import NoIdentityError
 from awsorch.agent.session import refuse_with_body
 from awsorch.agent.settings import SettingError, Settings, load
 from awsorch.agent.state_file import StateFileError
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingError, TerminalError) as error:
         LOG.critical("%s", error)
         return TERMINAL
-    except (APIError, StateFileError, NoCredentialsError, OSError) as error:
+    except (APIError, StateFileError, NoCredentialsError, NoIdentityError, OSError) as error:
         LOG.critical("%s", error)
         return FAILED
 

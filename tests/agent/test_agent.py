@@ -10,11 +10,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from awsorch.agent import api, session, telemetry
+from awsorch.agent import api, identity, session, telemetry
 from awsorch.agent.agent import Agent, Parts
 from awsorch.agent.api import APIError, TerminalError
 from awsorch.agent.credentials import NoCredentialsError
 from awsorch.agent.engine import EngineUnavailableError
+from awsorch.agent.identity import NoIdentityError
 from awsorch.agent.ports import always_free
 from awsorch.agent.session import refuse_with_body
 from awsorch.agent.settings import SettingError, load
@@ -626,6 +627,16 @@ class TestIdentity:
                 assert "/eu-west-1/ecs/" in headers["authorization"]
                 assert headers["x-amz-security-token"] == "t"
                 await bench.stop()
+
+        play(tmp_path, scenario)
+
+    def test_no_metadata_service_and_not_external(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(identity, "DOCUMENT_PATIENCE", 0.05)
+        monkeypatch.setattr(identity, "RETRY_DELAY", 0.01)
+
+        async def scenario(bench: Bench) -> None:
+            with pytest.raises(NoIdentityError, match="ECS_EXTERNAL=true"):
+                await bench.start(**self.environment("http://127.0.0.1:9"))
 
         play(tmp_path, scenario)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from awsorch.agent.engine import CannotPullContainerError, ImageFacts
+from awsorch.agent.engine import CannotPullContainerError, EngineError, EngineUnavailableError, ImageFacts
 from awsorch.agent.images import ImageStock, PullError, credentials_for
 from awsorch.agent.settings import EngineSettings
 from tests.support import virtual_time
@@ -18,7 +18,7 @@ class Registry:
 
     def __init__(self, *local: ImageFacts) -> None:
         self.local = {each.names[0]: each for each in local}
-        self.failures: list[CannotPullContainerError] = []
+        self.failures: list[EngineError] = []
         self.pulls: list[str] = []
         self.removed: list[str] = []
 
@@ -106,6 +106,14 @@ def test_with_a_local_image_one_try_is_enough() -> None:
         assert len(registry.pulls) == 1
 
     play("default", Registry(PULLED), scenario)
+
+
+def test_an_engine_that_is_away_is_waited_for() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        registry.failures = [EngineUnavailableError("connection refused")] * 20
+        assert await stock.make_ready("app") == "sha256:new"
+
+    play("always", Registry(), scenario)
 
 
 @pytest.mark.parametrize(
