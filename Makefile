@@ -9,7 +9,7 @@ SHELL := /bin/bash
 BIN   := .venv/bin
 SEEDS ?= 1-200
 SIM   ?= --processes 2
-BENCH ?= $(sort $(wildcard benchmarks/*.py))
+BENCH ?= $(filter-out benchmarks/sink_agent.py,$(sort $(wildcard benchmarks/*.py)))
 
 .PHONY: help demo test lint sim bench setup environment engine clean
 
@@ -20,7 +20,7 @@ demo: setup ## Run the demo: a cloud of two instances, real containers, faults a
 	@$(BIN)/python scripts/demo.py
 
 test: setup lint ## Run every check: ruff, mypy, then every test against a real Docker Engine
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: environment ## Run ruff and strict mypy
 	@$(BIN)/ruff check .

@@ -11,8 +11,6 @@ import pytest
 from awsorch.cli.documents import read_documents
 from tests.e2e.conftest import ROOT, Cloud, until
 
-pytestmark = pytest.mark.xdist_group("engine")
-
 IMAGE = "awsorch/busybox:latest"
 ENDING = {
     "hello.json": "hello from ",
