@@ -51,7 +51,7 @@ def run_tasks(tx: Transaction[ClusterState], event: RunTasks) -> PlacedTasks:
         known = tx.state.tokens.get(event.token)
         if known is not None:
             return _repeat(tx.state, known, event.fingerprint)
-    if not tx.state.fleet.active():
+    if not any(i.status in ("ACTIVE", "DRAINING") for i in tx.state.instances.values()):
         raise invalid_parameter("No Container Instances were found in your cluster.")
     request = Request(
         demand=event.template.demand,
