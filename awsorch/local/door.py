@@ -119,8 +119,10 @@ class Door:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. The server must not decompress bodies (`auto_decompress=False`)."""
         if is_own_path(request.path):
+            await _invite_body(request)
             return await self._ecs(request)
         if signing_service(request.path, request.headers, request.rel_url.raw_query_string) == "ecs":
+            await _invite_body(request)
             return await self._ecs(request)
         self._calls += 1
         try:
@@ -231,12 +233,21 @@ async def _receive(request: web.BaseRequest, body: IO[bytes]) -> None:
     limit = f"The body is larger than the {_MAX_BODY_BYTES} bytes that the local cloud takes."
     if (request.content_length or 0) > _MAX_BODY_BYTES:
         raise BodyTooLarge(limit)
+    await _invite_body(request)
     received = 0
     async for chunk in request.content.iter_chunked(_CHUNK_BYTES):
         received += len(chunk)
         if received > _MAX_BODY_BYTES:
             raise BodyTooLarge(limit)
         body.write(chunk)
+
+
+async def _invite_body(request: web.BaseRequest) -> None:
+    """Tell a client that waits for leave to send its body (S3 clients do) to go on; bare aiohttp servers do not."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        writer = request.writer
+        await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        writer.output_size = 0  # or aiohttp takes the answer's head for sent
 
 
 async def _chunks(body: IO[bytes]) -> AsyncIterator[bytes]:

@@ -26,6 +26,19 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+@asynccontextmanager
+async def fronting(handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """The URL of a server as the controller has it: bare, so that nothing is done for the handler."""
+    runner = web.ServerRunner(web.Server(handler, auto_decompress=False))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Let everything else on the loop run until a condition holds; the caller sets the time limit."""
     while not condition():  # noqa: ASYNC110  (the condition is a test's, and nobody announces it)

@@ -16,12 +16,12 @@ from botocore.exceptions import ClientError
 
 from awsorch.local.door import Door
 from awsorch.local.signatures import ServiceVerifier
-from tests.local.serving import serving
+from tests.local.serving import fronting
 
 KEYS = {"AKIDLOCAL": "a-secret"}
 
 
-async def no_ecs(_request: web.Request) -> web.Response:
+async def no_ecs(_request: web.BaseRequest) -> web.Response:
     raise AssertionError("nobody asked for ECS")
 
 
@@ -130,7 +130,7 @@ def test_boto3_works_through_the_closed_door(moto_url: str, use: Callable[[str],
     async def scene() -> None:
         verifier = ServiceVerifier(KEYS, clock=lambda: datetime.now(UTC))
         door = Door(upstream=moto_url, ecs=no_ecs, verifier=verifier)
-        async with serving(door.handle) as url:
+        async with fronting(door.handle) as url:
             await asyncio.to_thread(use, url)
         await door.close()
 

@@ -16,7 +16,7 @@ from yarl import URL
 from awsorch.local import door as door_module
 from awsorch.local.door import Door
 from awsorch.wire.errors import WireError
-from tests.local.serving import serving, until
+from tests.local.serving import fronting, serving, until
 from tests.local.test_service_call import FORM, signed
 
 NOT_FOUND_PAGE = "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>"
@@ -44,7 +44,7 @@ class Upstream:
         return self.answer()
 
 
-async def ecs(request: web.Request) -> web.Response:
+async def ecs(request: web.BaseRequest) -> web.Response:
     return web.Response(text=f"ecs got {len(await request.read())} bytes")
 
 
@@ -81,7 +81,7 @@ async def a_street(*, down: bool = False, verifier: Any = None, none: bool = Fal
         door = Door(
             upstream=None if none else there, ecs=ecs, verifier=verifier, changed=lambda: changes.append("changed")
         )
-        async with serving(door.handle) as front, aiohttp.ClientSession(auto_decompress=False) as client:
+        async with fronting(door.handle) as front, aiohttp.ClientSession(auto_decompress=False) as client:
             yield Street(client=client, upstream=upstream, url=front, changes=changes)
         await door.close()
 
@@ -265,6 +265,25 @@ def test_an_upstream_that_hangs_up_is_down() -> None:
         street.upstream.answer = hang_up
         response = await street.call("ssm", headers={"X-Amz-Target": "AmazonSSM.StartSession"}, data=b"{}")
         assert response.status in {500, 503}
+
+    on(scene)
+
+
+@pytest.mark.parametrize("service", ["s3", "ecs"])
+def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(service: str) -> None:
+    async def scene(street: Street) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(street.url).port)
+        head = {"Host": "x", "Content-Length": "4", "Expect": "100-continue", **signed(service)}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        writer.write(f"PUT /bucket/key HTTP/1.1\r\n{lines}\r\n".encode())
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        assert await reader.readline() == b"\r\n"
+        writer.write(b"body")
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        writer.close()
+        await writer.wait_closed()
+        if service == "s3":
+            assert "Expect" not in street.upstream.requests[0][2]
 
     on(scene)
 

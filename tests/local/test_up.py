@@ -7,11 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
+import docker
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +22,7 @@ from awsorch.local import up
 from awsorch.local.user_data import cluster_user_data
 from tests.local.processes import is_gone, soon
 
+IMAGE = "awsorch/busybox:latest"
 pytestmark = pytest.mark.timeout(300)
 
 OPTIONS: dict[str, Any] = {"engine": "simulated", "port": 0, "access_keys": {"AKIDLOCAL": "a-secret"}}
@@ -44,7 +47,7 @@ def client(ready: up.Ready, service: str) -> Any:
 def data(tmp_path: Path) -> Iterator[Path]:
     """A data folder, on which nothing runs any more when the test is over."""
     yield tmp_path / "data"
-    up.stop(tmp_path / "data")
+    up.stop(tmp_path / "data", remove=True)
 
 
 def wait(condition: Callable[[], Any]) -> None:
@@ -173,3 +176,39 @@ def test_what_keeps_it_from_starting_is_said(data: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("DOCKER_HOST", "unix:///nobody/listens.sock")
     with pytest.raises(up.CannotStart, match="Docker Engine does not answer"):
         up.start_detached(options(data, engine="docker"))
+
+
+def test_containers_run_on_while_it_is_down_and_go_with_their_instance(data: Path) -> None:
+    ready = up.start_detached(options(data, engine="docker"))
+    ecs = client(ready, "ecs")
+    container = {"name": "app", "image": IMAGE, "command": ["sleep", "1000"], "memory": 16, "essential": True}
+    ecs.register_task_definition(family="sleeper", networkMode="none", containerDefinitions=[container])
+    ran = ecs.run_task(taskDefinition="sleeper", count=2, placementStrategy=[{"type": "spread", "field": "instanceId"}])
+    tasks = [each["taskArn"] for each in ran["tasks"]]
+
+    def statuses(of: Any) -> list[str]:
+        return [each["lastStatus"] for each in of.describe_tasks(tasks=tasks)["tasks"]]
+
+    def containers() -> set[str]:
+        label = "com.amazonaws.ecs.task-arn"
+        with closing(docker.from_env()) as engine:
+            found = engine.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+            return {str(each.id) for each in found if each.labels[label] in tasks and each.status == "running"}
+
+    wait(lambda: statuses(ecs) == ["RUNNING", "RUNNING"])
+    running = containers()
+    assert len(running) == 2
+    assert up.stop(data)
+    assert containers() == running
+
+    ready = up.start_detached(options(data, engine="docker"))
+    ecs, ec2 = client(ready, "ecs"), client(ready, "ec2")
+    assert statuses(ecs) == ["RUNNING", "RUNNING"]
+    assert containers() == running
+
+    ec2.terminate_instances(InstanceIds=[ready.instances[0].id])
+    wait(lambda: sorted(statuses(ecs)) == ["RUNNING", "STOPPED"])
+    wait(lambda: len(containers()) == 1)
+
+    assert up.stop(data, remove=True)
+    assert containers() == set()
