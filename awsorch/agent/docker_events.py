@@ -47,7 +47,7 @@ class EventStream(threading.Thread):
                         self._hand_over(occurrence)
             except (DockerException, requests.RequestException, OSError, ValueError, AttributeError) as error:
                 LOG.debug("the engine's event stream broke: %s", error)
-            if not self._closed.is_set():
+            if not failures and not self._closed.is_set():
                 LOG.warning("the engine's event stream ended; connecting again")
             self._closed.wait(RECONNECT_DELAYS[min(failures, len(RECONNECT_DELAYS) - 1)])
             failures += 1

@@ -132,11 +132,15 @@ class ImageStock:
                 return not local.digest
 
     async def _inspect(self, image: str) -> ImageFacts | None:
-        try:
-            return await self._images.inspect_image(image)
-        except EngineError as error:
-            LOG.warning("image %s could not be inspected: %s", image, error)
-            return None
+        while True:
+            try:
+                return await self._images.inspect_image(image)
+            except EngineUnavailableError as error:
+                LOG.warning("image %s cannot be looked at yet: %s", image, error)
+            except EngineError as error:
+                LOG.warning("image %s could not be looked at: %s", image, error)
+                return None
+            await asyncio.sleep(FIRST_DELAY)
 
     async def _pull(self, image: str, *, tries: int, fatal: bool) -> None:
         credentials = credentials_for(image, self._settings)

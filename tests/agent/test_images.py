@@ -19,6 +19,7 @@ class Registry:
     def __init__(self, *local: ImageFacts) -> None:
         self.local = {each.names[0]: each for each in local}
         self.failures: list[EngineError] = []
+        self.inspect_failures: list[EngineError] = []
         self.pulls: list[str] = []
         self.removed: list[str] = []
 
@@ -30,6 +31,8 @@ class Registry:
         self.local[image] = ImageFacts(id=image, digest="sha256:new", names=(image,))
 
     async def inspect_image(self, image: str) -> ImageFacts | None:
+        if self.inspect_failures:
+            raise self.inspect_failures.pop(0)
         return self.local.get(image)
 
     async def remove_image(self, image: str) -> None:
@@ -114,6 +117,15 @@ def test_an_engine_that_is_away_is_waited_for() -> None:
         assert await stock.make_ready("app") == "sha256:new"
 
     play("always", Registry(), scenario)
+
+
+def test_an_engine_that_is_away_does_not_hide_a_local_image() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        registry.inspect_failures = [EngineUnavailableError("connection refused")] * 3
+        assert await stock.make_ready("app") == ""
+        assert registry.pulls == []
+
+    play("default", Registry(BUILT), scenario)
 
 
 @pytest.mark.parametrize(
