@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -53,6 +54,7 @@ def run(options: Options, on_ready: Callable[[Ready], None]) -> int:
         raise CannotStart(_already_running(folder))
     try:
         _log_to(folder.logs / "supervisor.log")
+        _allow_many_connections()
         _run_alone(options, folder, on_ready)
     finally:
         folder.forget_ready()
@@ -157,6 +159,12 @@ async def _serve(cloud: LocalCloud, folder: DataFolder, on_ready: Callable[[Read
         await cloud.stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files, ours and our children's: each of thousands of instances listens and connects."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _already_running(folder: DataFolder) -> str:
