@@ -1,102 +1,133 @@
 """A sorted list of slots that answers: the least entry from here on with so much of something else.
 
-Packing asks for the instance with least memory left that still has enough memory *and* CPU. In one sorted list that
+Packing asks for the instance with least memory left that still has enough memory *and* CPU. In a sorted list that
 search would stumble over every instance that has run out of CPU; those pile up exactly where it begins. So the list is
-cut into blocks that know the most of the other resource that any of theirs has, and blocks without enough are skipped.
+cut into blocks that know the most that any of their entries has, and blocks without enough are passed over. Inside a
+block each entry has its amount of the other resource written beside it as one byte, its *level*, in which a regular
+expression finds the next that is high enough.
 
-An entry is one integer, the amount left above the slot's order: comparing and bisecting are then done by the
-interpreter's C.
+An entry is one integer, the amount left above the slot's order: comparing and bisecting, like that search, are then
+done by the interpreter's own C.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 ORDER_BITS = 64
 ORDER_MASK = (1 << ORDER_BITS) - 1
-_LENGTH = 32
+_LENGTH = 128
 _LOWEST = -(1 << 200)
+
+
+def _level(amount: int) -> int:
+    """An amount as a byte that never falls as amounts rise: exact below 16, then eight steps for each doubling."""
+    if amount < 16:
+        return amount if amount > 0 else 0
+    extra = amount.bit_length() - 4
+    return min(extra * 8 + (amount >> extra), 255)
+
+
+_NEXT_AT_LEAST = [re.compile(b"[\\x%02x-\\xff]" % level, re.DOTALL).search for level in range(256)]
+
+
+class _Block:
+    """Entries in order, their other amounts, these as levels, and a bound: none of the amounts is above ``most``."""
+
+    __slots__ = ("entries", "levels", "most", "others")
+
+    def __init__(self, entries: list[int], others: list[int], levels: bytearray) -> None:
+        self.entries = entries
+        self.others = others
+        self.levels = levels
+        self.most = max(others, default=_LOWEST)
+
+    def cut(self) -> _Block:
+        """Take the upper half off, as a block of its own."""
+        half = len(self.entries) // 2
+        upper = _Block(self.entries[half:], self.others[half:], self.levels[half:])
+        del self.entries[half:], self.others[half:], self.levels[half:]
+        return upper
 
 
 class Blocks:
     """Entries in order, each with its amount of the other resource."""
 
-    __slots__ = ("_bounds", "_entries", "_most", "_others")
+    __slots__ = ("_blocks", "_bounds")
 
     def __init__(self) -> None:
-        # By block: the entry it begins at or after; its entries; their other amounts; no less than the most of those.
-        self._bounds: list[int] = [_LOWEST]
-        self._entries: list[list[int]] = [[]]
-        self._others: list[list[int]] = [[]]
-        self._most: list[int] = [_LOWEST]
+        self._blocks = [_Block([], [], bytearray())]
+        #: The entry that each block begins at or after.
+        self._bounds = [_LOWEST]
 
     def __bool__(self) -> bool:
-        return bool(self._entries[0])
+        return bool(self._blocks[0].entries)
 
     def insert(self, entry: int, other: int) -> None:
         """Put an entry in."""
         number = bisect_right(self._bounds, entry) - 1
-        entries, others = self._entries[number], self._others[number]
-        at = bisect_left(entries, entry)
-        entries.insert(at, entry)
-        others.insert(at, other)
-        if other > self._most[number]:
-            self._most[number] = other
-        if len(entries) > 2 * _LENGTH:
-            self._split(number)
+        block = self._blocks[number]
+        at = bisect_left(block.entries, entry)
+        block.entries.insert(at, entry)
+        block.others.insert(at, other)
+        block.levels.insert(at, _level(other))
+        if other > block.most:
+            block.most = other
+        if len(block.entries) > 2 * _LENGTH:
+            upper = block.cut()
+            self._blocks.insert(number + 1, upper)
+            self._bounds.insert(number + 1, upper.entries[0])
 
     def remove(self, entry: int) -> None:
         """Take an entry out that is in."""
         number = bisect_right(self._bounds, entry) - 1
-        entries = self._entries[number]
-        at = bisect_left(entries, entry)
-        del entries[at]
-        del self._others[number][at]
-        if not entries and len(self._entries) > 1:
-            del self._bounds[number], self._entries[number], self._others[number], self._most[number]
+        block = self._blocks[number]
+        at = bisect_left(block.entries, entry)
+        del block.entries[at], block.others[at], block.levels[at]
+        if not block.entries and len(self._blocks) > 1:
+            del self._blocks[number], self._bounds[number]
             self._bounds[0] = _LOWEST
+
+    def first(self, entry: int, other: int) -> int | None:
+        """The first of ``least``, for those who want no more."""
+        return next(self.least(entry, other), None)
 
     def least(self, entry: int, other: int) -> Iterator[int]:
         """The entries from ``entry`` up that have at least ``other``, in order. Not to be changed meanwhile."""
-        first = bisect_right(self._bounds, entry) - 1
-        start = bisect_left(self._entries[first], entry)
-        most = self._most
-        for number in range(first, len(most)):
-            if most[number] >= other:
-                entries, others = self._entries[number], self._others[number]
-                found = False
-                for at in range(start, len(entries)):
-                    if others[at] >= other:
+        number = bisect_right(self._bounds, entry) - 1
+        blocks = self._blocks
+        start = bisect_left(blocks[number].entries, entry)
+        search = _NEXT_AT_LEAST[_level(other)]
+        for block in blocks[number:] if number else blocks:
+            if block.most >= other:
+                at, found = start, False
+                while (match := search(block.levels, at)) is not None:
+                    at = match.start()
+                    if block.others[at] >= other:
                         found = True
-                        yield entries[at]
+                        yield block.entries[at]
+                    at += 1
                 if not found and not start:
-                    most[number] = max(others, default=_LOWEST)
+                    block.most = max(block.others, default=_LOWEST)
             start = 0
 
     def greatest(self, entry: int, other: int) -> Iterator[int]:
         """The same entries, the greatest first."""
         last = bisect_right(self._bounds, entry) - 1
-        for number in range(len(self._most) - 1, last - 1, -1):
-            if self._most[number] >= other:
-                entries, others = self._entries[number], self._others[number]
-                start = bisect_left(entries, entry) if number == last else 0
-                for at in range(len(entries) - 1, start - 1, -1):
-                    if others[at] >= other:
-                        yield entries[at]
+        for number in range(len(self._blocks) - 1, last - 1, -1):
+            block = self._blocks[number]
+            if block.most >= other:
+                start = bisect_left(block.entries, entry) if number == last else 0
+                for at in range(len(block.entries) - 1, start - 1, -1):
+                    if block.others[at] >= other:
+                        yield block.entries[at]
 
     def listed(self, entry: int) -> list[int]:
         """All entries from ``entry`` up, whatever they have of the other resource."""
         number = bisect_right(self._bounds, entry) - 1
-        found = self._entries[number][bisect_left(self._entries[number], entry) :]
-        for entries in self._entries[number + 1 :]:
-            found += entries
+        found = self._blocks[number].entries[bisect_left(self._blocks[number].entries, entry) :]
+        for block in self._blocks[number + 1 :]:
+            found += block.entries
         return found
-
-    def _split(self, number: int) -> None:
-        entries, others = self._entries[number], self._others[number]
-        self._bounds.insert(number + 1, entries[_LENGTH])
-        self._entries.insert(number + 1, entries[_LENGTH:])
-        self._others.insert(number + 1, others[_LENGTH:])
-        del entries[_LENGTH:], others[_LENGTH:]
-        self._most[number : number + 1] = max(others), max(self._others[number + 1])

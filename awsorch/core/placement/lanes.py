@@ -8,7 +8,7 @@ and never changes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heappop, heappush, heapreplace
 
 from awsorch.core.placement.blocks import ORDER_MASK
@@ -60,24 +60,31 @@ def first_packed(
 ) -> Slot | None:
     """Where one task goes that is spread over an attribute by ``counts`` (or over nothing) and then packed: the same as
     the heads of PackedLanes compared, without making them."""
-    floor, other = sizes
-    best: int | None = None
-    level = -1
+    levels: Iterable[list[Lane]] = (lanes,)
     if counts:
-        lanes = sorted(lanes, key=lambda lane: counts.get(lane.values[0], 0))
-    for lane in lanes:
-        count = counts.get(lane.values[0], 0) if counts else 0
-        if count > level:
-            if best is not None:
-                break
-            level = count
-        for entry in lane.ascending(floor, other):
-            if best is not None and entry > best:
-                break
-            if needs.plain or needs.room(slots[entry & ORDER_MASK]):
-                best = entry
-                break
-    return None if best is None else slots[best & ORDER_MASK]
+        by_count: dict[int, list[Lane]] = {}
+        for lane in lanes:
+            by_count.setdefault(counts.get(lane.values[0], 0), []).append(lane)
+        levels = [by_count[count] for count in sorted(by_count)] if len(by_count) > 1 else by_count.values()
+    for level in levels:
+        best: int | None = None
+        for lane in level:
+            found = _first(needs, sizes, slots, lane)
+            if found is not None and (best is None or found < best):
+                best = found
+        if best is not None:
+            return slots[best & ORDER_MASK]
+    return None
+
+
+def _first(needs: Needs, sizes: tuple[int, int], slots: Mapping[int, Slot], lane: Lane) -> int | None:
+    """The least entry of the lane that has room for one task."""
+    if needs.plain and len(lane.cells) == 1:
+        return lane.cells[0].first(*sizes)
+    for entry in lane.ascending(*sizes):
+        if needs.plain or needs.room(slots[entry & ORDER_MASK]):
+            return entry
+    return None
 
 
 class PackedLane:
