@@ -252,7 +252,7 @@ def test_calls_that_fail(tmp_path: Path, call: str, error: Exception, reason: st
         task = a_task()
         await world.run(task)
         report = await world.reported(task, "STOPPED")
-        assert report["containers"][0]["reason"] == reason or str(error)
+        assert report["containers"][0]["reason"] == (reason or str(error))
 
     play(tmp_path, scenario)
 
