@@ -42,7 +42,7 @@ NEEDED = tuple((name, None) for name in list(CAPABILITIES)[:3])
 SLICES = 10
 BASE, SLOTS, RECORDS = "numpy, task by task (base)", "fleet, slots", "fleet, Task records"
 
-Placements = list[list[str]]
+Placements = list[tuple[str, ...]]
 
 
 def instances_of(count: int) -> list[tuple[ContainerInstance, int, int]]:
@@ -101,9 +101,10 @@ class Obvious:
         self.ports: dict[int, npt.NDArray[np.bool_]] = {}
         self.counts: dict[str, list[int]] = {}
 
-    def place(self, request: Request) -> list[str]:
+    def place(self, request: Request) -> tuple[str, ...]:
         spread = len(request.strategies) == 2
-        return [self.ids[i] for i in (self._one(request, spread) for _ in range(request.count)) if i >= 0]
+        chosen = [self._one(request, spread) for _ in range(request.count)]
+        return tuple([self.ids[i] for i in chosen if i >= 0])
 
     def _one(self, request: Request, spread: bool) -> int:
         demand = request.demand
@@ -132,7 +133,7 @@ class Obvious:
         return mask
 
 
-Contestant = Callable[[Request], list[str]]
+Contestant = Callable[[Request], tuple[str, ...]]
 
 
 @dataclass
@@ -180,10 +181,10 @@ def by_slots(made: list[tuple[ContainerInstance, int, int]], first: Request) -> 
     """The kernel: the decision, then the fleet told of it without records."""
     fleet = warmed(fleet_of(made), first)
 
-    def answer(request: Request) -> list[str]:
+    def answer(request: Request) -> tuple[str, ...]:
         decision = place(fleet, request)
         fleet.assume(request.demand, request.group, decision.placed)
-        return list(decision.placed)
+        return decision.placed
 
     return answer
 
@@ -193,12 +194,12 @@ def by_records(made: list[tuple[ContainerInstance, int, int]], first: Request) -
     fleet = warmed(fleet_of(made), first)
     numbers: Iterator[int] = iter(range(1 << 62))
 
-    def answer(request: Request) -> list[str]:
+    def answer(request: Request) -> tuple[str, ...]:
         decision = place(fleet, request)
         for instance_id in decision.placed:
             task = a_task(next(numbers), instance_id, request.demand, request.group)
             fleet.task_changed(None, task)
-        return list(decision.placed)
+        return decision.placed
 
     return answer
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 ORDER_BITS = 64
 ORDER_MASK = (1 << ORDER_BITS) - 1
@@ -30,7 +31,10 @@ def _level(amount: int) -> int:
     return min(extra * 8 + (amount >> extra), 255)
 
 
-_NEXT_AT_LEAST = [re.compile(b"[\\x%02x-\\xff]" % level, re.DOTALL).search for level in range(256)]
+@lru_cache(maxsize=1024)
+def _search_for(amount: int) -> Callable[[bytearray, int], re.Match[bytes] | None]:
+    """What finds, from an offset on, the next level that such an amount, or more, may have."""
+    return re.compile(b"[\\x%02x-\\xff]" % _level(amount), re.DOTALL).search
 
 
 class _Block:
@@ -92,14 +96,31 @@ class Blocks:
 
     def first(self, entry: int, other: int) -> int | None:
         """The first of ``least``, for those who want no more."""
-        return next(self.least(entry, other), None)
+        blocks = self._blocks
+        number = bisect_right(self._bounds, entry) - 1
+        start = bisect_left(blocks[number].entries, entry)
+        while True:
+            block = blocks[number]
+            if block.most >= other:
+                at, search = start, _search_for(other)
+                while (match := search(block.levels, at)) is not None:
+                    at = match.start()
+                    if block.others[at] >= other:
+                        return block.entries[at]
+                    at += 1
+                if not start:
+                    block.most = max(block.others, default=_LOWEST)
+            number += 1
+            if number == len(blocks):
+                return None
+            start = 0
 
     def least(self, entry: int, other: int) -> Iterator[int]:
         """The entries from ``entry`` up that have at least ``other``, in order. Not to be changed meanwhile."""
         number = bisect_right(self._bounds, entry) - 1
         blocks = self._blocks
         start = bisect_left(blocks[number].entries, entry)
-        search = _NEXT_AT_LEAST[_level(other)]
+        search = _search_for(other)
         for block in blocks[number:] if number else blocks:
             if block.most >= other:
                 at, found = start, False

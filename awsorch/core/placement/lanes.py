@@ -60,6 +60,7 @@ def first_packed(
 ) -> Slot | None:
     """Where one task goes that is spread over an attribute by ``counts`` (or over nothing) and then packed: the same as
     the heads of PackedLanes compared, without making them."""
+    floor, other = sizes
     levels: Iterable[list[Lane]] = (lanes,)
     if counts:
         by_count: dict[int, list[Lane]] = {}
@@ -69,7 +70,10 @@ def first_packed(
     for level in levels:
         best: int | None = None
         for lane in level:
-            found = _first(needs, sizes, slots, lane)
+            if needs.plain and len(lane.cells) == 1:
+                found = lane.cells[0].first(floor, other)
+            else:
+                found = _first(needs, sizes, slots, lane)
             if found is not None and (best is None or found < best):
                 best = found
         if best is not None:
@@ -79,8 +83,6 @@ def first_packed(
 
 def _first(needs: Needs, sizes: tuple[int, int], slots: Mapping[int, Slot], lane: Lane) -> int | None:
     """The least entry of the lane that has room for one task."""
-    if needs.plain and len(lane.cells) == 1:
-        return lane.cells[0].first(*sizes)
     for entry in lane.ascending(*sizes):
         if needs.plain or needs.room(slots[entry & ORDER_MASK]):
             return entry
@@ -232,6 +234,8 @@ class RandomLane:
         self._terms = terms
         self._dice = dice
         self._all = [entry for cell in lane.cells for entry in cell.listed(terms.floor)]
+        if len(lane.cells) > 1:
+            self._all.sort()  # cells come in the order in which they were made; a fleet loaded again must draw alike
         self._taken: dict[int, int] = {}
         self._listed: list[Slot] | None = None
         self._ahead: Slot | None = None
