@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.calls import EngineCalls, Tell, happened
-from awsorch.agent.engine import Engine, EngineError, Occurrence
+from awsorch.agent.engine import INSTANCE_LABEL, Engine, EngineError, Occurrence
 from awsorch.agent.events import (
     Create,
     Died,
@@ -66,6 +66,23 @@ async def look_at_all(
                 for event in happened(assignment, name, facts, clock(), missed=missed):
                     tell(arn, event)
                 break
+
+
+async def find_strangers(tasks: Mapping[str, Assignment], engine: Engine, instance_arn: str) -> set[str]:
+    """Containers with this instance's label that belong to no task known here; as in ECS they are left alone.
+
+    There are some after the state file was lost. They take room that nobody accounts for, so they are logged.
+    """
+    known = {container.docker_id for each in tasks.values() for container in each.state.containers.values()}
+    try:
+        found = set(await engine.find({INSTANCE_LABEL: instance_arn}))
+    except EngineError as error:
+        LOG.warning("containers cannot be listed: %s", error)
+        return set()
+    strangers = found - known
+    for docker_id in strangers:
+        LOG.warning("container %s belongs to no task of this agent and is left alone", docker_id)
+    return strangers
 
 
 def resume(tasks: Iterable[Assignment], calls: EngineCalls, tell: Tell) -> None:

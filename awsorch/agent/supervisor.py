@@ -357,6 +357,7 @@ class Supervisor:
         await recovery.look_at_all(self._tasks, self._around.engine, self._around.clock, self.tell, missed=first_time)
         if first_time and self._recovered is not None:
             self._turn()
+            await recovery.find_strangers(self._tasks, self._around.engine, self._around.place.instance_arn)
             recovery.resume(self._tasks.values(), self._calls, self.tell)
             self._recovered.set()
 

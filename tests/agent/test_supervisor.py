@@ -475,6 +475,28 @@ def test_an_exit_while_no_agent_was_there_is_reported_and_not_restarted(tmp_path
     play(tmp_path, scenario)
 
 
+def test_containers_of_a_lost_state_file_are_left_alone_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.start()
+        task = a_task()
+        await world.run(task)
+        await world.reported(task, "RUNNING")
+        docker_id = world.container(task)["runtimeId"]
+        await world.kill()
+        for each in tmp_path.iterdir():
+            each.unlink()
+        assert docker_id not in caplog.text
+        await world.start()
+        assert f"container {docker_id} belongs to no task of this agent and is left alone" in caplog.text
+        facts = await world.engine.inspect(docker_id)
+        assert facts is not None
+        assert facts.is_running
+
+    play(tmp_path, scenario)
+
+
 def saves_of_a_life(folder: Path) -> int:
     """How many commits the scenario of the next test makes when nobody dies."""
     saves = 0
