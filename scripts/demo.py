@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -35,6 +36,7 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parent.parent
 AWSORCH = Path(sys.executable).with_name("awsorch")
 IMAGE = "awsorch/busybox:latest"
+TASK_ID = re.compile(r"\b[0-9a-f]{32}\b")
 TASK_LABEL = "com.amazonaws.ecs.task-arn"
 REGION = "us-east-1"
 INSTANCES = 2
@@ -84,14 +86,10 @@ class Cloud:
         done = run_command(arguments, os.environ | {"AWS_ENDPOINT_URL": self.endpoint})
         show(f"$ awsorch {shlex.join(arguments)}", style="bold")
         show((done.stdout + done.stderr).rstrip())
+        if arguments[0] == "run":
+            self.tasks.extend(TASK_ID.findall(done.stdout + done.stderr))
         expect(done.returncode == code, f"`awsorch {arguments[0]}` ends with {code}, not {done.returncode}")
         return done
-
-    def start(self, *arguments: str) -> str:
-        """`awsorch run`; answers the id of the task."""
-        done = self.awsorch("run", *arguments)
-        self.tasks.append(done.stdout.split()[0])
-        return self.tasks[-1]
 
     def describe(self, task: str) -> dict[str, Any]:
         answer = self.ecs.describe_tasks(tasks=[task])
@@ -158,7 +156,6 @@ def start_cloud(cloud: Cloud) -> None:
 def run_batch(cloud: Cloud) -> None:
     title("A batch task that does its work")
     done = cloud.awsorch("run", "taskdefs/batch.yaml", "--wait", "--env", "SLICE=7")
-    cloud.tasks.append(done.stderr.split()[0])
     expect("slice 7: the sum is" in done.stdout, "it prints its result")
     logs = cloud.awsorch("logs", cloud.tasks[-1][:8], "--tail", "1").stdout
     expect("the sum is 200010000" in logs, "its logs can be read afterwards")
@@ -184,7 +181,8 @@ def run_failing(cloud: Cloud) -> None:
 
 def serve_web(cloud: Cloud) -> None:
     title("Two containers: a writer, then, once it is HEALTHY, a web server on their shared volume")
-    task = cloud.start("taskdefs/web.yaml")
+    cloud.awsorch("run", "taskdefs/web.yaml")
+    task = cloud.tasks[-1]
     until("it is RUNNING", lambda: cloud.describe(task)["lastStatus"] == "RUNNING")
     cloud.awsorch("ps")
     fetched = fetch(cloud.describe(task))

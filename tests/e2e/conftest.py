@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 AWSORCH = Path(sys.executable).with_name("awsorch")
-SAMPLE_VOLUMES = ("awsorch-sample-", "ecs-pipeline-", "ecs-volumes-", "ecs-web-")
+TASK_LABEL = "com.amazonaws.ecs.task-arn"
 COMMAND_SECONDS = 100
 CONDITION_SECONDS = 60
 
@@ -73,8 +73,7 @@ def until(what: str, true: Callable[[], bool], seconds: float = CONDITION_SECOND
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A cloud of two instances; afterwards it, its containers and their volumes are gone."""
     data = tmp_path_factory.mktemp("cloud")
-    engine = docker.from_env()
-    before = {volume.name for volume in engine.volumes.list()}
+    volumes: set[str] = set()
     try:
         started = run_awsorch("up", "--detach", "--json", "--port", "0", "--data", str(data))
         assert started.returncode == 0, started.stderr + logs_of(data)
@@ -87,14 +86,26 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             aws_secret_access_key="test",
         )
         yield Cloud(data=data, endpoint=endpoint, ecs=ecs)
+        volumes = volumes_of(ecs)
         ecs.close()
     finally:
         stopped = run_awsorch("down", "--remove", "--data", str(data))
-        for volume in engine.volumes.list():
-            if volume.name not in before and volume.name.startswith(SAMPLE_VOLUMES):
-                volume.remove()
+        engine = docker.from_env()
+        for name in volumes:
+            engine.volumes.get(name).remove()
         engine.close()
     assert stopped.returncode == 0, stopped.stderr
+
+
+def volumes_of(ecs: Any) -> set[str]:
+    """The named volumes that the containers of a cloud's tasks have on the engine, which others use too."""
+    lists = (ecs.list_tasks(desiredStatus=status)["taskArns"] for status in ("RUNNING", "STOPPED"))
+    arns = {arn for some in lists for arn in some}
+    engine = docker.from_env()
+    found = engine.containers.list(all=True, filters={"label": TASK_LABEL}, ignore_removed=True)
+    mounts = [mount for one in found if one.labels[TASK_LABEL] in arns for mount in one.attrs["Mounts"]]
+    engine.close()
+    return {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
 
 
 def logs_of(data: Path) -> str:

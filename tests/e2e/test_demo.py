@@ -12,7 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.e2e.conftest import ROOT
+from tests.e2e.conftest import ROOT, TASK_LABEL
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -20,7 +20,6 @@ DEMO_SECONDS = 60
 """What the demo takes at most on a machine with two free cores."""
 BUSY = 2
 """Tests beside it may take as much of the machine again."""
-TASK_LABEL = "com.amazonaws.ecs.task-arn"
 TASK_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 
