@@ -3,8 +3,8 @@
 Packing asks for the instance with least memory left that still has enough memory *and* CPU. In a sorted list that
 search would stumble over every instance that has run out of CPU; those pile up exactly where it begins. So the list is
 cut into blocks that know the most that any of their entries has, and blocks without enough are passed over. Inside a
-block each entry has its amount of the other resource written beside it as one byte, its *level*, in which a regular
-expression finds the next that is high enough.
+block each entry has its amount of the other resource written beside it as one byte, its *level*: one translation of
+those bytes marks all that are high enough, and the next mark is found as a byte is.
 
 An entry is one integer, the amount left above the slot's order: comparing and bisecting, like that search, are then
 done by the interpreter's own C.
@@ -12,10 +12,8 @@ done by the interpreter's own C.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 
 ORDER_BITS = 64
 ORDER_MASK = (1 << ORDER_BITS) - 1
@@ -31,10 +29,8 @@ def _level(amount: int) -> int:
     return min(extra * 8 + (amount >> extra), 255)
 
 
-@lru_cache(maxsize=1024)
-def _search_for(amount: int) -> Callable[[bytearray, int], re.Match[bytes] | None]:
-    """What finds, from an offset on, the next level that such an amount, or more, may have."""
-    return re.compile(b"[\\x%02x-\\xff]" % _level(amount), re.DOTALL).search
+#: By level, what turns it and those above into 1 and those below into 0.
+_ENOUGH = [bytes(other >= level for other in range(256)) for level in range(256)]
 
 
 class _Block:
@@ -99,15 +95,16 @@ class Blocks:
         blocks = self._blocks
         number = bisect_right(self._bounds, entry) - 1
         start = bisect_left(blocks[number].entries, entry)
+        enough = _ENOUGH[_level(other)]
         while True:
             block = blocks[number]
             if block.most >= other:
-                at, search = start, _search_for(other)
-                while (match := search(block.levels, at)) is not None:
-                    at = match.start()
+                marks = block.levels.translate(enough)
+                at = marks.find(1, start)
+                while at >= 0:
                     if block.others[at] >= other:
                         return block.entries[at]
-                    at += 1
+                    at = marks.find(1, at + 1)
                 if not start:
                     block.most = max(block.others, default=_LOWEST)
             number += 1
@@ -120,16 +117,16 @@ class Blocks:
         number = bisect_right(self._bounds, entry) - 1
         blocks = self._blocks
         start = bisect_left(blocks[number].entries, entry)
-        search = _search_for(other)
+        enough = _ENOUGH[_level(other)]
         for block in blocks[number:] if number else blocks:
             if block.most >= other:
-                at, found = start, False
-                while (match := search(block.levels, at)) is not None:
-                    at = match.start()
+                marks, found = block.levels.translate(enough), False
+                at = marks.find(1, start)
+                while at >= 0:
                     if block.others[at] >= other:
                         found = True
                         yield block.entries[at]
-                    at += 1
+                    at = marks.find(1, at + 1)
                 if not found and not start:
                     block.most = max(block.others, default=_LOWEST)
             start = 0
