@@ -32,6 +32,7 @@ class Disk(Generic[S]):
         self.state = make("seed")
         self.due: dict[Key, float] = {}
         self.now = 1_000_000.0
+        self.sound = True
 
     def load(self) -> S:
         """A state built from the disk."""
@@ -46,7 +47,8 @@ class Disk(Generic[S]):
         self.due = dict.fromkeys(all_keys(self.state), 0.0)
 
     def step(self, event: Event) -> Outcome:
-        """Decide, store, compare. Raises Refusal."""
+        """Decide, store, compare. Raises Refusal. After anything else the disk is no longer ``sound``."""
+        self.sound = False
         before = contents(self.state)
         twin = self.load()
         same(before, contents(twin), "loaded again")
@@ -54,12 +56,14 @@ class Disk(Generic[S]):
             outcome = step(self.state, event, self.now)
         except Refusal:
             same(before, contents(self.state), "refused")
+            self.sound = True
             raise
         twin_outcome = step(twin, event, self.now)
         same(contents(self.state), contents(twin), "decided again")
         assert outcome == twin_outcome
         self._store(outcome)
         assert check(self.state) == []
+        self.sound = True
         for key, at in outcome.wakes.items():
             self.due[key] = min(at, self.due.get(key, at))
         return outcome

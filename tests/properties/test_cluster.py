@@ -267,7 +267,7 @@ class ClusterMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """When every machine is gone and time has passed, nothing is left: nothing leaks, and wakes alone see to it."""
-        if not hasattr(self, "disk"):
+        if not hasattr(self, "disk") or not self.disk.sound:
             return
         for instance_id in self.instances:
             self.submit(events.InstanceGone(instance_id=instance_id, reason="the end"))
