@@ -1,0 +1,1 @@
+"""The cloud on a laptop: the door, moto behind it, and a fleet of local instances, under one small supervisor."""

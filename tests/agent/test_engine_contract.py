@@ -113,7 +113,8 @@ def test_create_start_die(attempt: Try) -> None:
         assert (found.status, found.exit_code, found.is_running) == ("exited", 3, False)
         assert found.started_at is not None
         assert found.finished_at is not None
-        assert found.started_at <= found.finished_at
+        # Docker notes the start after the fact: a container that ends at once may end a little before it started.
+        assert found.started_at <= found.finished_at + 0.5
 
     attempt(scenario)
 
