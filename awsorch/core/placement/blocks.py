@@ -134,13 +134,17 @@ class Blocks:
     def greatest(self, entry: int, other: int) -> Iterator[int]:
         """The same entries, the greatest first."""
         last = bisect_right(self._bounds, entry) - 1
+        enough = _ENOUGH[_level(other)]
         for number in range(len(self._blocks) - 1, last - 1, -1):
             block = self._blocks[number]
             if block.most >= other:
                 start = bisect_left(block.entries, entry) if number == last else 0
-                for at in range(len(block.entries) - 1, start - 1, -1):
+                marks = block.levels.translate(enough)
+                at = marks.rfind(1, start)
+                while at >= 0:
                     if block.others[at] >= other:
                         yield block.entries[at]
+                    at = marks.rfind(1, start, at)
 
     def listed(self, entry: int) -> list[int]:
         """All entries from ``entry`` up, whatever they have of the other resource."""
