@@ -6,11 +6,12 @@ botocore's model), reads or submits to partitions, and answers in the model's sh
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from awsorch.core.arn import Scope, parse_arn
+from awsorch.core.arn import Arn, Scope, parse_arn, require_here
 from awsorch.core.errors import cluster_not_found, invalid_parameter
 from awsorch.core.model import Cluster
 from awsorch.core.state import ClusterState, RegistryState
@@ -19,6 +20,8 @@ from awsorch.engine.partition import Partition
 
 Answer = Mapping[str, Any]
 Operation = Callable[["Call"], Awaitable[Answer]]
+
+_CLUSTER = re.compile(r"[a-zA-Z0-9\-_]{1,255}\Z")
 
 #: Every operation that is built, by its name in the model. Importing ``awsorch.api.operations`` fills it.
 OPERATIONS: dict[str, Operation] = {}
@@ -61,7 +64,7 @@ class Call:
 
         Raises ClusterNotFoundException.
         """
-        name = cluster_name(self.request.get("cluster"))
+        name = cluster_name(self.request.get("cluster"), self.scope)
         cluster = await self.registry.read(lambda state: state.clusters.get(name))
         if cluster is None:
             raise cluster_not_found()
@@ -73,29 +76,65 @@ class Call:
         partition = self.controller.clusters.get(cluster.name)
         return cluster, partition or await self.controller.open_cluster(cluster.name)
 
+    def resource_id(self, text: str, kind: str, cluster: Cluster) -> str:
+        """An id from an id or an ARN (long or short form) of this kind ("task") in this cluster.
 
-def cluster_name(text: str | None) -> str:
-    """A cluster's name from a name or an ARN; "default" where nothing was given."""
+        Raises InvalidParameterException for an ARN of another kind, region, account or cluster.
+        """
+        arn = self._resource_arn(text, kind)
+        if arn is None:
+            return text
+        if _is_elsewhere(arn, cluster):
+            raise invalid_parameter(
+                f"Invalid identifier: Identifier is for cluster {arn.path[0]}. Your cluster is {cluster.name}"
+            )
+        return arn.path[-1]
+
+    def resource_ids(self, texts: Iterable[str], kind: str, cluster: Cluster) -> dict[str, str | None]:
+        """What a batch names, each thing once: ids by ARN, with None for what another cluster has.
+
+        Raises InvalidParameterException for an ARN of another kind, region or account.
+        """
+        ids: dict[str, str | None] = {}
+        for text in texts:
+            arn = self._resource_arn(text, kind)
+            if arn is not None and _is_elsewhere(arn, cluster):
+                ids[text] = None
+            else:
+                found = text if arn is None else arn.path[-1]
+                ids[self.scope.arn(f"{kind}/{cluster.name}/{found}")] = found
+        return ids
+
+    def _resource_arn(self, text: str, kind: str) -> Arn | None:
+        """The ARN that ``text`` is, or None for an id."""
+        if not text.startswith("arn:"):
+            return None
+        arn = parse_arn(text)
+        if arn is None or arn.kind != kind or len(arn.path) > 2:
+            raise invalid_parameter(f"{kind.replace('-', ' ').title()} Identifier is invalid")
+        require_here(arn, self.scope)
+        return arn
+
+
+def cluster_name(text: str | None, scope: Scope) -> str:
+    """A cluster's name from a name or an ARN; "default" where nothing was given.
+
+    Raises InvalidParameterException for what can be no cluster here.
+    """
     if not text:
         return "default"
-    if not text.startswith("arn:"):
-        return text
-    arn = parse_arn(text)
-    if arn is None or arn.kind != "cluster" or len(arn.path) != 1:
-        raise invalid_parameter(f"Invalid identifier: {text} is not the name or the ARN of a cluster.")
-    return arn.path[0]
+    name = text
+    if text.startswith("arn:"):
+        arn = parse_arn(text)
+        if arn is None or arn.kind != "cluster" or len(arn.path) != 1:
+            raise invalid_parameter(f"Invalid identifier: {text} is not the ARN of a cluster.")
+        require_here(arn, scope)
+        name = arn.path[0]
+    if not _CLUSTER.match(name):
+        raise invalid_parameter(rf"Cluster must match ^[a-zA-Z0-9\-_]{{1,255}}$, but was {name}")
+    return name
 
 
-def resource_id(text: str, kind: str, cluster: str) -> str:
-    """An id from an id or an ARN (long or short form) of this kind in this cluster.
-
-    Raises InvalidParameterException for another kind of ARN or another cluster's.
-    """
-    if not text.startswith("arn:"):
-        return text
-    arn = parse_arn(text)
-    if arn is None or arn.kind != kind or len(arn.path) > 2:
-        raise invalid_parameter(f"Invalid identifier: {text} is not the id or the ARN of a {kind.replace('-', ' ')}.")
-    if len(arn.path) == 2 and arn.path[0] != cluster:
-        raise invalid_parameter(f"Identifier is for {arn.path[0]}. Your cluster is {cluster}")
-    return arn.path[-1]
+def _is_elsewhere(arn: Arn, cluster: Cluster) -> bool:
+    """Whether the ARN's long form names another cluster; the short one names none."""
+    return len(arn.path) == 2 and arn.path[0] != cluster.name

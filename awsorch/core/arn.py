@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from awsorch.core.errors import invalid_parameter
+from awsorch.core.errors import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +67,16 @@ def parse_arn(text: str) -> Arn | None:
     return Arn(partition=parts[1], region=parts[3], account=parts[4], kind=kind, path=tuple(rest.split("/")))
 
 
-def short_name(text: str, kind: str) -> str:
-    """The last part of an identifier that may be a name, an id or an ARN of this kind.
+class Elsewhere(Refusal):
+    """An ARN of another region or account, in ECS's words: an InvalidParameterException."""
 
-    Raises InvalidParameterException for an ARN of another kind or service.
-    """
-    if not text.startswith("arn:"):
-        return text
-    arn = parse_arn(text)
-    if arn is None or arn.kind != kind:
-        raise invalid_parameter(f"Invalid identifier: Unexpected resource type in {text}; expected {kind}.")
-    return arn.path[-1]
+    def __init__(self, message: str) -> None:
+        super().__init__("InvalidParameterException", message)
+
+
+def require_here(arn: Arn, scope: Scope) -> None:
+    """Raises Elsewhere for an ARN of another region or account."""
+    if (arn.partition, arn.region) != (scope.partition, scope.region):
+        raise Elsewhere("Invalid Region in ARN")
+    if arn.account != scope.account:
+        raise Elsewhere(f"Identifier is for {arn.account}. Your accountId is {scope.account}")

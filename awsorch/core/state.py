@@ -84,8 +84,6 @@ class RegistryState(State):
 
     def find_revision(self, reference: Reference) -> TaskDefinition | None:
         """The named revision, or the newest ACTIVE one of the family; None where there is none."""
-        if reference.foreign:
-            return None
         key = reference.key or self.revisions.newest(reference.family)
         return self.definitions.get(key) if key is not None else None
 

@@ -23,17 +23,15 @@ ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition"
         ("web:12", Reference(family="web", revision=12)),
         (f"{ARN}/web:12", Reference(family="web", revision=12)),
         (f"{ARN}/web", Reference(family="web")),
-        ("arn:aws:ecs:eu-west-1:1:task-definition/web:1", Reference(family="web", revision=1, foreign=True)),
     ],
 )
 def test_names_of_task_definitions(text: str, reference: Reference) -> None:
     assert parse_reference(text, SCOPE) == reference
 
 
-def test_only_a_revision_of_ours_has_a_key() -> None:
+def test_only_a_revision_has_a_key() -> None:
     assert parse_reference("web:12", SCOPE).key == "web:12"
     assert parse_reference("web", SCOPE).key is None
-    assert parse_reference("arn:aws:ecs:eu-west-1:1:task-definition/web:1", SCOPE).key is None
 
 
 @pytest.mark.parametrize(
@@ -45,6 +43,11 @@ def test_only_a_revision_of_ours_has_a_key() -> None:
         ("arn:aws:ecs:x", INVALID),
         (f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/web", INVALID),
         (f"{ARN}/a/b", INVALID),
+        (f"arn:aws:ecs:eu-west-1:{ACCOUNT}:task-definition/web:1", "Invalid Region in ARN"),
+        (
+            f"arn:aws:ecs:{REGION}:999999999999:task-definition/web:1",
+            f"Identifier is for 999999999999. Your accountId is {ACCOUNT}",
+        ),
         ("web:", "Invalid revision number. Number: "),
         ("web:-1", "Invalid revision number. Number: -1"),
         ("web:0", "Invalid revision number. Number: 0"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from awsorch.api.calls import Answer, Call, operation, resource_id
+from awsorch.api.calls import Answer, Call, operation
 from awsorch.core.events import ContainerReport, TaskReported
 from awsorch.core.model import NetworkBinding
 
@@ -30,7 +30,7 @@ async def submit_task_state_change(call: Call) -> Answer:
     cluster, partition = await call.cluster_partition()
     event = TaskReported(
         cause=call.cause,
-        task_id=resource_id(request["task"], "task", cluster.name),
+        task_id=call.resource_id(request["task"], "task", cluster),
         status=request.get("status") or None,
         reason=request.get("reason") or None,
         containers=tuple(_container(item) for item in request.get("containers", ())),
@@ -49,7 +49,7 @@ async def submit_container_state_change(call: Call) -> Answer:
     request = call.request
     if request.get("task") and request.get("containerName"):
         cluster, partition = await call.cluster_partition()
-        task_id = resource_id(request["task"], "task", cluster.name)
+        task_id = call.resource_id(request["task"], "task", cluster)
         await partition.submit(TaskReported(cause=call.cause, task_id=task_id, containers=(_container(request),)))
     return ACKNOWLEDGED
 

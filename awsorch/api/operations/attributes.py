@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from awsorch.api.calls import Answer, Call, operation, resource_id
+from awsorch.api.calls import Answer, Call, operation
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.core.errors import invalid_parameter
 from awsorch.core.events import DeleteAttributes, PutAttributes
+from awsorch.core.model import Cluster
 from awsorch.core.state import ClusterState
 
 _NAME = re.compile(r"[A-Za-z0-9_./\\-]{1,128}\Z")
@@ -21,7 +22,7 @@ _TARGET = "container-instance"
 async def put_attributes(call: Call) -> Answer:
     """Create or overwrite custom attributes; all or none."""
     cluster, partition = await call.cluster_partition()
-    attributes = _attributes(call.request, cluster.name)
+    attributes = _attributes(call, cluster)
     await partition.submit(PutAttributes(cause=call.cause, attributes=attributes))
     return {"attributes": call.request["attributes"]}
 
@@ -30,7 +31,7 @@ async def put_attributes(call: Call) -> Answer:
 async def delete_attributes(call: Call) -> Answer:
     """Delete custom attributes; the answer has the ones that were there."""
     cluster, partition = await call.cluster_partition()
-    attributes = _attributes(call.request, cluster.name)
+    attributes = _attributes(call, cluster)
     deleted = await partition.submit(DeleteAttributes(cause=call.cause, attributes=attributes))
     return {"attributes": [_view(*item, arn=call.scope.container_instance(cluster.name, item[0])) for item in deleted]}
 
@@ -71,16 +72,16 @@ def _view(instance_id: str, name: str, value: str | None, *, arn: str) -> Mappin
     return {"name": name, "value": value, "targetType": _TARGET, "targetId": arn}
 
 
-def _attributes(request: Mapping[str, Any], cluster: str) -> tuple[tuple[str, str, str | None], ...]:
-    items: Sequence[Mapping[str, str]] = request.get("attributes", ())
+def _attributes(call: Call, cluster: Cluster) -> tuple[tuple[str, str, str | None], ...]:
+    items: Sequence[Mapping[str, str]] = call.request.get("attributes", ())
     if not items:
         raise invalid_parameter("attributes can not be empty")
     if len(items) > 10:
         raise invalid_parameter("attributes can have at most 10 items.")
-    return tuple(_attribute(item, cluster) for item in items)
+    return tuple(_attribute(call, item, cluster) for item in items)
 
 
-def _attribute(item: Mapping[str, str], cluster: str) -> tuple[str, str, str | None]:
+def _attribute(call: Call, item: Mapping[str, str], cluster: Cluster) -> tuple[str, str, str | None]:
     name, value, target = item["name"], item.get("value"), item.get("targetId")
     if not target:
         raise invalid_parameter(f"targetId must be specified for attribute {name}.")
@@ -95,4 +96,4 @@ def _attribute(item: Mapping[str, str], cluster: str) -> tuple[str, str, str | N
             f"Invalid attribute value {value!r}: 1 to 128 letters, numbers, hyphens, underscores, periods, at signs, "
             "slashes, colons and spaces, with no space at either end."
         )
-    return resource_id(target, _TARGET, cluster), name, value
+    return call.resource_id(target, _TARGET, cluster), name, value

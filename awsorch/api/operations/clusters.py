@@ -54,7 +54,7 @@ async def describe_clusters(call: Call) -> Answer:
         raise invalid_parameter("Cannot describe more than 100 clusters at once.")
     include = frozenset(call.request.get("include", ()))
     found, failures = [], []
-    for name in dict.fromkeys(cluster_name(text) for text in names):
+    for name in dict.fromkeys(cluster_name(text, call.scope) for text in names):
         cluster = await call.registry.read(_finder(name))
         if cluster is None:
             failures.append(failure_view(call.scope.cluster(name), "MISSING"))
@@ -82,7 +82,7 @@ async def update_cluster(call: Call) -> Answer:
     cluster = await call.registry.submit(
         UpdateCluster(
             cause=call.cause,
-            name=cluster_name(request["cluster"]),
+            name=cluster_name(request["cluster"], call.scope),
             settings=_settings(request["settings"]) if "settings" in request else None,
             configuration=_configuration(request) if "configuration" in request else None,
             service_connect_defaults=request.get("serviceConnectDefaults"),
@@ -97,7 +97,7 @@ async def update_cluster_settings(call: Call) -> Answer:
     cluster = await call.registry.submit(
         UpdateCluster(
             cause=call.cause,
-            name=cluster_name(call.request["cluster"]),
+            name=cluster_name(call.request["cluster"], call.scope),
             settings=_settings(call.request["settings"]),
         )
     )

@@ -7,16 +7,17 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from awsorch.api.calls import Answer, Call, operation, resource_id
+from awsorch.api.calls import Answer, Call, operation
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view, instance_view
 from awsorch.core.errors import Refusal, client_error, invalid_parameter
 from awsorch.core.events import DeregisterInstance, RegisterInstance, SetInstanceStatus
-from awsorch.core.model import Cluster, ContainerInstance, Resources
+from awsorch.core.model import ContainerInstance, Resources
 from awsorch.core.placement.place import matches
 from awsorch.core.state import ClusterState
 from awsorch.core.tags import parse_tags
 
+_KIND = "container-instance"
 _ARCHITECTURES = {"x86_64": "x86_64", "arm64": "arm64", "amd64": "x86_64", "aarch64": "arm64"}
 #: Attributes that the control plane takes from the identity document, and the document's members.
 _IDENTITY = (
@@ -40,7 +41,7 @@ async def register_container_instance(call: Call) -> Answer:
         cause=call.cause,
         instance_id=instance_id,
         arn=call.scope.container_instance(cluster.name, instance_id),
-        known_id=resource_id(known, "container-instance", cluster.name) if known else None,
+        known_id=call.resource_id(known, _KIND, cluster) if known else None,
         ec2_instance_id=identity.get("instanceId"),
         resources=_resources(request),
         attributes=attributes,
@@ -114,7 +115,7 @@ async def deregister_container_instance(call: Call) -> Answer:
     instance = await partition.submit(
         DeregisterInstance(
             cause=call.cause,
-            instance_id=resource_id(call.request["containerInstance"], "container-instance", cluster.name),
+            instance_id=call.resource_id(call.request["containerInstance"], _KIND, cluster),
             force=call.request.get("force", False),
         )
     )
@@ -126,15 +127,15 @@ async def deregister_container_instance(call: Call) -> Answer:
 async def describe_container_instances(call: Call) -> Answer:
     """Instances by id or ARN; unknown ones are failures."""
     cluster, partition = await call.cluster_partition()
-    names = _names(call)
+    ids = call.resource_ids(_names(call), _KIND, cluster)
     include = frozenset(call.request.get("include", ()))
 
     def look(state: ClusterState) -> Answer:
         found, failures = [], []
-        for name in names:
-            instance = _find(state, name, cluster)
+        for arn, instance_id in ids.items():
+            instance = state.instances.get(instance_id or "")
             if instance is None:
-                failures.append(failure_view(_arn(call, cluster, name), "MISSING"))
+                failures.append(failure_view(arn, "MISSING"))
             else:
                 found.append(instance_view(instance, state, include))
         return {"containerInstances": found, "failures": failures}
@@ -175,13 +176,18 @@ async def update_container_instances_state(call: Call) -> Answer:
     names = _names(call)
     if len(names) > 10:
         raise invalid_parameter("Container instances can have at most 10 items.")
-    ids = tuple(resource_id(name, "container-instance", cluster.name) for name in names)
-    selection = await partition.submit(SetInstanceStatus(cause=call.cause, instance_ids=ids, status=status))
+    ids = call.resource_ids(names, _KIND, cluster)
+    here = tuple(instance_id for instance_id in ids.values() if instance_id is not None)
+    selection = await partition.submit(SetInstanceStatus(cause=call.cause, instance_ids=here, status=status))
 
     def look(state: ClusterState) -> Answer:
         return {
             "containerInstances": [instance_view(i, state, frozenset()) for i in selection.found],
-            "failures": [failure_view(_arn(call, cluster, name), "MISSING") for name in selection.missing],
+            "failures": [
+                failure_view(arn, selection.refused.get(instance_id or "", "MISSING"))
+                for arn, instance_id in ids.items()
+                if instance_id is None or instance_id in selection.refused
+            ],
         }
 
     return await partition.read(look)
@@ -192,7 +198,8 @@ async def update_container_agent(call: Call) -> Answer:
     """Agents are updated with their instances' image or package; there is never a newer one to push from here."""
     cluster, partition = await call.cluster_partition()
     name = call.request["containerInstance"]
-    instance = await partition.read(lambda state: _find(state, name, cluster))
+    instance_id = call.resource_id(name, _KIND, cluster)
+    instance = await partition.read(lambda state: state.instances.get(instance_id))
     if instance is None or instance.status == "INACTIVE":
         raise invalid_parameter(f"The referenced container instance {name} was not found.")
     if not instance.agent_version:
@@ -209,15 +216,4 @@ def _names(call: Call) -> Sequence[str]:
         raise client_error("Container Instances cannot be empty.")
     if len(names) > 100:
         raise invalid_parameter("Container instances can have at most 100 items.")
-    return list(dict.fromkeys(names))
-
-
-def _find(state: ClusterState, name: str, cluster: Cluster) -> ContainerInstance | None:
-    try:
-        return state.instances.get(resource_id(name, "container-instance", cluster.name))
-    except Refusal:
-        return None
-
-
-def _arn(call: Call, cluster: Cluster, name: str) -> str:
-    return name if name.startswith("arn:") else call.scope.container_instance(cluster.name, name)
+    return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from awsorch.api.calls import Answer, Call, Operation, resource_id
+from awsorch.api.calls import Answer, Call, Operation
 from awsorch.core.errors import invalid_parameter
 from awsorch.core.model import Task
 from awsorch.core.state import ClusterState
@@ -16,7 +16,7 @@ async def describe_story(call: Call) -> Answer:
     name = call.request.get("arn")
     if not isinstance(name, str) or not name:
         raise invalid_parameter("arn should name a task.")
-    task_id = resource_id(name, "task", cluster.name)
+    task_id = call.resource_id(name, "task", cluster)
 
     def look(state: ClusterState) -> Answer:
         task = state.tasks.get(task_id)

@@ -6,6 +6,7 @@ from awsorch.api.calls import Answer, Call, operation
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view
 from awsorch.api.views_task_definitions import task_definition_view
+from awsorch.core.arn import Elsewhere
 from awsorch.core.definitions.references import INVALID, Reference, parse_reference
 from awsorch.core.definitions.register import prepare
 from awsorch.core.errors import Refusal, client_error
@@ -42,8 +43,6 @@ async def deregister_task_definition(call: Call) -> Answer:
     reference = parse_reference(call.request["taskDefinition"], call.scope)
     if reference.revision is None:
         raise client_error("Revision is missing.")
-    if reference.foreign:
-        raise client_error("Unable to deregister task definition.")
     definition = await call.registry.submit(
         DeregisterTaskDefinition(cause=call.cause, family=reference.family, revision=reference.revision)
     )
@@ -109,10 +108,10 @@ async def delete_task_definitions(call: Call) -> Answer:
     failures = []
     for name in names:
         reference = _reference(call, name)
-        if reference is None or reference.revision is None:
+        if not isinstance(reference, Reference):
+            failures.append(failure_view(name, reference))
+        elif reference.revision is None or reference.key is None:
             failures.append(failure_view(name, INVALID))
-        elif reference.key is None:
-            failures.append(failure_view(name, MISSING))
         else:
             keys[reference.key] = call.scope.task_definition(reference.family, reference.revision)
     deleted: DeletedTaskDefinitions = await call.registry.submit(
@@ -122,8 +121,11 @@ async def delete_task_definitions(call: Call) -> Answer:
     return {"taskDefinitions": [task_definition_view(item) for item in deleted.definitions], "failures": failures}
 
 
-def _reference(call: Call, name: str) -> Reference | None:
+def _reference(call: Call, name: str) -> Reference | str:
+    """What a batch names, or ECS's reason why it is nothing."""
     try:
         return parse_reference(name, call.scope)
+    except Elsewhere:
+        return MISSING
     except Refusal:
-        return None
+        return INVALID

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from awsorch.api.calls import Answer, Call, operation, resource_id
+from awsorch.api.calls import Answer, Call, operation
 from awsorch.api.operations.launches import find_definition, read_template
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view, task_view
 from awsorch.core.errors import Refusal, client_error, invalid_parameter
 from awsorch.core.events import NewTask, RunTasks, StartTasks, StopTask
-from awsorch.core.model import Cluster, Constraint, Strategy, Task, TaskDefinition
+from awsorch.core.model import Cluster, Constraint, Strategy, TaskDefinition
 from awsorch.core.placement.filters import validate_constraints
 from awsorch.core.placement.strategies import validate_strategies
 from awsorch.core.rules.run_tasks import PlacedTasks
@@ -72,7 +72,7 @@ async def start_task(call: Call) -> Answer:
         cause=call.cause,
         ids=tuple(_new_task(definition) for _ in names),
         template=read_template(call, cluster, definition),
-        instance_ids=tuple(resource_id(name, "container-instance", cluster.name) for name in names),
+        instance_ids=tuple(call.resource_id(name, "container-instance", cluster) for name in names),
     )
     return await _placed(call, cluster, partition, await partition.submit(event))
 
@@ -85,7 +85,7 @@ async def stop_task(call: Call) -> Answer:
     reason = request.get("reason")
     if reason is not None and len(reason) > MAX_REASON:
         raise invalid_parameter(f"reason can have at most {MAX_REASON} characters.")
-    task_id = resource_id(request["task"], "task", cluster.name)
+    task_id = call.resource_id(request["task"], "task", cluster)
     task = await partition.submit(StopTask(cause=call.cause, task_id=task_id, reason=reason))
     return {"task": await partition.read(lambda state: task_view(task, cluster, state, _TAGS))}
 
@@ -99,14 +99,14 @@ async def describe_tasks(call: Call) -> Answer:
         raise invalid_parameter("Tasks cannot be empty.")
     if len(names) > 100:
         raise invalid_parameter("Tasks can have at most 100 items.")
+    ids = call.resource_ids(names, "task", cluster)
     include = frozenset(call.request.get("include", ()))
 
     def look(state: ClusterState) -> Answer:
         found, failures = [], []
-        for name in dict.fromkeys(names):
-            task = _find(state, name, cluster)
+        for arn, task_id in ids.items():
+            task = state.tasks.get(task_id or "")
             if task is None:
-                arn = name if name.startswith("arn:") else call.scope.task(cluster.name, name)
                 failures.append(failure_view(arn, "MISSING"))
             else:
                 found.append(task_view(task, cluster, state, include))
@@ -122,6 +122,8 @@ async def list_tasks(call: Call) -> Answer:
     cluster, partition = await call.cluster_partition()
     size, after = page_size(request), start_after(request)
     desired = request.get("desiredStatus", "RUNNING")
+    instance = request.get("containerInstance")
+    instance_id = call.resource_id(instance, "container-instance", cluster) if instance else None
     given = [m for m in ("containerInstance", "family", "serviceName", "startedBy", "launchType") if request.get(m)]
     if "startedBy" in given and len(given) > 1:
         raise invalid_parameter("startedBy cannot be combined with other filters.")
@@ -131,20 +133,20 @@ async def list_tasks(call: Call) -> Answer:
             page = state.task_index.by_desired[desired].after(after, size + 1)
             page, token = take_page(page, size)
         else:
-            page, token = take_page(_filtered(state, cluster, request, after, desired), size)
+            page, token = take_page(_filtered(state, request, instance_id, after, desired), size)
         return {"taskArns": [state.tasks[key].arn for key in page], "nextToken": token}
 
     return await partition.read(look)
 
 
 def _filtered(
-    state: ClusterState, cluster: Cluster, request: Mapping[str, Any], after: str | None, desired: str
+    state: ClusterState, request: Mapping[str, Any], instance_id: str | None, after: str | None, desired: str
 ) -> Iterable[str]:
     """Ids that pass every filter, in order; the smallest index is walked and the others are asked."""
     index = state.task_index
     groups: list[Any] = []
-    if instance := request.get("containerInstance"):
-        groups.append(index.by_instance[resource_id(instance, "container-instance", cluster.name)])
+    if instance_id is not None:
+        groups.append(index.by_instance[instance_id])
     if family := request.get("family"):
         groups.append(index.by_family[family])
     if service := request.get("serviceName"):
@@ -199,10 +201,3 @@ def _token(request: Mapping[str, Any]) -> str | None:
     if token is not None and not (1 <= len(token) <= 64 and all(33 <= ord(c) <= 126 for c in token)):
         raise invalid_parameter("clientToken should be 1 to 64 ASCII characters in the range of 33-126.")
     return token
-
-
-def _find(state: ClusterState, name: str, cluster: Cluster) -> Task | None:
-    try:
-        return state.tasks.get(resource_id(name, "task", cluster.name))
-    except Refusal:
-        return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from awsorch.core.arn import Scope, parse_arn
+from awsorch.core.arn import Scope, parse_arn, require_here
 from awsorch.core.definitions.checks.names import is_name
 from awsorch.core.errors import invalid_parameter
 
@@ -16,32 +16,29 @@ INVALID = "The specified task definition identifier is invalid. Specify a valid 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A named task definition. ``revision`` None means the newest ACTIVE one. ``foreign`` is true for an ARN of
-    another account or region, which exists nowhere here."""
+    """A named task definition. ``revision`` None means the newest ACTIVE one."""
 
     family: str
     revision: int | None = None
-    foreign: bool = False
 
     @property
     def key(self) -> str | None:
         """The key of the record that it names, or None where it names none by itself."""
-        return None if self.foreign or self.revision is None else f"{self.family}:{self.revision}"
+        return None if self.revision is None else f"{self.family}:{self.revision}"
 
 
 def parse_reference(text: str, scope: Scope) -> Reference:
-    """What ``text`` names. Raises InvalidParameterException for what can name nothing."""
-    foreign = False
+    """What ``text`` names. Raises InvalidParameterException for what can name nothing here."""
     if text.startswith("arn:"):
         arn = parse_arn(text)
         if arn is None or arn.kind != "task-definition" or len(arn.path) != 1:
             raise invalid_parameter(INVALID)
-        foreign = (arn.partition, arn.region, arn.account) != (scope.partition, scope.region, scope.account)
+        require_here(arn, scope)
         text = arn.path[0]
     family, colon, revision = text.partition(":")
     if not is_name(family):
         raise invalid_parameter(INVALID)
-    return Reference(family=family, revision=_revision(revision) if colon else None, foreign=foreign)
+    return Reference(family=family, revision=_revision(revision) if colon else None)
 
 
 def _revision(text: str) -> int:

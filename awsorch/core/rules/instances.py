@@ -5,6 +5,7 @@ Source: ECS API, RegisterContainerInstance, DeregisterContainerInstance, UpdateC
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from awsorch.core.commands import CloseSession, SendTasks
@@ -27,10 +28,10 @@ FORCED = "Container instance deregistration forced by user"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What a request about several instances found, and which names it did not."""
+    """What a request about several instances found, and ECS's reason for each id that it can't be about."""
 
     found: tuple[ContainerInstance, ...]
-    missing: tuple[str, ...]
+    refused: Mapping[str, str]
 
 
 def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) -> ContainerInstance:
@@ -125,17 +126,17 @@ def _end_instance(tx: Transaction[ClusterState], instance: ContainerInstance, re
 
 def set_instance_status(tx: Transaction[ClusterState], event: SetInstanceStatus) -> Selection:
     """ACTIVE or DRAINING. Draining stops no standalone task and only keeps new ones away."""
-    found, missing = [], []
+    found, refused = [], {}
     for instance_id in event.instance_ids:
         instance = tx.state.instances.get(instance_id)
         if instance is None or instance.status not in ("ACTIVE", "DRAINING"):
-            missing.append(instance_id)
+            refused[instance_id] = "MISSING" if instance is None else "INACTIVE"
             continue
         if instance.status != event.status:
             instance = replace(instance, status=event.status, version=instance.version + 1)
             tx.put(instance)
         found.append(instance)
-    return Selection(found=tuple(found), missing=tuple(missing))
+    return Selection(found=tuple(found), refused=refused)
 
 
 def agent_connected(tx: Transaction[ClusterState], event: AgentConnected) -> ContainerInstance:
