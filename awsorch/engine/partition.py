@@ -47,6 +47,9 @@ class _Waiting:
     answer: asyncio.Future[Any] | None
 
 
+_Decided = tuple[_Waiting, Outcome | Exception]
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a partition lets things out through. ``clock`` gives seconds since the epoch."""
@@ -194,14 +197,14 @@ class Partition(Generic[S]):
         """Decide what waits, commit it as one, let it out."""
         now = round(self._ports.clock(), 3)
         state = self.state
-        decided: list[tuple[_Waiting, Outcome]] = []
+        decided: list[_Decided] = []
         changes: dict[tuple[type[Any], str], Any | None] = {}
         for _ in range(min(len(self._inbox), GROUP_LIMIT)):
             waiting = self._inbox.popleft()
-            outcome = self._decide(state, waiting, now)
-            if outcome is not None:
-                decided.append((waiting, outcome))
-                changes.update(outcome.changes)
+            came_to = self._decide(state, waiting.event, now)
+            decided.append((waiting, came_to))
+            if isinstance(came_to, Outcome):
+                changes.update(came_to.changes)
         if changes:
             try:
                 await self._ports.store.commit(
@@ -210,54 +213,61 @@ class Partition(Generic[S]):
                     state.revision,
                     [Change(kind=kind, key=key, record=record) for (kind, key), record in changes.items()],
                 )
-            except (StoreFailure, LeaseLost) as failure:
-                await self._recover(decided, failure)
-                return
             except asyncio.CancelledError:
                 self._refuse(decided, Unavailable(f"partition {self.name} has stopped"))
                 raise
+            except Exception as failure:
+                await self._recover(decided, failure)
+                return
             self._failures = 0
             self._durable_revision = state.revision
             self._tell_readers(durable=True)
         self._let_out(decided)
 
-    def _decide(self, state: S, waiting: _Waiting, now: float) -> Outcome | None:
+    def _decide(self, state: S, event: Event, now: float) -> Outcome | Exception:
+        """What one event comes to. A refusal, too, is let out after the commit: it may rest on what is not durable."""
+        key = (event.planner, event.subject) if isinstance(event, Look) else None
         try:
-            return step(state, waiting.event, now)
+            outcome = step(state, event, now)
         except Refusal as refusal:
-            if waiting.answer is None:
-                logger.info("%s: %s refused: %s", self.name, type(waiting.event).__name__, refusal)
-            elif not waiting.answer.done():
-                waiting.answer.set_exception(refusal)
+            return refusal
         except Exception as bug:
             self.bugs += 1
-            logger.exception("%s: a bug in deciding %r; it was undone", self.name, waiting.event)
-            if waiting.answer is not None and not waiting.answer.done():
-                waiting.answer.set_exception(bug)
-            if isinstance(waiting.event, Look):
-                self.reconciler.park((waiting.event.planner, waiting.event.subject))
-        return None
+            logger.exception("%s: a bug in deciding %r; it was undone", self.name, event)
+            if key is not None:
+                self.reconciler.park(key)
+            return bug
+        if key is not None:
+            self.reconciler.unpark(key)
+        return outcome
 
-    def _let_out(self, decided: list[tuple[_Waiting, Outcome]]) -> None:
-        for waiting, outcome in decided:
+    def _let_out(self, decided: list[_Decided]) -> None:
+        for waiting, came_to in decided:
+            if isinstance(came_to, Exception):
+                self._refuse([(waiting, came_to)], came_to)
+                continue
             if waiting.answer is not None and not waiting.answer.done():
-                waiting.answer.set_result(outcome.reply)
-            if outcome.wakes:
-                self.reconciler.mark(outcome.wakes)
-            for command in outcome.commands:
+                waiting.answer.set_result(came_to.reply)
+            if came_to.wakes:
+                self.reconciler.mark(came_to.wakes)
+            for command in came_to.commands:
                 self._ports.send(self.name, command)
 
-    async def _recover(self, decided: list[tuple[_Waiting, Outcome]], failure: Exception) -> None:
+    async def _recover(self, decided: list[_Decided], failure: Exception) -> None:
         """The commit failed or may have: what memory holds is not to be trusted. Load again, as at start.
 
-        Who waits for an answer is told and may try again; what was posted is decided again, in its order.
+        Who waits for an answer is told and may try again; what was posted is decided again, in its order. A failure
+        that is not the store's is a bug: what was posted may be its reason, and is let go.
         """
-        logger.error("%s: commit failed (%s); loading again", self.name, failure)
+        known = isinstance(failure, (StoreFailure, LeaseLost))
+        self.bugs += not known
+        logger.error("%s: commit failed (%s); loading again", self.name, failure, exc_info=None if known else failure)
         self._loaded.clear()
         error = Unavailable(str(failure))
         self._refuse(decided, error)
-        posted = [waiting for waiting, _ in decided if waiting.answer is None and not isinstance(waiting.event, Look)]
-        self._inbox.extendleft(reversed(posted))
+        if known:
+            posted = [w for w, _ in decided if w.answer is None and not isinstance(w.event, Look)]
+            self._inbox.extendleft(reversed(posted))
         self._tell_readers(durable=False)
         if isinstance(failure, LeaseLost):
             self._refuse_all(error)
@@ -274,10 +284,11 @@ class Partition(Generic[S]):
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, RELOAD_DELAY_LIMIT_S)
 
-    @staticmethod
-    def _refuse(decided: list[tuple[_Waiting, Outcome]], error: Exception) -> None:
+    def _refuse(self, decided: list[_Decided], error: Exception) -> None:
         for waiting, _ in decided:
-            if waiting.answer is not None and not waiting.answer.done():
+            if waiting.answer is None:
+                logger.info("%s: %s came to nothing: %s", self.name, type(waiting.event).__name__, error)
+            elif not waiting.answer.done():
                 waiting.answer.set_exception(error)
 
     def _refuse_all(self, error: Exception) -> None:

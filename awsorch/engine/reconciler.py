@@ -54,6 +54,10 @@ class Reconciler:
         self._parked[key] = delay
         self.mark({key: self._clock() + delay})
 
+    def unpark(self, key: Key) -> None:
+        """The planner of this key works (again): should it fail, the first delay is short."""
+        self._parked.pop(key, None)
+
     async def _run(self) -> None:
         while True:
             self._changed.clear()

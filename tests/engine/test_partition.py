@@ -163,3 +163,34 @@ def test_a_bug_in_a_planner_is_undone_and_parked(monkeypatch: pytest.MonkeyPatch
 
     run(scenario)
     assert calls == pytest.approx([0, 1, 3, 7], abs=0.1)
+
+
+def test_a_refusal_waits_for_the_commit_that_it_rests_on() -> None:
+    async def test(partition: Partition[RegistryState], store: CountingStore) -> None:
+        store.faults.next_commits = ["before"]
+        good = asyncio.create_task(partition.submit(create("a", containerInsights="disabled")))
+        bad = asyncio.create_task(partition.submit(create("a", containerInsights="enabled")))
+        for waiting in (good, bad):
+            with pytest.raises(Unavailable):
+                await waiting
+        assert (await partition.submit(create("a", containerInsights="enabled"))).name == "a"
+
+    with_registry(test)
+
+
+def test_a_commit_that_fails_in_no_known_way_does_not_end_the_writer() -> None:
+    async def test(partition: Partition[RegistryState], store: CountingStore) -> None:
+        commit = store.commit
+
+        async def faulty(*arguments: Any) -> None:
+            store.commit = commit  # type: ignore[method-assign]
+            raise TypeError("a record that can't be encoded")
+
+        store.commit = faulty  # type: ignore[method-assign]
+        with pytest.raises(Unavailable, match="can't be encoded"):
+            await partition.submit(create("a"))
+        assert partition.bugs == 1
+        assert (await partition.submit(create("b"))).name == "b"
+        assert set(partition.state.clusters) == {"b"}
+
+    with_registry(test)
