@@ -139,7 +139,7 @@ class EngineCalls:
 
     async def _create_volumes(self, assignment: Assignment, name: str) -> None:
         container = assignment.containers[name]
-        for volume, may_create in plan.volumes_for(assignment.task, container, assignment.names):
+        for volume, may_create in plan.volumes_for(assignment.task, container, assignment.names, self._place):
             if may_create:
                 await self._engine.create_volume(volume)
             elif not await self._engine.has_volume(volume.name):

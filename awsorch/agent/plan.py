@@ -343,8 +343,11 @@ def _complete_log_options(host: Mapping[str, Any]) -> None:
         options.setdefault("max-buffer-size", DEFAULT_BUFFER_SIZE)
 
 
-def volumes_for(task: acs.Task, container: acs.Container, names: Names) -> list[tuple[engine.VolumeArguments, bool]]:
-    """The named volumes that the container mounts, each with whether it may be created."""
+def volumes_for(
+    task: acs.Task, container: acs.Container, names: Names, place: Placement
+) -> list[tuple[engine.VolumeArguments, bool]]:
+    """The named volumes that the container mounts, each with whether it may be created. The task's own ones carry the
+    instance's label, so that whoever clears the instance finds them."""
     mounted = {each.source_volume for each in container.mount_points}
     wanted = []
     for volume in task.volumes:
@@ -355,7 +358,9 @@ def volumes_for(task: acs.Task, container: acs.Container, names: Names) -> list[
             name=names.volumes[volume.name],
             driver=config.driver,
             options=config.driver_opts,
-            labels=config.labels,
+            labels=config.labels
+            if _is_shared(volume)
+            else {**config.labels, engine.INSTANCE_LABEL: place.instance_arn},
         )
         wanted.append((arguments, not _is_shared(volume) or config.autoprovision))
     return wanted

@@ -46,11 +46,14 @@ class InstanceContainers:
         self._with_client(end)
 
     def remove(self, folder: Path) -> None:
-        """Remove all containers of the agent whose data folder this is, with their unnamed volumes."""
+        """Remove all containers of the agent whose data folder this is, and their tasks' volumes."""
 
         def clear(client: Any) -> None:
             for container in _containers(client, folder, running=False):
                 _unless_gone(partial(container.remove, force=True, v=True))
+            for arn in sorted(container_instance_arns(folder)):
+                for volume in client.volumes.list(filters={"label": f"{INSTANCE_LABEL}={arn}"}):
+                    _unless_gone(volume.remove)
 
         self._with_client(clear)
 

@@ -42,6 +42,7 @@ def test_only_the_instances_own_containers_end_and_go(tmp_path: Path, engine: do
     options: dict[str, Any] = {"command": ["sleep", "1000"], "network_mode": "none"}
     running = engine.containers.run(IMAGE, detach=True, labels={INSTANCE_LABEL: ours}, **options)
     created = engine.containers.create(IMAGE, labels={INSTANCE_LABEL: ours}, **options)
+    volume = engine.volumes.create(labels={INSTANCE_LABEL: ours})
     others = engine.containers.run(IMAGE, detach=True, labels={INSTANCE_LABEL: other}, **options)
     try:
         containers = InstanceContainers()
@@ -51,7 +52,7 @@ def test_only_the_instances_own_containers_end_and_go(tmp_path: Path, engine: do
         assert created.status == "created"
         containers.remove(folder)
         containers.remove(folder)
-        for gone in (running, created):
+        for gone in (running, created, volume):
             with pytest.raises(NotFound):
                 gone.reload()
         others.reload()
@@ -86,10 +87,10 @@ class Going:
 
 
 class Client:
-    """An engine with one such container."""
+    """An engine with one such container, and one such volume."""
 
     def __init__(self, error: Exception) -> None:
-        self.containers = self
+        self.containers = self.volumes = self
         self.error = error
 
     def list(self, **_: object) -> list[Going]:
