@@ -17,6 +17,11 @@ View = dict[str, Any]
 _HEALTH_ORDER = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
 
 
+def stamp(at: float | None) -> float | None:
+    """A time as ECS writes it: seconds since the epoch, to the millisecond."""
+    return None if at is None else round(at, 3)
+
+
 def failure_view(arn: str, reason: str, detail: str | None = None) -> dict[str, str | None]:
     """A Failure."""
     return {"arn": arn, "reason": reason, "detail": detail}
@@ -102,7 +107,7 @@ def instance_view(instance: ContainerInstance, state: ClusterState, include: fro
         "pendingTasksCount": fleet.pending_count(instance.id),
         "agentUpdateStatus": instance.agent_update_status,
         "attributes": [{"name": name, "value": value} for name, value in instance.attributes.items()],
-        "registeredAt": instance.registered_at,
+        "registeredAt": stamp(instance.registered_at),
         "attachments": [],
         "tags": tag_list(instance.tags) if "TAGS" in include else [],
         "healthStatus": _health_view(instance.health) if "CONTAINER_INSTANCE_HEALTH" in include else None,
@@ -155,33 +160,38 @@ def task_view(task: Task, cluster: Cluster, state: ClusterState, include: frozen
         "capacityProviderName": task.capacity_provider,
         "clusterArn": cluster.arn,
         "connectivity": task.connectivity,
-        "connectivityAt": task.connectivity_at,
+        "connectivityAt": stamp(task.connectivity_at),
         "containerInstanceArn": _instance_arn(task, cluster) if task.instance_id else None,
         "containers": [container_view(c, task) for c in task.containers],
         "cpu": task.cpu,
-        "createdAt": task.created_at,
+        "createdAt": stamp(task.created_at),
         "desiredStatus": task.desired_status,
         "enableExecuteCommand": task.enable_execute_command,
-        "executionStoppedAt": task.execution_stopped_at,
+        "executionStoppedAt": stamp(task.execution_stopped_at),
         "group": task.group,
         "healthStatus": task.health_status,
         "lastStatus": task.last_status,
         "launchType": task.launch_type,
         "memory": task.memory,
         "overrides": task.overrides,
-        "pullStartedAt": task.pull_started_at,
-        "pullStoppedAt": task.pull_stopped_at,
-        "startedAt": task.started_at,
+        "pullStartedAt": stamp(task.pull_started_at),
+        "pullStoppedAt": stamp(task.pull_stopped_at),
+        "startedAt": stamp(task.started_at),
         "startedBy": task.started_by,
         "stopCode": task.stop_code,
-        "stoppedAt": task.stopped_at,
+        "stoppedAt": stamp(task.stopped_at),
         "stoppedReason": task.stopped_reason,
-        "stoppingAt": task.stopping_at,
+        "stoppingAt": stamp(task.stopping_at),
         "tags": tag_list(task.tags) if "TAGS" in include else [],
         "taskArn": task.arn,
         "taskDefinitionArn": task.definition_arn,
         "version": task.version,
     }
+
+
+def stopped_task_view(task: Task) -> View:
+    """What RunTask still tells of a task that has stopped, when it is repeated under the same clientToken."""
+    return {"taskArn": task.arn, "lastStatus": task.last_status, "desiredStatus": task.desired_status}
 
 
 def _instance_arn(task: Task, cluster: Cluster) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from awsorch.api.views import stamp
 from awsorch.core.model import AccountSetting, TaskDefinition
 from awsorch.core.rules.account_settings import rule_of
 
@@ -21,10 +22,10 @@ def task_definition_view(definition: TaskDefinition) -> View:
         "revision": definition.revision,
         "status": definition.status,
         **definition.definition,
-        "registeredAt": definition.registered_at,
+        "registeredAt": stamp(definition.registered_at),
         "registeredBy": definition.registered_by,
-        "deregisteredAt": definition.deregistered_at,
-        "deleteRequestedAt": definition.delete_requested_at,
+        "deregisteredAt": stamp(definition.deregistered_at),
+        "deleteRequestedAt": stamp(definition.delete_requested_at),
     }
 
 

@@ -39,11 +39,12 @@ class Look(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateCluster(Event):
-    """CreateCluster. Repeating it with the same arguments answers the ACTIVE cluster."""
+    """CreateCluster. ``settings`` are the ones asked for, ``defaults`` what the others are in a new cluster."""
 
     name: str
     arn: str
     settings: Mapping[str, str]
+    defaults: Mapping[str, str] = field(default_factory=dict)
     configuration: Mapping[str, Any] = field(default_factory=dict)
     service_connect_defaults: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)

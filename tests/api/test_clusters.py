@@ -33,6 +33,16 @@ def test_creating_twice_is_idempotent_unless_it_differs(ecs: Any) -> None:
     assert ecs.create_cluster()["cluster"]["clusterName"] == "default"
     with pytest.raises(ClientError, match="Arguments on this idempotent request are inconsistent"):
         ecs.create_cluster(settings=[{"name": "containerInsights", "value": "enabled"}])
+    ecs.update_cluster_settings(cluster="default", settings=[{"name": "containerInsights", "value": "enabled"}])
+    (setting,) = ecs.create_cluster()["cluster"]["settings"]
+    assert setting["value"] == "enabled", "what is not asked for may be anything"
+
+
+def test_a_new_cluster_follows_the_account_setting(ecs: Any) -> None:
+    ecs.put_account_setting_default(name="containerInsights", value="enhanced")
+    assert ecs.create_cluster(clusterName="a")["cluster"]["settings"][0]["value"] == "enhanced"
+    given = [{"name": "containerInsights", "value": "disabled"}]
+    assert ecs.create_cluster(clusterName="b", settings=given)["cluster"]["settings"] == given
 
 
 def test_describe_includes_what_is_asked_for(ecs: Any) -> None:

@@ -72,11 +72,39 @@ def test_draining_takes_no_new_tasks(ecs: Any, register_instance: Callable[..., 
     changed = ecs.update_container_instances_state(containerInstances=[arn, "0" * 32], status="DRAINING")
     assert changed["containerInstances"][0]["status"] == "DRAINING"
     assert changed["failures"][0]["reason"] == "MISSING"
-    assert ecs.run_task(taskDefinition="web")["tasks"] == []
+    with pytest.raises(ClientError, match="No Container Instances were found in your cluster"):
+        ecs.run_task(taskDefinition="web")
+    started = ecs.start_task(taskDefinition="web", containerInstances=[arn])
+    assert (started["tasks"], [f["arn"] for f in started["failures"]]) == ([], [arn])
+    second = register_instance(cpu=128)
+    assert ecs.run_task(taskDefinition="web")["failures"] == [{"arn": second, "reason": "RESOURCE:CPU"}]
     with pytest.raises(ClientError, match=r"Container instance status should be one of \[ACTIVE, DRAINING\]"):
         ecs.update_container_instances_state(containerInstances=[arn], status="REGISTERING")
     ecs.update_container_instances_state(containerInstances=[arn], status="ACTIVE")
     assert len(ecs.run_task(taskDefinition="web")["tasks"]) == 1
+
+
+def test_registering_with_other_attributes(ecs: Any) -> None:
+    document = json.dumps({"instanceId": "i-1", "instanceType": "t3.medium"})
+
+    def register(**more: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = ecs.register_container_instance(instanceIdentityDocument=document, **more)
+        return dict(answer["containerInstance"])
+
+    def attributes(instance: dict[str, Any]) -> dict[str, str]:
+        return {a["name"]: a["value"] for a in instance["attributes"] if not a["name"].startswith("ecs.")}
+
+    first = register(attributes=[{"name": "stack", "value": "test"}])
+    arn = first["containerInstanceArn"]
+    ecs.put_attributes(attributes=[{"name": "rack", "value": "r1", "targetId": arn}])
+    again = register(attributes=[{"name": "stack", "value": "prod"}, {"name": "row", "value": "3"}])
+    assert again["containerInstanceArn"] == arn
+    assert attributes(again) == {"rack": "r1", "stack": "prod", "row": "3"}
+    ecs.put_attributes(attributes=[{"name": "row", "value": "4", "targetId": arn}])
+    assert attributes(register(containerInstanceArn=arn)) == {"rack": "r1", "stack": "prod", "row": "4"}
+    larger = json.dumps({"instanceId": "i-1", "instanceType": "t3.large"})
+    with pytest.raises(ClientError, match=r"\(ClientException\).*Container instance type changes are not supported."):
+        ecs.register_container_instance(instanceIdentityDocument=larger, containerInstanceArn=arn)
 
 
 def test_deregistration(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:

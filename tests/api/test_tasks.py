@@ -121,6 +121,99 @@ def test_a_client_token_makes_run_task_idempotent(
     assert conflict.value.response["Error"]["Code"] == "ConflictException"
     assert conflict.value.response["resourceIds"] == [first["tasks"][0]["taskArn"]]
     assert len(ecs.list_tasks()["taskArns"]) == 1
+    report(ecs, first["tasks"][0], "STOPPED", container={"exitCode": 0})
+    (stopped,) = ecs.run_task(taskDefinition="web", clientToken="once")["tasks"]
+    assert stopped == {
+        "taskArn": first["tasks"][0]["taskArn"],
+        "lastStatus": "STOPPED",
+        "desiredStatus": "STOPPED",
+    }
+
+
+def test_what_was_placed_is_given_again_though_the_rest_did_not_fit(
+    ecs: Any, register_instance: Callable[..., str], web_task: str
+) -> None:
+    register_instance(cpu=512)
+    first = ecs.run_task(taskDefinition="web", clientToken="once", count=3)
+    assert len(first["tasks"]) == 2
+    again = ecs.run_task(taskDefinition="web", clientToken="once", count=3)
+    assert (again["tasks"], again["failures"]) == (first["tasks"], [])
+
+
+def test_stop_task_deletes_the_tags(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    register_instance()
+    (task,) = ecs.run_task(taskDefinition="web", tags=[{"key": "a", "value": "b"}])["tasks"]
+    assert task["tags"] == [{"key": "a", "value": "b"}]
+    stopped = ecs.stop_task(task=task["taskArn"])["task"]
+    assert (stopped["tags"], stopped["stoppedReason"]) == ([], "Task stopped by user")
+    assert stopped["stoppingAt"] >= stopped["createdAt"]
+    assert ecs.list_tags_for_resource(resourceArn=task["taskArn"])["tags"] == []
+    assert ecs.stop_task(task=task["taskArn"], reason="again")["task"]["stoppedReason"] == "Task stopped by user"
+
+
+def test_versions_count_changes_of_status(ecs: Any, register_instance: Callable[..., str]) -> None:
+    register_instance()
+    ecs.register_task_definition(
+        family="pair",
+        containerDefinitions=[{"name": name, "image": "busybox", "memory": 64} for name in ("a", "b")],
+    )
+    (task,) = ecs.run_task(taskDefinition="pair")["tasks"]
+
+    def version() -> int:
+        (seen,) = ecs.describe_tasks(tasks=[task["taskArn"]])["tasks"]
+        return int(seen["version"])
+
+    assert (task["version"], version()) == (1, 1)
+    one = {"cluster": "default", "task": task["taskArn"], "containerName": "a", "status": "RUNNING"}
+    ecs.submit_container_state_change(**one)
+    ecs.submit_container_state_change(**one)
+    assert version() == 2
+    report(ecs, task, "RUNNING")
+    assert version() == 3
+    ecs.stop_task(task=task["taskArn"])
+    assert version() == 4
+    report(ecs, task, "STOPPED")
+    report(ecs, task, "STOPPED")
+    assert version() == 5
+
+
+def test_times_are_in_milliseconds(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    register_instance()
+    (task,) = ecs.run_task(taskDefinition="web")["tasks"]
+    report(ecs, task, "RUNNING", pullStartedAt=1700000000.123456, pullStoppedAt=1700000001.9996)
+    (seen,) = ecs.describe_tasks(tasks=[task["taskArn"]])["tasks"]
+    assert seen["pullStartedAt"].timestamp() == 1700000000.123
+    assert seen["pullStoppedAt"].timestamp() == 1700000002.0
+    assert all(seen[name].microsecond % 1000 == 0 for name in ("createdAt", "startedAt", "connectivityAt"))
+
+
+def test_external_tasks_go_to_external_instances(
+    ecs: Any, register_instance: Callable[..., str], web_task: str
+) -> None:
+    ours = register_instance()
+    refusal = ecs.run_task(taskDefinition="web", launchType="EXTERNAL")
+    assert refusal["failures"] == [{"arn": ours, "reason": "ATTRIBUTE"}]
+    outside = register_instance(attributes=[{"name": "ecs.capability.external"}])
+    (task,) = ecs.run_task(taskDefinition="web", launchType="EXTERNAL")["tasks"]
+    assert (task["launchType"], task["containerInstanceArn"]) == ("EXTERNAL", outside)
+
+
+def test_awsvpc_needs_its_network_and_is_to_come(ecs: Any, register_instance: Callable[..., str]) -> None:
+    register_instance()
+    ecs.register_task_definition(
+        family="vpc",
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        containerDefinitions=[{"name": "app", "image": "busybox"}],
+    )
+    with refused("InvalidParameterException", "Network Configuration must be provided when networkMode 'awsvpc'"):
+        ecs.run_task(taskDefinition="vpc")
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    with refused("UnsupportedFeatureException", "awsvpc"):
+        ecs.run_task(taskDefinition="vpc", networkConfiguration=network)
+    with refused("ClientException", "Launch type FARGATE is not available"):
+        ecs.run_task(taskDefinition="vpc", networkConfiguration=network, launchType="FARGATE")
 
 
 def test_start_task_names_its_instances(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
@@ -157,7 +250,47 @@ def test_list_tasks_filters_and_pages(ecs: Any, register_instance: Callable[...,
         ({"taskDefinition": "web", "count": 11}, "InvalidParameterException", "less than or equal to 10"),
         ({"taskDefinition": "web", "count": 0}, "InvalidParameterException", "Count can not be less than 1"),
         ({"taskDefinition": "web", "cluster": "nope"}, "ClusterNotFoundException", "Cluster not found."),
-        ({"taskDefinition": "web", "launchType": "FARGATE"}, "ClientException", "FARGATE"),
+        (
+            {"taskDefinition": "web", "launchType": "FARGATE"},
+            "InvalidParameterException",
+            "Task definition does not support launch_type FARGATE.",
+        ),
+        (
+            {"taskDefinition": "web", "platformVersion": "1.4.0"},
+            "InvalidParameterException",
+            "The platform version must be null when specifying an EC2 launch type",
+        ),
+        (
+            {"taskDefinition": "web", "networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}},
+            "InvalidParameterException",
+            "Network Configuration is not valid for the given networkMode of this task definition.",
+        ),
+        (
+            {"taskDefinition": "web", "volumeConfigurations": [{"name": "data"}]},
+            "InvalidParameterException",
+            "The volume name 'data' in your request does not have a matching volume in your Task Definition",
+        ),
+        (
+            {"taskDefinition": "web", "launchType": "EC2", "capacityProviderStrategy": [{"capacityProvider": "x"}]},
+            "InvalidParameterException",
+            "Specifying both a launch type and capacity provider strategy is not supported.",
+        ),
+        (
+            {"taskDefinition": "web", "capacityProviderStrategy": [{"capacityProvider": "x"}]},
+            "InvalidParameterException",
+            "cannot contain a capacity provider that is not associated with the cluster",
+        ),
+        ({"taskDefinition": "web", "startedBy": "a" * 129}, "InvalidParameterException", "at most 128"),
+        ({"taskDefinition": "web", "group": "service:web"}, "InvalidParameterException", "service:"),
+        (
+            {
+                "taskDefinition": "web",
+                "propagateTags": "TASK_DEFINITION",
+                "tags": [{"key": f"k{n}", "value": ""} for n in range(50)],
+            },
+            "InvalidParameterException",
+            "limit of 50",
+        ),
         ({"taskDefinition": "web", "propagateTags": "SERVICE"}, "InvalidParameterException", "SERVICE"),
         (
             {"taskDefinition": "web", "overrides": {"containerOverrides": [{"name": "x"}]}},

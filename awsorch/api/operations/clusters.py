@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from awsorch.api.calls import Answer, Call, cluster_name, operation
@@ -12,11 +12,12 @@ from awsorch.api.views import cluster_view, failure_view
 from awsorch.core.errors import client_error, invalid_parameter
 from awsorch.core.events import CloseGate, CreateCluster, DeleteCluster, OpenGate, UpdateCluster
 from awsorch.core.model import Cluster
-from awsorch.core.state import ClusterState
+from awsorch.core.rules.account_settings import RULES, effective_value, principal_of
+from awsorch.core.state import ClusterState, RegistryState
 from awsorch.core.tags import parse_tags
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}\Z")
-_INSIGHTS = ("enabled", "enhanced", "disabled")
+_INSIGHTS = "containerInsights"
 _EVERYTHING = frozenset(("SETTINGS", "TAGS", "CONFIGURATIONS"))
 
 
@@ -35,7 +36,8 @@ async def create_cluster(call: Call) -> Answer:
             cause=call.cause,
             name=name,
             arn=call.scope.cluster(name),
-            settings={"containerInsights": "disabled", **_settings(call.request.get("settings", ()))},
+            settings=_settings(call.request.get("settings", ())),
+            defaults={_INSIGHTS: await call.registry.read(_insights_of(call))},
             configuration=_configuration(call.request),
             service_connect_defaults=call.request.get("serviceConnectDefaults", {}),
             tags=parse_tags(call.request.get("tags", ())),
@@ -114,6 +116,12 @@ async def delete_cluster(call: Call) -> Answer:
     return {"cluster": cluster_view(cluster, partition.state, _EVERYTHING)}
 
 
+def _insights_of(call: Call) -> Callable[[RegistryState], str]:
+    """The account setting that new clusters of this caller follow."""
+    principal = principal_of(call.caller_arn)
+    return lambda state: effective_value(state.settings, _INSIGHTS, principal, call.scope)
+
+
 def _finder(name: str) -> Any:
     return lambda state: state.clusters.get(name)
 
@@ -130,9 +138,9 @@ async def _view(call: Call, cluster: Cluster, include: frozenset[str]) -> Mappin
 def _settings(items: Sequence[Mapping[str, str]]) -> dict[str, str]:
     settings = {}
     for item in items:
-        if item.get("name") != "containerInsights":
+        if item.get("name") != _INSIGHTS:
             raise invalid_parameter("Invalid setting 'name'")
-        if item.get("value") not in _INSIGHTS:
+        if item.get("value") not in RULES[_INSIGHTS].values:
             raise invalid_parameter("Invalid setting 'value'")
         settings[item["name"]] = item["value"]
     return settings

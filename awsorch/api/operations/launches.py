@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from awsorch.api.calls import Call
@@ -13,8 +14,11 @@ from awsorch.core.errors import client_error, invalid_parameter, unsupported
 from awsorch.core.events import TaskTemplate
 from awsorch.core.model import Cluster, TaskDefinition
 from awsorch.core.resources import demand_of
-from awsorch.core.tags import merge_tags, parse_tags
+from awsorch.core.tags import MAX_TAGS, parse_tags
 
+_LAUNCH_TYPES = ("EC2", "EXTERNAL")
+#: What agents of external instances register with.
+_EXTERNAL = "ecs.capability.external"
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*\Z")
 
 
@@ -32,17 +36,18 @@ async def find_definition(call: Call) -> TaskDefinition:
 def read_template(call: Call, cluster: Cluster, definition: TaskDefinition) -> TaskTemplate:
     """Everything that the request says of each of its tasks. Raises ECS's refusals for what can't be."""
     request = call.request
-    launch_type = _launch_type(request)
-    if definition.definition.get("networkMode") == "awsvpc":
-        raise unsupported("Tasks with networkMode awsvpc are not supported by this version of awsorch.")
-    if request.get("networkConfiguration"):
-        raise invalid_parameter("Network Configuration is not valid for the given networkMode of this task definition.")
+    launch_type = _launch_type(request, definition)
+    _check_network(request, definition)
+    _check_volumes(request, definition)
     overrides = prepare_overrides(
         definition.definition, request.get("overrides", {}), region=call.scope.region, account=call.scope.account
     )
+    demand = demand_of(definition.definition, overrides)
+    if launch_type == "EXTERNAL":
+        demand = replace(demand, attributes=(*demand.attributes, (_EXTERNAL, None)))
     return TaskTemplate(
         definition=definition,
-        demand=demand_of(definition.definition, overrides),
+        demand=demand,
         group=_group(request, definition),
         overrides=overrides,
         started_by=_started_by(request, 36 if call.operation == "StartTask" else 128),
@@ -53,7 +58,7 @@ def read_template(call: Call, cluster: Cluster, definition: TaskDefinition) -> T
     )
 
 
-def _launch_type(request: Mapping[str, Any]) -> str:
+def _launch_type(request: Mapping[str, Any], definition: TaskDefinition) -> str:
     strategy = request.get("capacityProviderStrategy", ())
     launch_type: str | None = request.get("launchType")
     if launch_type and strategy:
@@ -65,11 +70,40 @@ def _launch_type(request: Mapping[str, Any]) -> str:
             "The specified capacity provider strategy cannot contain a capacity provider that is not associated with "
             "the cluster. Associate the capacity provider with the cluster and try again."
         )
-    if launch_type in (None, "EC2", "EXTERNAL"):
-        return launch_type or "EC2"
-    raise client_error(
-        f"Launch type {launch_type} is not available: awsorch runs tasks on its own container instances. Use EC2."
-    )
+    launch_type = launch_type or "EC2"
+    if launch_type not in definition.definition.get("compatibilities", ()):
+        raise invalid_parameter(f"Task definition does not support launch_type {launch_type}.")
+    if launch_type not in _LAUNCH_TYPES:
+        raise client_error(
+            f"Launch type {launch_type} is not available: awsorch runs tasks on its own container instances. Use EC2."
+        )
+    if request.get("platformVersion"):
+        raise invalid_parameter(f"The platform version must be null when specifying an {launch_type} launch type")
+    return launch_type
+
+
+def _check_network(request: Mapping[str, Any], definition: TaskDefinition) -> None:
+    configured = bool(request.get("networkConfiguration"))
+    if definition.definition.get("networkMode") != "awsvpc":
+        if configured:
+            raise invalid_parameter(
+                "Network Configuration is not valid for the given networkMode of this task definition."
+            )
+        return
+    if not configured:
+        raise invalid_parameter("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+    raise unsupported("Tasks with networkMode awsvpc are not supported by this version of awsorch.")
+
+
+def _check_volumes(request: Mapping[str, Any], definition: TaskDefinition) -> None:
+    names = {volume.get("name") for volume in definition.definition.get("volumes", ())}
+    for configuration in request.get("volumeConfigurations", ()):
+        if configuration["name"] not in names:
+            raise invalid_parameter(
+                f"The volume name '{configuration['name']}' in your request does not have a matching volume in your "
+                "Task Definition"
+            )
+        raise unsupported("Volumes that are configured at launch are not supported by this version of awsorch.")
 
 
 def _group(request: Mapping[str, Any], definition: TaskDefinition) -> str:
@@ -97,7 +131,9 @@ def _tags(request: Mapping[str, Any], cluster: Cluster, definition: TaskDefiniti
     if propagate == "SERVICE":
         raise invalid_parameter("propagateTags SERVICE is for tasks of services. Use TASK_DEFINITION or NONE.")
     inherited = dict(definition.tags) if propagate == "TASK_DEFINITION" else {}
-    tags = merge_tags(inherited, given)
+    tags = {**inherited, **given}
+    if len(tags) > MAX_TAGS:
+        raise invalid_parameter(f"Number of tags exceeds the limit of {MAX_TAGS}.")
     if request.get("enableECSManagedTags"):
         tags["aws:ecs:clusterName"] = cluster.name
     return tags

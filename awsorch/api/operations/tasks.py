@@ -9,7 +9,7 @@ from typing import Any
 from awsorch.api.calls import Answer, Call, operation
 from awsorch.api.operations.launches import find_definition, read_template
 from awsorch.api.pages import page_size, start_after, take_page
-from awsorch.api.views import failure_view, task_view
+from awsorch.api.views import failure_view, stopped_task_view, task_view
 from awsorch.core.errors import Refusal, client_error, invalid_parameter
 from awsorch.core.events import NewTask, RunTasks, StartTasks, StopTask
 from awsorch.core.model import Cluster, Constraint, Strategy, TaskDefinition
@@ -177,7 +177,12 @@ def _service_tasks(state: ClusterState, service: str) -> Any:
 async def _placed(call: Call, cluster: Cluster, partition: Partition[ClusterState], placed: PlacedTasks) -> Answer:
     def look(state: ClusterState) -> Answer:
         return {
-            "tasks": [task_view(task, cluster, state, _TAGS) for task in placed.tasks],
+            "tasks": [
+                stopped_task_view(task)
+                if placed.repeated and task.last_status == "STOPPED"
+                else task_view(task, cluster, state, _TAGS)
+                for task in placed.tasks
+            ],
             "failures": [
                 failure_view(_instance_arn(call, cluster, instance_id), reason)
                 for instance_id, reason in placed.failures

@@ -16,13 +16,13 @@ from awsorch.core.state import ClusterState, RegistryState, Transaction
 
 
 def create_cluster(tx: Transaction[RegistryState], event: CreateCluster) -> Cluster:
-    """A new ACTIVE cluster, or the one there if it was asked for in the same words."""
+    """A new ACTIVE cluster, or the one there if it is as asked for; what is not asked for may be anything."""
     old = tx.state.clusters.get(event.name)
     if old is not None and old.status == "ACTIVE":
         same = (
-            old.settings == event.settings
-            and old.configuration == event.configuration
-            and old.service_connect_defaults == event.service_connect_defaults
+            {**old.settings, **event.settings} == old.settings
+            and (not event.configuration or old.configuration == event.configuration)
+            and (not event.service_connect_defaults or old.service_connect_defaults == event.service_connect_defaults)
             and (not event.tags or old.tags == event.tags)
         )
         if not same:
@@ -34,7 +34,7 @@ def create_cluster(tx: Transaction[RegistryState], event: CreateCluster) -> Clus
         name=event.name,
         arn=event.arn,
         created_at=tx.now,
-        settings=event.settings,
+        settings={**event.defaults, **event.settings},
         configuration=event.configuration,
         service_connect_defaults=event.service_connect_defaults,
         tags=event.tags,

@@ -62,7 +62,9 @@ def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) ->
     instance = replace(
         known,
         resources=event.resources,
-        attributes={**event.attributes, **custom},
+        # An agent gives up where an attribute does not come back as it sent it, so what it says wins.
+        attributes={**custom, **event.attributes},
+        custom=tuple(dict.fromkeys((*known.custom, *event.custom))),
         agent_version=event.agent_version or known.agent_version,
         agent_hash=event.agent_hash or known.agent_hash,
         docker_version=event.docker_version or known.docker_version,

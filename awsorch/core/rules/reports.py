@@ -42,12 +42,18 @@ def task_reported(tx: Transaction[ClusterState], event: TaskReported) -> None:
     if _essential_ended(task):
         task = wish_stop(tx, task, "EssentialContainerExited", ESSENTIAL_EXITED)
     if status is not None and task_moves_forward(task.last_status, status):
-        task = replace(task, last_status=status, version=task.version + 1)
+        task = replace(task, last_status=status)
         if status == "RUNNING":
             task = replace(task, started_at=tx.now)
         task = note(tx, task, status)
     if task != before:
-        tx.put(replace(task, health_status=_task_health(task)))
+        version = before.version + (_statuses(task) != _statuses(before))
+        tx.put(replace(task, health_status=_task_health(task), version=version))
+
+
+def _statuses(task: Task) -> tuple[str, ...]:
+    """What makes a new version of a task when it changes: its statuses and those of its containers."""
+    return (task.last_status, task.desired_status, *(container.last_status for container in task.containers))
 
 
 def _reported_status(event: TaskReported) -> str | None:

@@ -36,12 +36,13 @@ EXPLAIN_UP_TO = 500
 class PlacedTasks:
     """The tasks made, and (container instance id, ECS reason) of what turned others away.
 
-    ``refused`` explains by filter.
+    ``refused`` explains by filter. ``repeated``: they were made by an earlier request under the same token.
     """
 
     tasks: tuple[Task, ...]
     failures: tuple[tuple[str, str], ...] = ()
     refused: tuple[Refused, ...] = ()
+    repeated: bool = False
 
 
 def run_tasks(tx: Transaction[ClusterState], event: RunTasks) -> PlacedTasks:
@@ -51,7 +52,7 @@ def run_tasks(tx: Transaction[ClusterState], event: RunTasks) -> PlacedTasks:
         known = tx.state.tokens.get(event.token)
         if known is not None:
             return _repeat(tx.state, known, event.fingerprint)
-    if not any(i.status in ("ACTIVE", "DRAINING") for i in tx.state.instances.values()):
+    if not tx.state.fleet.active():
         raise invalid_parameter("No Container Instances were found in your cluster.")
     request = Request(
         demand=event.template.demand,
@@ -113,7 +114,7 @@ def _repeat(state: ClusterState, known: RunToken, fingerprint: str) -> PlacedTas
             "with a different RunTask request.",
             resourceIds=[task.arn for task in tasks],
         )
-    return PlacedTasks(tasks=tasks)
+    return PlacedTasks(tasks=tasks, repeated=True)
 
 
 def _record(

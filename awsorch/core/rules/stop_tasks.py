@@ -19,10 +19,13 @@ STORY_LIMIT = 40
 
 
 def stop_task(tx: Transaction[ClusterState], event: StopTask) -> Task:
-    """StopTask: wish it stopped and tell the agent. A stopped task is answered as it is."""
+    """StopTask: wish it stopped, delete its tags and tell the agent. A stopped task is answered as it is."""
     task = tx.state.tasks.get(event.task_id)
     if task is None:
         raise invalid_parameter("The referenced task was not found.")
+    if task.tags:
+        task = replace(task, tags={})
+        tx.put(task)
     if task.desired_status == "STOPPED":
         return task
     return request_stop(tx, task, "UserInitiated", event.reason or "Task stopped by user")
@@ -54,10 +57,9 @@ def wish_stop(tx: Transaction[ClusterState], task: Task, code: str, reason: str)
 
 def finish(tx: Transaction[ClusterState], task: Task, code: str, reason: str) -> Task:
     """Make a task STOPPED for good, whatever its agent may still say: it holds nothing from here on."""
-    task = wish_stop(tx, task, code, reason)
     containers = tuple(c if c.last_status == "STOPPED" else replace(c, last_status="STOPPED") for c in task.containers)
     task = replace(
-        task,
+        wish_stop(tx, task, code, reason),
         last_status="STOPPED",
         containers=containers,
         stopped_at=tx.now,
