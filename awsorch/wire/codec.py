@@ -16,6 +16,27 @@ from awsorch.wire.errors import WireError
 from awsorch.wire.outputs import check_value
 from awsorch.wire.readers import Reader, ReaderCompiler, Unfit
 
+#: What the service refuses in words of its own, which only its operations know: (input structure, member).
+_OWN_WORDS: Mapping[str, frozenset[tuple[str, str]]] = {
+    "ecs": frozenset(
+        {
+            ("Attribute", "targetType"),
+            ("ClusterSetting", "name"),
+            ("DeleteAccountSettingRequest", "name"),
+            ("DeleteAttributesRequest", "attributes"),
+            ("DeleteTaskDefinitionsRequest", "taskDefinitions"),
+            ("DescribeContainerInstancesRequest", "containerInstances"),
+            ("DescribeTasksRequest", "tasks"),
+            ("ListAttributesRequest", "targetType"),
+            ("PutAccountSettingDefaultRequest", "name"),
+            ("PutAccountSettingRequest", "name"),
+            ("PutAttributesRequest", "attributes"),
+            ("StartTaskRequest", "containerInstances"),
+            ("UpdateContainerInstancesStateRequest", "containerInstances"),
+            ("UpdateContainerInstancesStateRequest", "status"),
+        }
+    )
+}
 _SCALARS = frozenset({str, int, float, bool})
 
 
@@ -35,7 +56,7 @@ class Codec:
     def load(cls, service: str) -> "Codec":
         """Compile botocore's newest model of `service` ("ecs"); the same codec for every caller."""
         model = _service_model(service)
-        compiler = ReaderCompiler()
+        compiler = ReaderCompiler(_OWN_WORDS.get(service, frozenset()))
         # Every operation of an AWS JSON service has an input shape, if only an empty one.
         readers = {
             name: compiler.compile(cast(Shape, model.operation_model(name).input_shape))

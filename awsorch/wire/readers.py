@@ -44,10 +44,15 @@ class Unfit(Exception):
 
 
 class ReaderCompiler:
-    """Compiles shapes; structures that occur many times are compiled once."""
+    """Compiles shapes; structures that occur many times are compiled once.
 
-    def __init__(self) -> None:
+    Members in ``lenient``, as (structure, member), may be missing, and be any text where they are enumerations: their
+    errors are left to those who know better words for them.
+    """
+
+    def __init__(self, lenient: frozenset[tuple[str, str]] = frozenset()) -> None:
         self._structures: dict[str, Reader] = {}
+        self._lenient = lenient
 
     def compile(self, shape: Shape) -> Reader:
         """The reader of any shape of the model. Raises TypeError for a kind that ECS's model does not have."""
@@ -73,7 +78,7 @@ class ReaderCompiler:
 
     def _compile_structure(self, shape: StructureShape) -> Reader:
         readers: dict[str, Reader] = {}
-        required = tuple(shape.required_members)
+        required = tuple(name for name in shape.required_members if (shape.name, name) not in self._lenient)
         is_union = bool(shape.is_tagged_union)
         find = readers.get
 
@@ -98,8 +103,14 @@ class ReaderCompiler:
             return result
 
         self._structures[shape.name] = read
-        readers.update({name: self.compile(member) for name, member in shape.members.items()})
+        readers.update({name: self._compile_member(shape, name) for name in shape.members})
         return read
+
+    def _compile_member(self, shape: StructureShape, name: str) -> Reader:
+        member = shape.members[name]
+        if (shape.name, name) in self._lenient and member.type_name == "string":
+            return _text_reader(_bounds(member))
+        return self.compile(member)
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
@@ -167,9 +178,11 @@ def _read_document(value: Any) -> Any:
 
 def _string_reader(shape: Shape) -> Reader:
     allowed = tuple(getattr(shape, "enum", ()))
-    if allowed:
-        return _enum_reader(allowed)
-    check = _length_check(_bounds(shape))
+    return _enum_reader(allowed) if allowed else _text_reader(_bounds(shape))
+
+
+def _text_reader(bounds: Bounds) -> Reader:
+    check = _length_check(bounds)
 
     def read(value: Any) -> Any:
         if type(value) is not str:
@@ -182,7 +195,7 @@ def _string_reader(shape: Shape) -> Reader:
             raise _mistyped(value, "a String")
         return value
 
-    return read if _bounds(shape) != (None, None) else read_unbounded
+    return read if bounds != (None, None) else read_unbounded
 
 
 def _enum_reader(allowed: tuple[str, ...]) -> Reader:

@@ -149,3 +149,21 @@ def test_attributes(ecs: Any, register_instance: Callable[..., str]) -> None:
         ecs.put_attributes(attributes=[{"name": "one-too-many", "value": "v", "targetId": arn}])
     ecs.delete_attributes(attributes=[{"name": "rack", "targetId": arn}])
     assert ecs.list_attributes(targetType="container-instance", attributeName="rack")["attributes"] == []
+
+
+def test_attributes_page_by_instance_and_name(ecs: Any, register_instance: Callable[..., str]) -> None:
+    arns = sorted(register_instance(attributes=[{"name": "stack", "value": "prod"}]) for _ in range(3))
+    paginator = ecs.get_paginator("list_attributes")
+
+    def listed(size: int) -> list[tuple[str, str]]:
+        pages = paginator.paginate(targetType="container-instance", PaginationConfig={"PageSize": size})
+        return [(a["targetId"], a["name"]) for page in pages for a in page["attributes"]]
+
+    everything = listed(100)
+    assert everything == sorted(everything)
+    assert {arn for arn, _ in everything} == set(arns)
+    assert listed(4) == listed(1) == everything
+    found = ecs.list_attributes(targetType="container-instance", attributeName="stack", attributeValue="prod")
+    assert [a["targetId"] for a in found["attributes"]] == arns
+    with pytest.raises(ClientError, match="attributeName must be specified"):
+        ecs.list_attributes(targetType="container-instance", attributeValue="prod")

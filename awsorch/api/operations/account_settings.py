@@ -29,7 +29,7 @@ async def put_account_setting_default(call: Call) -> Answer:
 @operation("DeleteAccountSetting")
 async def delete_account_setting(call: Call) -> Answer:
     """Take the principal's own value out; the answer is the value that applies from now on."""
-    name, principal = call.request["name"], _principal(call)
+    name, principal = call.request.get("name", ""), _principal(call)
     await call.registry.submit(DeleteAccountSetting(cause=call.cause, name=name, principal_arn=principal))
     value = await call.registry.read(lambda state: effective_value(state.settings, name, principal, call.scope))
     return {"setting": setting_view(AccountSetting(name=name, principal_arn=principal, value=value))}
@@ -64,7 +64,7 @@ def _principal(call: Call) -> str:
 async def _put(call: Call, principal: str) -> Answer:
     setting = await call.registry.submit(
         PutAccountSetting(
-            cause=call.cause, name=call.request["name"], value=call.request["value"], principal_arn=principal
+            cause=call.cause, name=call.request.get("name", ""), value=call.request["value"], principal_arn=principal
         )
     )
     return {"setting": setting_view(setting)}

@@ -41,7 +41,7 @@ async def list_attributes(call: Call) -> Answer:
     """One entry an attribute and instance."""
     _, partition = await call.cluster_partition()
     request = call.request
-    if request["targetType"] != _TARGET:
+    if request.get("targetType") != _TARGET:
         raise invalid_parameter("targetType must be container-instance")
     name, value = request.get("attributeName"), request.get("attributeValue")
     if value is not None and name is None:
@@ -49,8 +49,11 @@ async def list_attributes(call: Call) -> Answer:
     size, after = page_size(request), start_after(request)
 
     def keys(state: ClusterState) -> Iterator[str]:
-        for instance_id in state.instance_keys:
-            instance = state.instances[instance_id]
+        first, count = (after or "").partition("|")[0], len(state.instances)
+        for instance_id in (first, *state.instance_keys.after(first, count)):
+            instance = state.instances.get(instance_id)
+            if instance is None:
+                continue
             for attribute, its in sorted(instance.attributes.items()) if instance.status != "INACTIVE" else ():
                 key = f"{instance_id}|{attribute}"
                 if (after is None or key > after) and (name in (None, attribute)) and (value in (None, its)):

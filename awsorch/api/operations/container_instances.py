@@ -170,7 +170,7 @@ def _is_listed(instance: ContainerInstance, status: str | None) -> bool:
 async def update_container_instances_state(call: Call) -> Answer:
     """ACTIVE or DRAINING for up to ten instances."""
     cluster, partition = await call.cluster_partition()
-    status = call.request["status"]
+    status = call.request.get("status")
     if status not in ("ACTIVE", "DRAINING"):
         raise invalid_parameter("Container instance status should be one of [ACTIVE, DRAINING]")
     names = _names(call)

@@ -99,7 +99,7 @@ async def list_task_definition_families(call: Call) -> Answer:
 @operation("DeleteTaskDefinitions")
 async def delete_task_definitions(call: Call) -> Answer:
     """INACTIVE revisions go to DELETE_IN_PROGRESS; whatever can't is a failure with its reason, at HTTP 200."""
-    names = list(dict.fromkeys(call.request["taskDefinitions"]))
+    names = list(dict.fromkeys(call.request.get("taskDefinitions", ())))
     if not names:
         raise client_error("size of TaskDefinition references list must be greater than 0")
     if len(names) > MAX_DELETED:

@@ -34,17 +34,17 @@ class SettingRule:
 _LONG_ARN = SettingRule(values=("enabled",), default="enabled")
 
 RULES: Mapping[str, SettingRule] = {
+    "serviceLongArnFormat": _LONG_ARN,
+    "taskLongArnFormat": _LONG_ARN,
+    "containerInstanceLongArnFormat": _LONG_ARN,
     "awsvpcTrunking": SettingRule(values=("enabled", "disabled"), default="disabled"),
     "containerInsights": SettingRule(values=("enabled", "enhanced", "disabled"), default="disabled"),
-    "containerInstanceLongArnFormat": _LONG_ARN,
-    "defaultLogDriverMode": SettingRule(values=("blocking", "non-blocking"), default="non-blocking"),
-    "fargateEventWindows": SettingRule(values=("enabled", "disabled"), default="disabled"),
     "fargateFIPSMode": SettingRule(values=("enabled", "disabled"), default="disabled"),
+    "tagResourceAuthorization": SettingRule(values=("on", "off"), default="on"),
     "fargateTaskRetirementWaitPeriod": SettingRule(values=("0", "7", "14"), default="7", root_only=True),
     "guardDutyActivate": SettingRule(values=("on", "off"), default="off", managed=True),
-    "serviceLongArnFormat": _LONG_ARN,
-    "tagResourceAuthorization": SettingRule(values=("on", "off"), default="on"),
-    "taskLongArnFormat": _LONG_ARN,
+    "defaultLogDriverMode": SettingRule(values=("blocking", "non-blocking"), default="non-blocking"),
+    "fargateEventWindows": SettingRule(values=("enabled", "disabled"), default="disabled"),
 }
 
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):(?:root|(?:user|role)/[\x21-\x7e]{1,512})")
@@ -94,7 +94,7 @@ def effective_value(settings: Settings, name: str, principal_arn: str, scope: Sc
 
 
 def settings_of(settings: Settings, principal_arn: str, scope: Scope, *, effective: bool) -> list[AccountSetting]:
-    """A principal's settings by name: only its own, or every one as it applies to it."""
+    """A principal's settings: only its own, or every one as it applies to it."""
     own = [(name, settings.get(f"{principal_arn}|{name}")) for name in RULES]
     if not effective:
         return [setting for _, setting in own if setting is not None]
