@@ -142,13 +142,15 @@ class ContainerInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """What one task asks of an instance: task definition and overrides together. Used for placing."""
+    """What one task asks of an instance: task definition and overrides together. Used for placing. ``all_gpus``: every
+    GPU of the instance, of which there must be one at least and none in use; ``gpus`` is 0 then."""
 
     cpu: int = 0
     memory: int = 0
     tcp_ports: tuple[int, ...] = ()
     udp_ports: tuple[int, ...] = ()
     gpus: int = 0
+    all_gpus: bool = False
     attributes: tuple[tuple[str, str | None], ...] = ()
 
 

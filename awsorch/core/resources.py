@@ -33,23 +33,22 @@ def demand_of(definition: Definition, overrides: Definition) -> Demand:
     cpu = overrides.get("cpu") or definition.get("cpu")
     memory = overrides.get("memory") or definition.get("memory")
     tcp, udp = _static_ports(definition, containers)
+    gpus = [container_gpus(c) for c in containers]
     return Demand(
         cpu=int(cpu) if cpu else sum(c.get("cpu", 0) for c in containers),
         memory=int(memory) if memory else sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers),
         tcp_ports=tcp,
         udp_ports=udp,
-        gpus=sum(container_gpus(c) for c in containers),
+        gpus=0 if None in gpus else sum(count or 0 for count in gpus),
+        all_gpus=None in gpus,
         attributes=tuple((a["name"], a.get("value")) for a in definition.get("requiresAttributes", ())),
     )
 
 
-def container_gpus(container: Mapping[str, Any]) -> int:
-    """How many GPUs a container asks for (resourceRequirements of type GPU)."""
-    return sum(
-        int(need["value"])
-        for need in container.get("resourceRequirements", ())
-        if need.get("type") == "GPU" and str(need.get("value", "")).isdigit()
-    )
+def container_gpus(container: Mapping[str, Any]) -> int | None:
+    """How many GPUs a container asks for (resourceRequirements of type GPU); None for all that the instance has."""
+    values = [need["value"] for need in container.get("resourceRequirements", ()) if need["type"] == "GPU"]
+    return None if "ALL" in values else sum(map(int, values))
 
 
 def _static_ports(

@@ -216,6 +216,30 @@ def test_awsvpc_needs_its_network_and_is_to_come(ecs: Any, register_instance: Ca
         ecs.run_task(taskDefinition="vpc", networkConfiguration=network, launchType="FARGATE")
 
 
+def test_all_gpus_of_an_instance(ecs: Any, register_instance: Callable[..., str]) -> None:
+    plain = register_instance()
+    with_gpus = register_instance(platformDevices=[{"id": f"gpu-{n}", "type": "GPU"} for n in range(2)])
+    for family, value in (("one", "1"), ("all", "ALL")):
+        need = [{"type": "GPU", "value": value}]
+        ecs.register_task_definition(
+            family=family,
+            containerDefinitions=[
+                {"name": "app", "image": "busybox", "memory": 64, "resourceRequirements": need},
+                {"name": "side", "image": "busybox", "memory": 64},
+            ],
+        )
+    (task,) = ecs.run_task(taskDefinition="all")["tasks"]
+    assert [c.get("gpuIds") for c in task["containers"]] == [["gpu-0", "gpu-1"], None]
+    (instance,) = ecs.describe_container_instances(containerInstances=[with_gpus])["containerInstances"]
+    (left,) = [r["stringSetValue"] for r in instance["remainingResources"] if r["name"] == "GPU"]
+    assert left == []
+    failures = ecs.run_task(taskDefinition="one")["failures"]
+    assert {(f["arn"], f["reason"]) for f in failures} == {(plain, "RESOURCE:GPU"), (with_gpus, "RESOURCE:GPU")}
+    report(ecs, task, "STOPPED", container={"exitCode": 0})
+    assert len(ecs.run_task(taskDefinition="one")["tasks"]) == 1
+    assert ecs.run_task(taskDefinition="all")["tasks"] == []
+
+
 def test_start_task_names_its_instances(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
     one, two = register_instance(), register_instance(cpu=128)
     answer = ecs.start_task(taskDefinition="web", containerInstances=[one, two, "0" * 32])

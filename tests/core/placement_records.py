@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -72,8 +73,9 @@ demands = st.builds(
     tcp_ports=st.sampled_from(((), (), (), (80,), (22, 80))),
     udp_ports=st.sampled_from(((), (), (), (53,))),
     gpus=st.sampled_from((0, 0, 0, 0, 1, 2)),
+    all_gpus=st.sampled_from((False,) * 9 + (True,)),
     attributes=st.sampled_from(((), (), (("stack", None),), (("stack", "prod"),), (("none", None),))),
-)
+).map(lambda demand: replace(demand, gpus=0) if demand.all_gpus else demand)
 
 
 @st.composite

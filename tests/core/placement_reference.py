@@ -33,7 +33,7 @@ class Host:
         self.memory -= demand.memory
         self.tcp |= set(demand.tcp_ports)
         self.udp |= set(demand.udp_ports)
-        self.gpus -= demand.gpus
+        self.gpus -= self.gpus if demand.all_gpus else demand.gpus
         if group is not None:
             self.running[group] += 1
 
@@ -50,6 +50,8 @@ class Host:
         if demand.memory > self.memory:
             return "RESOURCE:MEMORY"
         if demand.gpus and demand.gpus > self.gpus:
+            return "RESOURCE:GPU"
+        if demand.all_gpus and not 0 < self.gpus == len(self.instance.resources.gpu_ids):
             return "RESOURCE:GPU"
         if self.tcp & set(demand.tcp_ports) or self.udp & set(demand.udp_ports):
             return "RESOURCE:PORTS"

@@ -168,6 +168,11 @@ CONTAINERS = [
         "Only one container of a task definition may require NeuronDevice resources.",
     ),
     (
+        with_two({"resourceRequirements": [{"type": "GPU", "value": "ALL"}]}, {}),
+        with_two(*[{"resourceRequirements": [{"type": "GPU", "value": value}]} for value in ("ALL", "1")]),
+        "Where a container requires ALL GPUs, no other of its task definition may require any.",
+    ),
+    (
         a_request(),
         with_container(resourceRequirements=[{"type": "InferenceAccelerator", "value": "d"}]),
         "Unsupported field 'inferenceAccelerators'",

@@ -122,6 +122,21 @@ def test_gpus_are_given_by_name_and_once() -> None:
     assert decision.failures == (("i-0", "RESOURCE:GPU"),)
 
 
+def test_all_gpus_are_given_where_none_is_in_use() -> None:
+    resources = Resources(cpu=1, memory=1, gpu_ids=("g0", "g1"))
+    fleet = a_fleet(2, resources=resources)
+    fleet.instance_changed(None, an_instance("i-none"))
+    fleet.task_changed(None, a_task(on="i-0", demand=Demand(gpus=1), gpu_ids=("g1",)))
+    everything = Demand(all_gpus=True)
+    decision = run(fleet, everything, count=2)
+    assert (decision.placed, decision.gpus) == (("i-1",), (("g0", "g1"),))
+    assert decision.failures == tuple((name, "RESOURCE:GPU") for name, _ in decision.failures)
+    assert {name for name, _ in decision.failures} == {"i-0", "i-1", "i-none"}
+    fleet.assume(everything, "family:web", ["i-1"])
+    assert fleet.free("i-1").gpu_ids == ()
+    assert run(fleet, Demand(gpus=1)).placed == ("i-0",)
+
+
 def test_ports_that_an_agent_reported_are_held_until_the_task_stops() -> None:
     fleet = a_fleet(1)
     task = a_task()

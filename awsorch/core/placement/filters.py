@@ -83,16 +83,17 @@ def has_attributes(instance: ContainerInstance, wanted: tuple[tuple[str, str | N
 
 class Needs:
     """What one task of a request needs of a slot. ``plain``: CPU and memory are all that is asked of it beside its
-    record; ``ports``: fixed ports are too."""
+    record; ``ports``, ``gpus``: fixed ports, GPUs are too."""
 
-    __slots__ = ("demand", "filter", "group", "plain", "ports")
+    __slots__ = ("demand", "filter", "gpus", "group", "plain", "ports")
 
     def __init__(self, demand: Demand, group: str, conditions: Filter) -> None:
         self.demand = demand
         self.group = group
         self.filter = conditions
         self.ports = bool(demand.tcp_ports or demand.udp_ports)
-        self.plain = not (self.ports or demand.gpus or conditions.distinct or conditions.dynamic)
+        self.gpus = bool(demand.gpus or demand.all_gpus)
+        self.plain = not (self.ports or self.gpus or conditions.distinct or conditions.dynamic)
 
     def room(self, slot: Slot, taken: int = 0) -> int:
         """How many more such tasks the slot has room for, when ``taken`` were just given to it; 0 or 1 where
@@ -110,8 +111,8 @@ class Needs:
             if not ports_free(slot, demand):
                 return 0
             times = 1
-        if demand.gpus:
-            times = min(times, len(slot.free_gpus()) // demand.gpus)
+        if self.gpus:
+            times = min(times, gpu_room(slot, demand))
         if self.filter.distinct:
             times = 0 if self.group in slot.groups else min(times, 1)
         if times > taken and self.filter.dynamic:
@@ -146,7 +147,7 @@ class Needs:
             return "cpu"
         if slot.memory - taken * demand.memory < demand.memory:
             return "memory"
-        if len(slot.free_gpus()) < (taken + 1) * demand.gpus:
+        if self.gpus and gpu_room(slot, demand) <= taken:
             return "gpu"
         if self.ports and (taken or not ports_free(slot, demand)):
             return "ports"
@@ -161,6 +162,12 @@ class Needs:
             elif not compile_expression(constraint.expression or "").holds(instance, slot.running + taken, groups):
                 return "memberOf"
         return None
+
+
+def gpu_room(slot: Slot, demand: Demand) -> int:
+    """How many such tasks the free GPUs are enough for; a demand for all GPUs needs each to be free."""
+    free = len(slot.free_gpus())
+    return int(0 < free == slot.gpu_total) if demand.all_gpus else free // demand.gpus
 
 
 def ports_free(slot: Slot, demand: Demand) -> bool:

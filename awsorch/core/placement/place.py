@@ -67,8 +67,10 @@ def place(fleet: Fleet, request: Request) -> Decision:
     gpus: list[tuple[str, ...]] = []
     for slot, taken, now in _give(fleet, request, needs):
         placed += [slot.id] * now
-        if each:
-            free = slot.free_gpus()
+        free = slot.free_gpus() if needs.gpus else ()
+        if request.demand.all_gpus:
+            gpus.append(free)
+        elif each:
             gpus += [free[n * each : (n + 1) * each] for n in range(taken, taken + now)]
     refused: tuple[Refused, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
@@ -76,7 +78,7 @@ def place(fleet: Fleet, request: Request) -> Decision:
         refused, failures = _explain(needs, _pool(fleet, request), Counter(placed))
     elif request.explain:
         refused, _ = _explain(needs, _pool(fleet, request), Counter())
-    return Decision(tuple(placed), tuple(gpus) if each else ((),) * len(placed), refused, considered, failures)
+    return Decision(tuple(placed), tuple(gpus) if needs.gpus else ((),) * len(placed), refused, considered, failures)
 
 
 def matches(fleet: Fleet, instance_id: str, expression: str) -> bool:

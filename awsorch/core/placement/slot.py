@@ -43,6 +43,8 @@ class Free:
     gpu_ids: tuple[str, ...]
 
 
+#: More GPUs than any instance has.
+_EVERY = 1 << 16
 _NO_PORTS: frozenset[int] = frozenset()
 
 
@@ -64,7 +66,7 @@ def hold_of(task: Task) -> Hold:
         tcp,
         udp,
         task.gpu_ids,
-        demand.gpus,
+        _EVERY if demand.all_gpus and not task.gpu_ids else demand.gpus,
         task.group if task.desired_status == "RUNNING" else None,
         task.last_status == "PENDING",
     )
@@ -74,7 +76,7 @@ def hold_of_demand(demand: Demand, group: str) -> Hold:
     """What a task of that demand will hold once it is placed; its GPUs are not chosen yet."""
     tcp = frozenset(demand.tcp_ports) if demand.tcp_ports else _NO_PORTS
     udp = frozenset(demand.udp_ports) if demand.udp_ports else _NO_PORTS
-    return Hold(demand.cpu, demand.memory, tcp, udp, (), demand.gpus, group, True)
+    return Hold(demand.cpu, demand.memory, tcp, udp, (), _EVERY if demand.all_gpus else demand.gpus, group, True)
 
 
 def _bound(port: int | None, port_range: str | None) -> frozenset[int]:

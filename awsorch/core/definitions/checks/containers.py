@@ -117,6 +117,7 @@ def _check_timeouts(container: Document) -> None:
 def check_resource_requirements(containers: Iterable[Document]) -> None:
     """GPUs and Neuron devices, in a definition or in the overrides of a task."""
     neuron = 0
+    gpus: list[str] = []
     for container in containers:
         needs = container.get("resourceRequirements") or ()
         kinds = [need.get("type") for need in needs]
@@ -131,8 +132,11 @@ def check_resource_requirements(containers: Iterable[Document]) -> None:
             if kind == "NeuronDevice" and value != "ALL":
                 raise _setting(container, "The value of a NeuronDevice resource requirement must be 'ALL'.")
             neuron += kind == "NeuronDevice"
+            gpus += [value] if kind == "GPU" else []
     if neuron > 1:
         raise client_error("Only one container of a task definition may require NeuronDevice resources.")
+    if "ALL" in gpus and len(gpus) > 1:
+        raise client_error("Where a container requires ALL GPUs, no other of its task definition may require any.")
 
 
 def _is_count(text: str) -> bool:
