@@ -5,7 +5,7 @@ Source: ECS API reference, data types Cluster, ContainerInstance, Task, Containe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from awsorch.core.model import Cluster, Container, ContainerInstance, NetworkBinding, Resources, Task
@@ -14,6 +14,8 @@ from awsorch.core.state import ClusterState
 from awsorch.core.tags import tag_list
 
 View = dict[str, Any]
+#: As what a cluster counts a task, by its lastStatus.
+_COUNTED = {"PROVISIONING": "pending", "PENDING": "pending", "ACTIVATING": "pending", "RUNNING": "running"}
 _HEALTH_ORDER = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
 
 
@@ -50,7 +52,7 @@ def cluster_view(cluster: Cluster, state: ClusterState | None, include: frozense
 
 
 class _Counts:
-    """How much is in a cluster, by launch type."""
+    """How much is in a cluster, by launch type. Tasks count by lastStatus: one that is being stopped still runs."""
 
     def __init__(self, state: ClusterState | None) -> None:
         self.instances = 0
@@ -58,10 +60,10 @@ class _Counts:
         if state is None:
             return
         self.instances = sum(i.status in ("ACTIVE", "DRAINING") for i in state.instances.values())
-        for task_id in (*state.task_index.by_desired["RUNNING"],):
-            task = state.tasks[task_id]
-            key = ("running" if task.last_status == "RUNNING" else "pending", task.launch_type)
-            self.by_status[key] = self.by_status.get(key, 0) + 1
+        for task in _tasks_at_work(state):
+            if (status := _COUNTED.get(task.last_status)) is not None:
+                key = status, task.launch_type
+                self.by_status[key] = self.by_status.get(key, 0) + 1
 
     @property
     def running(self) -> int:
@@ -83,6 +85,16 @@ class _Counts:
             for status in ("active", "draining")
         ]
         return [{"name": name, "value": str(value)} for name, value in (*pairs, *services)]
+
+
+def _tasks_at_work(state: ClusterState) -> Iterator[Task]:
+    """Tasks that have not stopped, without a look at the many that have."""
+    for slot in state.fleet.slots():
+        for task_id in slot.tasks:
+            yield state.tasks[task_id]
+    for task_id in state.task_index.by_desired["RUNNING"]:
+        if state.tasks[task_id].instance_id is None:
+            yield state.tasks[task_id]
 
 
 def instance_view(instance: ContainerInstance, state: ClusterState, include: frozenset[str]) -> View:

@@ -31,6 +31,7 @@ _OWN_WORDS: Mapping[str, frozenset[tuple[str, str]]] = {
             ("PutAccountSettingDefaultRequest", "name"),
             ("PutAccountSettingRequest", "name"),
             ("PutAttributesRequest", "attributes"),
+            ("RegisterTaskDefinitionRequest", "containerDefinitions"),
             ("StartTaskRequest", "containerInstances"),
             ("UpdateContainerInstancesStateRequest", "containerInstances"),
             ("UpdateContainerInstancesStateRequest", "status"),

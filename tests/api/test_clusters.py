@@ -77,6 +77,48 @@ def test_update_and_delete(ecs: Any, register_instance: Callable[..., str], web_
     assert ecs.create_cluster()["cluster"]["status"] == "ACTIVE"
 
 
+def test_counts_follow_last_status(
+    api: ServedApi, ecs: Any, register_instance: Callable[..., str], web_task: str
+) -> None:
+    instance = register_instance()
+    one, two, three = ecs.run_task(taskDefinition="web", count=3)["tasks"]
+
+    def report(task: dict[str, Any], status: str) -> None:
+        containers = [{"containerName": "app", "status": status}]
+        ecs.submit_task_state_change(cluster="default", task=task["taskArn"], status=status, containers=containers)
+
+    def counts() -> tuple[int, int, str, str]:
+        (cluster,) = ecs.describe_clusters(include=["STATISTICS"])["clusters"]
+        statistics = {item["name"]: item["value"] for item in cluster["statistics"]}
+        numbers = (cluster["runningTasksCount"], cluster["pendingTasksCount"])
+        return *numbers, statistics["runningEC2TasksCount"], statistics["pendingEC2TasksCount"]
+
+    assert counts() == (0, 3, "0", "3")
+    report(one, "RUNNING")
+    report(two, "RUNNING")
+    ecs.stop_task(task=one["taskArn"])
+    assert counts() == (2, 1, "2", "1"), "a task that is being stopped still runs"
+    for task in (one, three):
+        report(task, "STOPPED")
+    assert counts() == (1, 0, "1", "0")
+    (seen,) = ecs.describe_container_instances(containerInstances=[instance])["containerInstances"]
+    assert (seen["runningTasksCount"], seen["pendingTasksCount"]) == (1, 0)
+
+
+def test_unknown_things_have_no_tags(ecs: Any) -> None:
+    unknown = f"arn:aws:ecs:us-east-1:123456789012:task/default/{'0' * 32}"
+    with pytest.raises(ecs.exceptions.ResourceNotFoundException, match="The specified task was not found"):
+        ecs.tag_resource(resourceArn=unknown, tags=[{"key": "a", "value": "b"}])
+    with pytest.raises(ecs.exceptions.ResourceNotFoundException):
+        ecs.untag_resource(resourceArn=unknown, tagKeys=["a"])
+    with pytest.raises(ecs.exceptions.InvalidParameterException, match="The specified task was not found"):
+        ecs.list_tags_for_resource(resourceArn=unknown)
+    with pytest.raises(ClientError, match="Long arn format must be used"):
+        ecs.tag_resource(resourceArn=unknown.replace("default/", ""), tags=[{"key": "a", "value": "b"}])
+    with pytest.raises(ecs.exceptions.ClusterNotFoundException):
+        ecs.list_tags_for_resource(resourceArn="arn:aws:ecs:us-east-1:123456789012:cluster/nope")
+
+
 def test_listing_pages(api: ServedApi) -> None:
     for number in range(5):
         api.ecs.create_cluster(clusterName=f"c{number}")

@@ -112,6 +112,13 @@ def test_deregistration(ecs: Any, register_instance: Callable[..., str], web_tas
     (task,) = ecs.run_task(taskDefinition="web")["tasks"]
     with pytest.raises(ClientError, match="Found running tasks on the instance"):
         ecs.deregister_container_instance(containerInstance=arn)
+    other = register_instance()
+    (stopping,) = ecs.start_task(taskDefinition="web", containerInstances=[other])["tasks"]
+    ecs.stop_task(task=stopping["taskArn"])
+    with pytest.raises(ClientError, match="Found running tasks on the instance"):
+        ecs.deregister_container_instance(containerInstance=other)
+    ecs.submit_task_state_change(cluster="default", task=stopping["taskArn"], status="STOPPED")
+    ecs.deregister_container_instance(containerInstance=other)
     gone = ecs.deregister_container_instance(containerInstance=arn, force=True)["containerInstance"]
     assert gone["status"] == "INACTIVE"
     ecs.get_waiter("tasks_stopped").wait(tasks=[task["taskArn"]], WaiterConfig={"Delay": 0.05, "MaxAttempts": 100})

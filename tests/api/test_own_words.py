@@ -49,6 +49,7 @@ TARGET = "targetType must be container-instance"
         ("put_account_setting", {"name": "x", "value": "enabled"}, "InvalidParameterException", SETTINGS),
         ("put_account_setting_default", {"value": "enabled"}, "InvalidParameterException", SETTINGS),
         ("delete_account_setting", {"name": "x"}, "InvalidParameterException", SETTINGS),
+        ("register_task_definition", {"family": "a"}, "ClientException", "Container list cannot be empty."),
         (
             "delete_task_definitions",
             {},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from awsorch.api.calls import Answer, Call, operation
 from awsorch.core.arn import Arn, parse_arn
-from awsorch.core.errors import invalid_parameter
+from awsorch.core.errors import Refusal, invalid_parameter
 from awsorch.core.events import SetTags
 from awsorch.core.rules.tags import KINDS, taggable
 from awsorch.core.state import ClusterState, RegistryState
@@ -33,9 +33,14 @@ async def untag_resource(call: Call) -> Answer:
 
 @operation("ListTagsForResource")
 async def list_tags_for_resource(call: Call) -> Answer:
-    """All tags of a resource."""
+    """All tags of a resource. Unlike the other two this operation declares no ResourceNotFoundException."""
     partition, kind, key = await _target(call)
-    return {"tags": tag_list(await _tags(partition, kind, key))}
+    try:
+        return {"tags": tag_list(await _tags(partition, kind, key))}
+    except Refusal as refusal:
+        if refusal.code == "ResourceNotFoundException":
+            raise invalid_parameter(refusal.message) from None
+        raise
 
 
 async def _tags(partition: Partition[RegistryState] | Partition[ClusterState], kind: str, key: str) -> dict[str, str]:

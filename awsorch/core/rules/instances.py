@@ -98,7 +98,7 @@ def deregister_instance(tx: Transaction[ClusterState], event: DeregisterInstance
     instance = tx.state.instances.get(event.instance_id)
     if instance is None or instance.status == "INACTIVE":
         raise client_error(f"Referenced container instance {event.instance_id} not found.")
-    if tx.state.fleet.running_count(instance.id) and not event.force:
+    if tx.state.fleet.tasks_on(instance.id) and not event.force:
         raise invalid_parameter("Found running tasks on the instance.")
     return _end_instance(tx, instance, FORCED if event.force else None)
 
