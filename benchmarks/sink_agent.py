@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
@@ -62,7 +62,7 @@ class SinkAgents:
     """Registers ``count`` container instances and keeps their control connections, acknowledging every payload."""
 
     def __init__(self, port: int, *, count: int, cpu: int = 2048, memory: int = 3900) -> None:
-        self._url = f"http://127.0.0.1:{port}"
+        self._port = port
         self._count, self._cpu, self._memory = count, cpu, memory
         self.received = 0
         self.connected = 0
@@ -111,37 +111,95 @@ class SinkAgents:
             "Content-Type": "application/x-amz-json-1.1",
         }
         body = json.dumps({"cluster": "default", "totalResources": resources, "attributes": attributes})
-        async with session.post(self._url, data=body, headers=headers) as response:
+        async with session.post(f"http://127.0.0.1:{self._port}", data=body, headers=headers) as response:
             arn = (await response.json(content_type=None))["containerInstance"]["containerInstanceArn"]
-        query = urlencode({"clusterArn": "default", "containerInstanceArn": arn, "agentVersion": "1.0.0", "seqNum": 1})
+        query = {"clusterArn": "default", "containerInstanceArn": arn, "agentVersion": "1.0.0", "seqNum": 1}
+        loop = asyncio.get_running_loop()
         delay = 0.25
         while True:
+            line = _Line(self, arn, f"/acs/ws?{urlencode(query)}")
             try:
-                url = f"{self._url}/acs/ws?{query}"
-                async with session.ws_connect(url, compress=0, max_msg_size=0) as socket_:
-                    self.connected += 1
+                await loop.create_connection(lambda line=line: line, "127.0.0.1", self._port)
+                if await line.upgraded:
                     connected.set()
                     delay = 0.25
-                    try:
-                        async for frame in socket_:
-                            await self._acknowledge(socket_, json.loads(frame.data), arn)
-                    finally:
-                        self.connected -= 1
-            except aiohttp.ClientError:
-                await asyncio.sleep(delay * random.uniform(0.8, 1.2))
-                delay = min(delay * 1.5, 2.0)
+                await line.lost
+            except OSError:
+                pass
+            await asyncio.sleep(delay * random.uniform(0.8, 1.2))
+            delay = min(delay * 1.5, 2.0)
 
-    async def _acknowledge(self, socket_: Any, envelope: Any, arn: str) -> None:
+
+class _Line(asyncio.Protocol):
+    """One control connection, by hand: a websocket library would cost the client more than all this costs the server.
+    Frames to the server are masked with zeros, which changes nothing in them."""
+
+    def __init__(self, agents: SinkAgents, arn: str, path: str) -> None:
+        loop = asyncio.get_running_loop()
+        self.upgraded: asyncio.Future[bool] = loop.create_future()
+        self.lost: asyncio.Future[bool] = loop.create_future()
+        self._is_up = False
+        self._agents, self._arn, self._path = agents, arn, path
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(
+            f"GET {self._path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._agents.connected -= self._is_up
+        for waited_for in (self.upgraded, self.lost):
+            if not waited_for.done():
+                waited_for.set_result(False)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if not self.upgraded.done():
+            head, end, rest = self._received.partition(b"\r\n\r\n")
+            if not end:
+                return
+            self._received = rest
+            self._is_up = head.startswith(b"HTTP/1.1 101")
+            self._agents.connected += self._is_up
+            self.upgraded.set_result(self._is_up)
+        while (frame := self._take_frame()) is not None:
+            opcode, payload = frame
+            if opcode == 1:
+                self._acknowledge(json.loads(payload))
+            elif opcode == 8:
+                self._transport.close()
+
+    def _take_frame(self) -> tuple[int, bytes] | None:
+        data = self._received
+        if len(data) < 2:
+            return None
+        size, at = data[1] & 127, 2
+        if size >= 126:
+            at = 4 if size == 126 else 10
+            if len(data) < at:
+                return None
+            size = int.from_bytes(data[2:at], "big")
+        if len(data) < at + size:
+            return None
+        self._received = data[at + size :]
+        return data[0] & 15, data[at : at + size]
+
+    def _acknowledge(self, envelope: Any) -> None:
         message = envelope["message"]
         if envelope["type"] == "HeartbeatMessage":
             answer = {"type": "HeartbeatAckRequest", "message": {"messageId": message["messageId"]}}
         elif envelope["type"] in ("PayloadMessage", "TaskManifestMessage"):
-            self.received += len(message.get("tasks", ()))
-            ids = {"cluster": "default", "containerInstance": arn, "messageId": message["messageId"]}
+            self._agents.received += len(message.get("tasks", ()))
+            ids = {"cluster": "default", "containerInstance": self._arn, "messageId": message["messageId"]}
             answer = {"type": "AckRequest", "message": ids}
         else:
             return
-        await socket_.send_str(json.dumps(answer))
+        body = json.dumps(answer).encode()
+        size = bytes([0x80 | len(body)]) if len(body) < 126 else b"\xfe" + len(body).to_bytes(2, "big")
+        self._transport.write(b"\x81" + size + b"\0\0\0\0" + body)
 
 
 def process_cpu(pid: int) -> float:
