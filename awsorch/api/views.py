@@ -158,7 +158,12 @@ def _remaining(resources: Resources, free: Free) -> list[View]:
 def _health_view(health: Mapping[str, Any]) -> View:
     statuses = [detail.get("status", "INSUFFICIENT_DATA") for detail in health.values()]
     worst = next((status for status in _HEALTH_ORDER if status in statuses), "INSUFFICIENT_DATA")
-    return {"overallStatus": worst, "details": [{"type": kind, **detail} for kind, detail in health.items()]}
+    return {"overallStatus": worst, "details": [_health_detail(kind, detail) for kind, detail in health.items()]}
+
+
+def _health_detail(kind: str, detail: Mapping[str, Any]) -> View:
+    times = {name: stamp(detail.get(name)) for name in ("lastUpdated", "lastStatusChange")}
+    return {"type": kind, **detail, **times}
 
 
 def task_view(task: Task, cluster: Cluster, state: ClusterState, include: frozenset[str]) -> View:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from awsorch.core.events import InstanceHealthReported
+from tests.support.served import ServedApi
+
 
 def numbers(resources: list[dict[str, Any]]) -> dict[str, Any]:
     return {r["name"]: r["integerValue"] if r["type"] == "INTEGER" else r["stringSetValue"] for r in resources}
@@ -137,6 +140,35 @@ def test_listing_with_the_query_language(ecs: Any, register_instance: Callable[.
     assert found["containerInstanceArns"] == [one]
     with pytest.raises(ClientError, match="InvalidParameterException"):
         ecs.list_container_instances(filter="attribute:stack ==")
+
+
+def test_health_is_shown_when_asked_for(api: ServedApi, ecs: Any, register_instance: Callable[..., str]) -> None:
+    arn = register_instance()
+
+    def describe(**request: Any) -> dict[str, Any]:
+        (instance,) = ecs.describe_container_instances(containerInstances=[arn], **request)["containerInstances"]
+        return dict(instance)
+
+    include = ["CONTAINER_INSTANCE_HEALTH"]
+    assert "healthStatus" not in describe()
+    assert describe(include=include)["healthStatus"]["overallStatus"] == "INSUFFICIENT_DATA"
+    for status, overall in (("OK", "OK"), ("IMPAIRED", "IMPAIRED")):
+        health = {"CONTAINER_RUNTIME": {"status": status, "lastUpdated": 1700000000.1239}}
+        api.submit("default", InstanceHealthReported(instance_id=arn.rpartition("/")[2], health=health))
+        seen = describe(include=include)["healthStatus"]
+        (detail,) = seen["details"]
+        assert (seen["overallStatus"], detail["type"], detail["status"]) == (overall, "CONTAINER_RUNTIME", status)
+        assert detail["lastUpdated"].timestamp() == 1700000000.124
+        assert "lastStatusChange" not in detail
+
+
+def test_listing_pages(ecs: Any, register_instance: Callable[..., str]) -> None:
+    arns = sorted(register_instance() for _ in range(3))
+    ecs.update_container_instances_state(containerInstances=arns[:1], status="DRAINING")
+    pages = list(ecs.get_paginator("list_container_instances").paginate(PaginationConfig={"PageSize": 2}))
+    assert [page["containerInstanceArns"] for page in pages] == [arns[:2], arns[2:]]
+    assert ecs.list_container_instances(status="DRAINING")["containerInstanceArns"] == arns[:1]
+    assert ecs.list_container_instances(status="ACTIVE", maxResults=1)["containerInstanceArns"] == arns[1:2]
 
 
 def test_attributes(ecs: Any, register_instance: Callable[..., str]) -> None:

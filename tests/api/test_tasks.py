@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 from awsorch.core.commands import SendTasks
 from tests.support.served import ServedApi
@@ -128,6 +128,28 @@ def test_a_client_token_makes_run_task_idempotent(
         "lastStatus": "STOPPED",
         "desiredStatus": "STOPPED",
     }
+
+
+def test_a_token_outlives_the_revision(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    register_instance()
+    first = ecs.run_task(taskDefinition="web", clientToken="once")
+    ecs.deregister_task_definition(taskDefinition="web:1")
+    assert ecs.run_task(taskDefinition="web", clientToken="once")["tasks"] == first["tasks"]
+    with refused("ConflictException", "already in use with a different RunTask request"):
+        ecs.run_task(taskDefinition="web:1", clientToken="once")
+    with refused("ClientException", "TaskDefinition not found."):
+        ecs.run_task(taskDefinition="web", clientToken="other")
+
+
+def test_the_waiter_for_running_tasks_gives_up(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    register_instance()
+    (task,) = ecs.run_task(taskDefinition="web")["tasks"]
+    waiter = ecs.get_waiter("tasks_running")
+    with pytest.raises(WaiterError, match="MISSING"):
+        waiter.wait(tasks=[task["taskArn"], "0" * 32])
+    report(ecs, task, "STOPPED", container={"exitCode": 1})
+    with pytest.raises(WaiterError, match="STOPPED"):
+        waiter.wait(tasks=[task["taskArn"]])
 
 
 def test_what_was_placed_is_given_again_though_the_rest_did_not_fit(

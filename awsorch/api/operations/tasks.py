@@ -15,7 +15,7 @@ from awsorch.core.events import NewTask, RunTasks, StartTasks, StopTask
 from awsorch.core.model import Cluster, Constraint, Strategy, TaskDefinition
 from awsorch.core.placement.filters import validate_constraints
 from awsorch.core.placement.strategies import validate_strategies
-from awsorch.core.rules.run_tasks import PlacedTasks
+from awsorch.core.rules.run_tasks import PlacedTasks, repeated_tasks
 from awsorch.core.state import ClusterState, fingerprint
 from awsorch.engine.partition import Partition
 
@@ -34,7 +34,16 @@ async def run_task(call: Call) -> Answer:
     if count > MAX_COUNT:
         raise invalid_parameter(f"count should be less than or equal to {MAX_COUNT}.")
     cluster, partition = await call.cluster_partition()
-    definition = await find_definition(call)
+    token = _token(request)
+    asked = fingerprint({k: v for k, v in request.items() if k not in ("clientToken", "cluster")})
+    try:
+        definition = await find_definition(call)
+    except Refusal:
+        # A request that is repeated because its answer was lost may find the revision deregistered by now.
+        again = await partition.read(lambda state: repeated_tasks(state, token, asked))
+        if again is None:
+            raise
+        return await _placed(call, cluster, partition, again)
     constraints = tuple(
         Constraint(type=c.get("type", ""), expression=c.get("expression"))
         for c in request.get("placementConstraints", ())
@@ -51,8 +60,8 @@ async def run_task(call: Call) -> Answer:
         template=template,
         constraints=constraints,
         strategies=strategies,
-        token=_token(request),
-        fingerprint=fingerprint({k: v for k, v in request.items() if k not in ("clientToken", "cluster")}),
+        token=token,
+        fingerprint=asked,
     )
     return await _placed(call, cluster, partition, await partition.submit(event))
 

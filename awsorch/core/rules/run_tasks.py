@@ -48,10 +48,9 @@ class PlacedTasks:
 def run_tasks(tx: Transaction[ClusterState], event: RunTasks) -> PlacedTasks:
     """Place as many of the tasks as fit."""
     require_open(tx.state)
-    if event.token is not None:
-        known = tx.state.tokens.get(event.token)
-        if known is not None:
-            return _repeat(tx.state, known, event.fingerprint)
+    again = repeated_tasks(tx.state, event.token, event.fingerprint)
+    if again is not None:
+        return again
     if not tx.state.fleet.active():
         raise invalid_parameter("No Container Instances were found in your cluster.")
     request = Request(
@@ -105,7 +104,14 @@ def definition_constraints(template: TaskTemplate) -> tuple[Constraint, ...]:
     return tuple(Constraint(type=item["type"], expression=item.get("expression")) for item in given)
 
 
-def _repeat(state: ClusterState, known: RunToken, fingerprint: str) -> PlacedTasks:
+def repeated_tasks(state: ClusterState, token: str | None, fingerprint: str) -> PlacedTasks | None:
+    """What an earlier request under this token made, None where there was none.
+
+    Raises ConflictException where that one asked for something else.
+    """
+    known = state.tokens.get(token) if token is not None else None
+    if known is None:
+        return None
     tasks = tuple(state.tasks[i] for i in known.task_ids if i in state.tasks)
     if known.fingerprint != fingerprint:
         raise Refusal(
