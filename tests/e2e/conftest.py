@@ -90,11 +90,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         ecs.close()
     finally:
         stopped = run_awsorch("down", "--remove", "--data", str(data))
-        engine = docker.from_env()
-        for name in volumes:
-            engine.volumes.get(name).remove()
-        engine.close()
     assert stopped.returncode == 0, stopped.stderr
+    engine = docker.from_env()
+    left = volumes & {volume.name for volume in engine.volumes.list()}
+    engine.close()
+    assert not left, f"down --remove left volumes behind: {left}"
 
 
 def volumes_of(ecs: Any) -> set[str]:
