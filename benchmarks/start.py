@@ -93,6 +93,7 @@ def main() -> None:
                 while not ecs.list_container_instances(filter="agentConnected == true")["containerInstanceArns"]:
                     time.sleep(0.1)
                 measure(ecs, options, (controller.pid, agent.pid))
+            clear(docker.APIClient())
 
 
 def agent_settings(port: int, data: str) -> dict[str, str]:
@@ -136,6 +137,13 @@ def measure(ecs: Any, options: argparse.Namespace, pids: tuple[int, int]) -> Non
         )
     print(f"controller {process_memory(pids[0]):.0f} MiB, agent {process_memory(pids[1]):.0f} MiB")
     idle(ecs, pids, options.idle_seconds)
+
+
+def clear(engine: Any) -> None:
+    """Remove the containers that the agent had no time to clean up."""
+    found = engine.containers(all=True, filters={"label": "com.amazonaws.ecs.task-definition-family=bench"})
+    for container in found:
+        engine.remove_container(container["Id"], force=True)
 
 
 def idle(ecs: Any, pids: tuple[int, int], seconds: float) -> None:
