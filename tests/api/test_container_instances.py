@@ -142,6 +142,22 @@ def test_listing_with_the_query_language(ecs: Any, register_instance: Callable[.
         ecs.list_container_instances(filter="attribute:stack ==")
 
 
+def test_there_is_no_newer_agent(ecs: Any) -> None:
+    version = {"agentVersion": "1.105.0", "agentHash": "*abc", "dockerVersion": "DockerVersion: 28.0.1"}
+    registered = ecs.register_container_instance(versionInfo=version)["containerInstance"]
+    assert registered["versionInfo"] == version
+    arn = registered["containerInstanceArn"]
+    with pytest.raises(ecs.exceptions.NoUpdateAvailableException, match=r"1\.105\.0"):
+        ecs.update_container_agent(containerInstance=arn)
+    silent = ecs.register_container_instance()["containerInstance"]["containerInstanceArn"]
+    with pytest.raises(ecs.exceptions.MissingVersionException):
+        ecs.update_container_agent(containerInstance=silent)
+    ecs.deregister_container_instance(containerInstance=arn)
+    for operation in (ecs.update_container_agent, ecs.deregister_container_instance):
+        with pytest.raises(ecs.exceptions.ClientException, match=r"Referenced container instance \w+ not found\."):
+            operation(containerInstance=arn)
+
+
 def test_health_is_shown_when_asked_for(api: ServedApi, ecs: Any, register_instance: Callable[..., str]) -> None:
     arn = register_instance()
 

@@ -197,11 +197,10 @@ async def update_container_instances_state(call: Call) -> Answer:
 async def update_container_agent(call: Call) -> Answer:
     """Agents are updated with their instances' image or package; there is never a newer one to push from here."""
     cluster, partition = await call.cluster_partition()
-    name = call.request["containerInstance"]
-    instance_id = call.resource_id(name, _KIND, cluster)
+    instance_id = call.resource_id(call.request["containerInstance"], _KIND, cluster)
     instance = await partition.read(lambda state: state.instances.get(instance_id))
     if instance is None or instance.status == "INACTIVE":
-        raise invalid_parameter(f"The referenced container instance {name} was not found.")
+        raise client_error(f"Referenced container instance {instance_id} not found.")
     if not instance.agent_version:
         raise Refusal("MissingVersionException", "The version of the container agent is not known.")
     raise Refusal(
