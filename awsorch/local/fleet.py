@@ -14,7 +14,6 @@ import asyncio
 import logging
 import secrets
 import time
-import zlib
 from collections import Counter
 from dataclasses import replace
 from typing import Protocol
@@ -59,13 +58,13 @@ class Fleet:
     lasts.
     """
 
-    def __init__(self, *, file: FleetFile, ec2: Ec2, hosts: Hosts, name: str) -> None:
-        """`name` tells this cloud from others on the machine: its loopback addresses follow from it."""
+    def __init__(self, *, file: FleetFile, ec2: Ec2, hosts: Hosts, prefix: str) -> None:
+        """`prefix` ("127.N") is the network of a cloud that has none yet: no other on the machine has it."""
         self._file = file
         self._ec2 = ec2
         self._hosts = hosts
         self._record = file.load_or_begin()
-        self._prefix = f"127.{16 + zlib.crc32(name.encode()) % 200}"
+        self._prefix = prefix
         self._not_ours: set[str] = set()
 
     @property

@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 
 from awsorch.local import notice
+from awsorch.local.addresses import claim_network
 from awsorch.local.containers import EngineDown, InstanceContainers
 from awsorch.local.data_folder import DataFolder
 from awsorch.local.ec2 import Ec2Error, MotoEc2
@@ -143,7 +144,10 @@ class LocalCloud:
             )
         )
         self._open.push_async_callback(metadata.close)
-        fleet = Fleet(file=file, ec2=ec2, hosts=self._hosts(metadata, ecs), name=str(self._folder.path))
+        known = record.network.prefix if record.network is not None else None
+        prefix, claim = claim_network(known, str(self._folder.path))
+        self._open.enter_context(claim)
+        fleet = Fleet(file=file, ec2=ec2, hosts=self._hosts(metadata, ecs), prefix=prefix)
         await fleet.bring_back()
         await fleet.grow(options.instances, options.instance_type, options.cluster)
         await self._until_connected(ecs, fleet)

@@ -26,7 +26,7 @@ class World:
 
     def restart(self) -> None:
         self.hosts = FakeHosts()
-        self.fleet = Fleet(file=self.file, ec2=self.ec2, hosts=self.hosts, name="here")
+        self.fleet = Fleet(file=self.file, ec2=self.ec2, hosts=self.hosts, prefix="127.44")
 
     def up(self, count: int = 3) -> None:
         run(self.fleet.bring_back())
