@@ -21,6 +21,8 @@ from docker.errors import DockerException
 
 START_SECONDS = 60
 LOG = Path("/var/log/awsorch-dockerd.log")
+#: Where an engine that was killed leaves its process id; the next one takes it for running if anything has that id.
+PID_FILES = {"dockerd": Path("/var/run/docker.pid"), "containerd": Path("/var/run/docker/containerd/containerd.pid")}
 PACKAGES = ("docker.io", "iptables", "ca-certificates")
 
 
@@ -86,12 +88,25 @@ def start() -> None:
         subprocess.run(("systemctl", "start", "docker"), check=False)
         wait(None)
         return
-    print(f"set-up: starting dockerd in the background (its log: {LOG})")
+    print(f"set-up: starting dockerd in the background (its log: {LOG})", flush=True)
+    for program, file in PID_FILES.items():
+        if file.is_file() and not is_running(program, file.read_text().strip()):
+            file.unlink(missing_ok=True)
     with LOG.open("ab") as log:
         dockerd = subprocess.Popen(
             ("dockerd",), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     wait(dockerd)
+
+
+def is_running(program: str, pid: str) -> bool:
+    """Whether the process with this id is the program, and neither a zombie nor another that got its id."""
+    try:
+        stat = Path("/proc", pid, "stat").read_text()
+    except OSError:
+        return False
+    name, _, rest = stat.partition("(")[2].rpartition(")")
+    return name == program and rest.split()[0] not in "ZX"
 
 
 def wait(dockerd: subprocess.Popen[bytes] | None) -> None:

@@ -67,3 +67,19 @@ def test_the_image_has_a_link_for_every_applet_but_busybox_itself() -> None:
     assert members["bin/busybox"].isfile()
     assert {members[f"bin/{name}"].linkname for name in ("sh", "httpd")} == {"busybox"}
     assert members["tmp"].mode == 0o1777
+
+
+def test_a_killed_engines_process_id_is_not_taken_for_a_running_one() -> None:
+    is_running = runpy.run_path(str(ROOT / "scripts" / "docker_engine.py"))["is_running"]
+    child = subprocess.Popen(["sleep", "100"])
+    try:
+        assert is_running("sleep", str(child.pid))
+        assert not is_running("dockerd", str(child.pid)), "another program got its id"
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_running("sleep", str(child.pid)), "a zombie is not running"
+    finally:
+        child.kill()
+        child.wait()
+    assert not is_running("sleep", str(child.pid))
+    assert not is_running("sleep", "")
