@@ -252,7 +252,6 @@ class TaskReported(Event):
     status: str | None = None
     reason: str | None = None
     containers: tuple[ContainerReport, ...] = ()
-    attachments: tuple[tuple[str, str], ...] = ()
     pull_started_at: float | None = None
     pull_stopped_at: float | None = None
     execution_stopped_at: float | None = None

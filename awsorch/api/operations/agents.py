@@ -34,7 +34,6 @@ async def submit_task_state_change(call: Call) -> Answer:
         status=request.get("status") or None,
         reason=request.get("reason") or None,
         containers=tuple(_container(item) for item in request.get("containers", ())),
-        attachments=tuple((a["attachmentArn"], a["status"]) for a in request.get("attachments", ())),
         pull_started_at=request.get("pullStartedAt"),
         pull_stopped_at=request.get("pullStoppedAt"),
         execution_stopped_at=request.get("executionStoppedAt"),

@@ -17,7 +17,6 @@ from awsorch.core.model import (
     Constraint,
     Container,
     Placement,
-    Refused,
     RunToken,
     StoryEntry,
     Task,
@@ -36,12 +35,11 @@ EXPLAIN_UP_TO = 500
 class PlacedTasks:
     """The tasks made, and (container instance id, ECS reason) of what turned others away.
 
-    ``refused`` explains by filter. ``repeated``: they were made by an earlier request under the same token.
+    ``repeated``: they were made by an earlier request under the same token.
     """
 
     tasks: tuple[Task, ...]
     failures: tuple[tuple[str, str], ...] = ()
-    refused: tuple[Refused, ...] = ()
     repeated: bool = False
 
 
@@ -138,7 +136,7 @@ def _record(
     for instance_id, task_ids in by_instance.items():
         tx.send(SendTasks(instance_id=instance_id, task_ids=tuple(task_ids)))
     failures = decision.failures if len(tasks) < len(ids) else ()
-    return PlacedTasks(tasks=tuple(tasks), failures=failures, refused=decision.refused)
+    return PlacedTasks(tasks=tuple(tasks), failures=failures)
 
 
 def _new_task(
