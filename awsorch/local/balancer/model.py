@@ -24,8 +24,8 @@ State = Literal["initial", "healthy", "unhealthy", "draining", "unused"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One registered target. `key` is unique in its pool and stays while the target is the same; `address` is an IPv4 or
-    IPv6 literal. A draining one finishes what it has and gets nothing new.
+    """One registered target. `key` is unique in its pool and stays while the target is the same; `address` is an IP
+    literal. A draining one finishes what it has and gets nothing new.
     """
 
     key: str
@@ -38,8 +38,8 @@ class Server:
 class HealthCheck:
     """How the servers of a pool are checked; the defaults are an Application Load Balancer's.
 
-    `port` None is the server's own. `matcher` is ELB's text, for HTTP and HTTPS only: "200", "200-299" or "200,301-302".
-    Without `enabled` every server counts as healthy.
+    `port` None is the server's own. `matcher` is ELB's text, for HTTP and HTTPS only: "200", "200-299" or
+    "200,301-302". Without `enabled` every server counts as healthy.
     """
 
     protocol: PoolProtocol = "HTTP"
