@@ -35,6 +35,10 @@ class Scope:
         """ARN of a container instance (32 hex digits)."""
         return self.arn(f"container-instance/{cluster}/{instance_id}")
 
+    def service(self, cluster: str, name: str) -> str:
+        """ARN of a service, long form."""
+        return self.arn(f"service/{cluster}/{name}")
+
     def task_definition(self, family: str, revision: int) -> str:
         """ARN of a revision."""
         return self.arn(f"task-definition/{family}:{revision}")

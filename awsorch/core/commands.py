@@ -21,4 +21,23 @@ class CloseSession:
     reason: str
 
 
-Command = SendTasks | CloseSession
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncTargets:
+    """Make these (target id, port) registered in a target group (or ``elb/<name>``), those not, then tell how the whole
+    group is: TargetsSeen, or TargetsFailed. What is in neither is left alone."""
+
+    group: str
+    register: tuple[tuple[str, int], ...] = ()
+    deregister: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchAlarms:
+    """Tell which of these CloudWatch alarms are in ALARM: AlarmsSeen for that deployment."""
+
+    service: str
+    deployment: str
+    names: tuple[str, ...]
+
+
+Command = SendTasks | CloseSession | SyncTargets | WatchAlarms

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.core.model import (
+    DEFAULT_PACE,
     Constraint,
     Demand,
     NetworkBinding,
+    Pace,
     Resources,
     Strategy,
     TaskDefinition,
@@ -82,7 +84,9 @@ class SetTags(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGate(Event):
-    """The registry has the cluster ACTIVE: take work."""
+    """The registry has the cluster ACTIVE: take work, at this pace."""
+
+    pace: Pace = DEFAULT_PACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from awsorch.core.model import Task
 
@@ -36,6 +36,13 @@ class SortedKeys:
         at = bisect_left(self._keys, key)
         if at < len(self._keys) and self._keys[at] == key:
             del self._keys[at]
+
+    def changed(self, old: Any | None, new: Any | None) -> None:
+        """Follow one record by its key."""
+        if old is None and new is not None:
+            self.add(new.key)
+        elif new is None and old is not None:
+            self.discard(old.key)
 
     def after(self, key: str | None, count: int) -> list[str]:
         """Up to ``count`` keys that follow ``key`` (None: from the beginning)."""

@@ -1,7 +1,8 @@
 """What exists: the records of both kinds of partition.
 
 Registry (one per account and region): Cluster, TaskDefinition, Family, AccountSetting.
-Cluster partition (one per cluster): Gate, ContainerInstance, Task, RunToken, and copies of the TaskDefinitions in use.
+Cluster partition (one per cluster): Gate, ContainerInstance, Task, RunToken, copies of the TaskDefinitions in use, and
+what ``model_services.py`` has.
 
 Records are values: they are replaced, never changed. Mappings inside them are read-only by agreement. ``key`` names a
 record among its kind. Times are seconds since the epoch; CPU is in units (1024 a vCPU); memory in MiB.
@@ -81,10 +82,23 @@ class AccountSetting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How patient the scheduler is. ``settle_seconds``: a running task without any health check counts as healthy after
+    this long (ECS: 40). ``poll_seconds``: load balancers and alarms are asked this often while something moves."""
+
+    settle_seconds: float = 40.0
+    poll_seconds: float = 2.0
+
+
+DEFAULT_PACE = Pace()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Whether a cluster partition takes work. Closed by DeleteCluster; the one record with key "gate"."""
+    """Whether a cluster partition takes work, and at what pace. Closed by DeleteCluster; the one with key "gate"."""
 
     open: bool
+    pace: Pace = DEFAULT_PACE
 
     @property
     def key(self) -> str:
@@ -233,8 +247,39 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadBalancer:
+    """One entry of ``loadBalancers``: a target group, or a Classic Load Balancer by its name."""
+
+    target_group_arn: str | None = None
+    load_balancer_name: str | None = None
+    container_name: str
+    container_port: int
+
+    @property
+    def group(self) -> str:
+        """What targets are registered in: the target group's ARN, or ``elb/<name>`` for a classic one."""
+        return self.target_group_arn or f"elb/{self.load_balancer_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskService:
+    """What a service's task knows of it. ``deployment`` is the number of the deployment that made it, ``health`` what
+    the scheduler takes it for: UNKNOWN until it counts as HEALTHY (then it is ``proven``, too), UNHEALTHY when it is to be
+    replaced, for ``unhealthy_reason``. ``protected_until`` is set while the task is protected from scale-in."""
+
+    name: str
+    deployment: str
+    load_balancers: tuple[LoadBalancer, ...] = ()
+    health: str = "UNKNOWN"
+    unhealthy_reason: str | None = None
+    proven: bool = False
+    protected_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task. ``definition`` is the key (family:revision) of the copy that this partition holds."""
+    """A task. ``definition`` is the key (family:revision) of the copy that this partition holds; ``service`` is there
+    for tasks of services."""
 
     id: str
     arn: str
@@ -271,6 +316,7 @@ class Task:
     stop_code: str | None = None
     stopped_reason: str | None = None
     health_status: str = "UNKNOWN"
+    service: TaskService | None = None
     placement: Placement | None = None
     story: tuple[StoryEntry, ...] = ()
 
@@ -282,6 +328,11 @@ class Task:
     def family(self) -> str:
         """The family of the task definition."""
         return self.definition.rpartition(":")[0]
+
+    @property
+    def told_status(self) -> str:
+        """What its agent is to make of it: RUNNING until its targets have been drained, even if it is to be stopped."""
+        return "RUNNING" if self.last_status == "DEACTIVATING" else self.desired_status
 
     @property
     def holds_resources(self) -> bool:

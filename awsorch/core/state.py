@@ -23,13 +23,24 @@ from awsorch.core.model import (
     Task,
     TaskDefinition,
 )
+from awsorch.core.model_services import (
+    Deployment,
+    Service,
+    ServiceDeployment,
+    ServiceEvent,
+    ServiceRevision,
+    Target,
+)
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.revisions import RevisionIndex
+from awsorch.core.service_index import ServiceIndex
 
 Key = tuple[str, str]
 Follower = Callable[[Any, Any], None]
 S = TypeVar("S", bound="State")
 R = TypeVar("R")
+
+_CLOSED = Gate(open=False)
 
 
 class State:
@@ -89,9 +100,21 @@ class RegistryState(State):
 
 
 class ClusterState(State):
-    """A cluster partition: instances, tasks and the task definitions that they use."""
+    """A cluster partition: instances, tasks, the task definitions that they use, services and what belongs to them."""
 
-    kinds = (Gate, ContainerInstance, TaskDefinition, Task, RunToken)
+    kinds = (
+        Gate,
+        ContainerInstance,
+        TaskDefinition,
+        Task,
+        RunToken,
+        Service,
+        ServiceRevision,
+        Deployment,
+        ServiceDeployment,
+        ServiceEvent,
+        Target,
+    )
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed)
@@ -99,33 +122,45 @@ class ClusterState(State):
         self.definitions: dict[str, TaskDefinition] = self.tables[TaskDefinition]
         self.tasks: dict[str, Task] = self.tables[Task]
         self.tokens: dict[str, RunToken] = self.tables[RunToken]
+        self.services: dict[str, Service] = self.tables[Service]
+        self.service_revisions: dict[str, ServiceRevision] = self.tables[ServiceRevision]
+        self.deployments: dict[str, Deployment] = self.tables[Deployment]
+        self.service_deployments: dict[str, ServiceDeployment] = self.tables[ServiceDeployment]
+        self.service_events: dict[str, ServiceEvent] = self.tables[ServiceEvent]
+        self.targets: dict[str, Target] = self.tables[Target]
         self.task_index = TaskIndex()
+        self.service_index = ServiceIndex()
         self.fleet = Fleet()
         self.instance_keys = SortedKeys()
+        self.service_keys = SortedKeys()
         self.instances_by_token: Groups[ContainerInstance] = Groups(lambda i: i.client_token, lambda i: i.id)
         self.instances_by_ec2_id: Groups[ContainerInstance] = Groups(
             lambda i: i.ec2_instance_id if i.status != "INACTIVE" else None, lambda i: i.id
         )
-        self.follow(Task, self.task_index.changed, self.fleet.task_changed)
+        self.follow(Task, self.task_index.changed, self.fleet.task_changed, self.service_index.task_changed)
+        self.follow(Service, self.service_index.service_changed, self.service_keys.changed)
+        self.follow(ServiceRevision, self.service_index.revision_changed)
+        self.follow(Deployment, self.service_index.deployment_changed)
+        self.follow(ServiceDeployment, self.service_index.history_changed)
+        self.follow(Target, self.service_index.target_changed)
         self.follow(
             ContainerInstance,
             self.fleet.instance_changed,
-            self._instance_keys_changed,
+            self.instance_keys.changed,
             self.instances_by_token.changed,
             self.instances_by_ec2_id.changed,
         )
 
     @property
+    def gate(self) -> Gate:
+        """Whether the cluster takes work and at what pace; closed before anything was said."""
+        gate: Gate = self.tables[Gate].get("gate", _CLOSED)
+        return gate
+
+    @property
     def is_open(self) -> bool:
         """Whether the cluster takes work."""
-        gate = self.tables[Gate].get("gate")
-        return gate is not None and gate.open
-
-    def _instance_keys_changed(self, old: ContainerInstance | None, new: ContainerInstance | None) -> None:
-        if old is None and new is not None:
-            self.instance_keys.add(new.id)
-        elif new is None and old is not None:
-            self.instance_keys.discard(old.id)
+        return self.gate.open
 
 
 class Transaction(Generic[S]):

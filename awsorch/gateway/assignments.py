@@ -19,7 +19,7 @@ def unsettled_tasks(state: ClusterState, instance_id: str, wanted: Iterable[str]
         task = state.tasks.get(task_id)
         if task is None or task.instance_id != instance_id or is_final(task.last_status):
             continue
-        if task.desired_status == "STOPPED":
+        if task.told_status == "STOPPED":
             tasks[task_id] = acs_stop(task)
         elif task.last_status in ("PENDING", "ACTIVATING"):
             tasks[task_id] = acs_task(task, state.definitions[task.definition])
@@ -29,7 +29,7 @@ def unsettled_tasks(state: ClusterState, instance_id: str, wanted: Iterable[str]
 def manifest_of(state: ClusterState, instance_id: str) -> list[acs.TaskIdentifier]:
     """Every task that the instance should know of."""
     tasks = (state.tasks[task_id] for task_id in sorted(state.fleet.tasks_on(instance_id)))
-    return [_identifier(task.arn, task.desired_status) for task in tasks]
+    return [_identifier(task.arn, task.told_status) for task in tasks]
 
 
 def tasks_to_stop(
@@ -48,7 +48,7 @@ def _should_run(task: Task | None, instance_id: str, arn: str) -> bool:
         task is not None
         and task.arn == arn
         and task.instance_id == instance_id
-        and task.desired_status != "STOPPED"
+        and task.told_status != "STOPPED"
         and not is_final(task.last_status)
     )
 

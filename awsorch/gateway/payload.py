@@ -41,7 +41,7 @@ def acs_task(task: Task, definition: TaskDefinition) -> acs.Task:
     memory = overrides.get("memory") or document.get("memory")
     return acs.Task(
         arn=task.arn,
-        desired_status=task.desired_status,
+        desired_status=task.told_status,
         family=definition.family,
         version=str(definition.revision),
         task_cluster_arn=_cluster_arn(task),

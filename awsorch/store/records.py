@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from awsorch.core import model
+from awsorch.core import model, model_services
 from awsorch.engine.ports import Change, StoreFailure
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -70,6 +70,12 @@ KINDS = (
     Kind("container-instance", model.ContainerInstance),
     Kind("task", model.Task),
     Kind("run-token", model.RunToken),
+    Kind("service", model_services.Service),
+    Kind("service-revision", model_services.ServiceRevision),
+    Kind("deployment", model_services.Deployment),
+    Kind("service-deployment", model_services.ServiceDeployment),
+    Kind("service-event", model_services.ServiceEvent),
+    Kind("target", model_services.Target),
 )
 
 _BY_NAME = {kind.name: kind for kind in KINDS}

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from awsorch.core import model
+from awsorch.core import model, model_services
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.ports import Change, StoreFailure
 from awsorch.store.records import KINDS, Kind, record_of, rows_of
@@ -24,8 +24,9 @@ FIRST_RELEASE = Path(__file__).parent / "rows_version_1.json"
 def stored_classes() -> set[type[Any]]:
     return {
         cls
-        for _, cls in inspect.getmembers(model, inspect.isclass)
-        if is_dataclass(cls) and cls.__module__ == model.__name__ and hasattr(cls, "key")
+        for module in (model, model_services)
+        for _, cls in inspect.getmembers(module, inspect.isclass)
+        if is_dataclass(cls) and cls.__module__ == module.__name__ and hasattr(cls, "key")
     }
 
 

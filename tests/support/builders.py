@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from awsorch.core import model
+from awsorch.core import model, model_services
 from awsorch.core.resources import demand_of
 
 ACCOUNT = "123456789012"
@@ -91,8 +91,76 @@ def a_task(id: str = "a" * 32, *, definition: model.TaskDefinition | None = None
     return replace(made, **members)
 
 
+def a_service(name: str = "web", **members: Any) -> model_services.Service:
+    """An ACTIVE replica service with one deployment, number 1, of two tasks."""
+    made = model_services.Service(
+        name=name,
+        arn=arn(f"service/default/{name}"),
+        desired_count=2,
+        configuration={"maximumPercent": 200, "minimumHealthyPercent": 100},
+        created_at=1.0,
+        created_by=f"arn:aws:iam::{ACCOUNT}:root",
+        deployment="1",
+    )
+    return replace(made, **members)
+
+
+def a_target(task_id: str = "a" * 32, **members: Any) -> model_services.Target:
+    """A target that is wanted in a target group of service web."""
+    made = model_services.Target(
+        group=f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/web/1",
+        target_id="i-1",
+        port=32768,
+        task_id=task_id,
+        service="web",
+        changed_at=1.0,
+    )
+    return replace(made, **members)
+
+
+def records_of_services() -> list[Any]:
+    """One of each class of core.model_services, with its optional members filled in."""
+    balancer = model.LoadBalancer(target_group_arn=a_target().group, container_name="app", container_port=80)
+    count = model_services.RevisionCount(revision="1", requested=2, running=1, pending=1)
+    definition = a_definition()
+    return [
+        a_service(
+            constraints=(model.Constraint(type="distinctInstance"),),
+            strategies=(model.Strategy(type="spread", field="instanceId"),),
+            tags={"a": "b"},
+            problem="no room",
+            problem_at=2.0,
+        ),
+        model_services.ServiceRevision(
+            service="web",
+            number="1",
+            arn=arn("service-revision/default/web/1"),
+            definition=definition.key,
+            definition_arn=definition.arn,
+            load_balancers=(balancer,),
+            document={"serviceRegistries": [{"registryArn": "r"}]},
+            created_at=1.0,
+        ),
+        model_services.Deployment(service="web", number="1", revision="1", created_at=1.0, updated_at=1.0),
+        model_services.ServiceDeployment(
+            id="d1",
+            service="web",
+            arn=arn("service-deployment/default/web/d1"),
+            target_revision="1",
+            sources=(count,),
+            target=count,
+            rollback=model_services.Rollback(reason="r", started_at=2.0, revision="1"),
+            triggered_alarms=("high",),
+            created_at=1.0,
+            updated_at=1.0,
+        ),
+        model_services.ServiceEvent(service="web", number=1, id="e1", created_at=1.0, message="(service web) …"),
+        a_target(state="healthy", leaving=True),
+    ]
+
+
 def one_of_each() -> list[Any]:
-    """A record of every class that core.model stores, with its optional members filled in."""
+    """A record of every class that is stored, with its optional members filled in."""
     entry = model.StoryEntry(at=2.5, what="placed", cause="r-1")
     refused = model.Refused(filter="memory", reason="not enough", instances=2, instance_ids=("i1", "i2"))
     binding = model.NetworkBinding(bind_ip="0.0.0.0", container_port=80, host_port=32768)
@@ -111,7 +179,7 @@ def one_of_each() -> list[Any]:
         model.Family(name="web", last_revision=7),
         a_definition(port=8080, tags={"a": "b"}),
         model.AccountSetting(name="containerInsights", principal_arn=arn("root"), value="enabled"),
-        model.Gate(open=True),
+        model.Gate(open=True, pace=model.Pace(settle_seconds=5.0)),
         an_instance(custom=("bare",), health={"overallStatus": "OK"}, deregistered_at=3.0),
         a_task(
             containers=(container,),
@@ -121,6 +189,15 @@ def one_of_each() -> list[Any]:
             placement=model.Placement(considered=3, refused=(refused,), chosen="i3"),
             story=(entry,),
             stopped_reason="Essential container in task exited — “app”",
+            service=model.TaskService(
+                name="web",
+                deployment="1",
+                load_balancers=(
+                    model.LoadBalancer(load_balancer_name="classic", container_name="app", container_port=80),
+                ),
+                protected_until=9.0,
+            ),
         ),
         model.RunToken(token="t", fingerprint="f", task_ids=("a", "b"), created_at=1.0),
+        *records_of_services(),
     ]

@@ -9,6 +9,7 @@ from typing import Any
 from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.revisions import RevisionIndex
+from awsorch.core.service_index import ServiceIndex
 from awsorch.core.state import State
 
 
@@ -31,7 +32,7 @@ def _index(value: Any) -> Iterator[tuple[str, Any]]:
         yield "", {name: frozenset(value[name]) for name in value.names()}
     elif isinstance(value, Fleet):
         yield "", value.imagine()
-    elif isinstance(value, RevisionIndex):
+    elif isinstance(value, (RevisionIndex, ServiceIndex)):
         yield "", deepcopy(vars(value))
     elif isinstance(value, TaskIndex):
         for name, part in vars(value).items():

@@ -79,8 +79,9 @@ def active_cluster(state: RegistryState, name: str) -> Cluster:
 
 def open_gate(tx: Transaction[ClusterState], event: OpenGate) -> None:
     """Take work from now on."""
-    if not tx.state.is_open:
-        tx.put(Gate(open=True))
+    gate = Gate(open=True, pace=event.pace)
+    if tx.state.gate != gate:
+        tx.put(gate)
 
 
 def close_gate(tx: Transaction[ClusterState], event: CloseGate) -> None:
@@ -92,7 +93,7 @@ def close_gate(tx: Transaction[ClusterState], event: CloseGate) -> None:
         )
     if any(t.last_status not in ("STOPPED", "DELETED") for t in tx.state.tasks.values()):
         raise Refusal("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
-    tx.put(Gate(open=False))
+    tx.put(Gate(open=False, pace=tx.state.gate.pace))
 
 
 def require_open(state: ClusterState) -> None:
