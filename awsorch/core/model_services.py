@@ -16,12 +16,20 @@ from awsorch.core.model import Constraint, LoadBalancer, Strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that was said in an event and is not said again while it lasts."""
+
+    text: str
+    said_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """A service. ``deployment`` is the number of its PRIMARY deployment, ``stable_revision`` that of the revision of
     the last deployment that was COMPLETED, ``service_deployment`` the id of the one under way.
 
-    ``configuration`` is deploymentConfiguration in ECS's shape with every default filled in. ``problem`` is the event
-    that is not said again while it lasts; ``waiting`` that a task found no place.
+    ``configuration`` is deploymentConfiguration in ECS's shape with every default filled in. ``problems`` are what is
+    wrong, by kind; ``waiting``: a task found no place.
     """
 
     name: str
@@ -47,8 +55,7 @@ class Service:
     stable_revision: str | None = None
     service_deployment: str | None = None
     event_count: int = 0
-    problem: str | None = None
-    problem_at: float | None = None
+    problems: Mapping[str, Problem] = field(default_factory=dict)
     steady_at: float | None = None
     waiting: bool = False
     inactive_at: float | None = None

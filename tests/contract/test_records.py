@@ -94,7 +94,7 @@ def test_upgrades_are_applied_in_order_from_the_stored_version() -> None:
 @pytest.mark.parametrize(
     ("kind", "version", "body", "says"),
     [
-        ("service", 1, b"{}", "knows no such kind"),
+        ("surprise", 1, b"{}", "knows no such kind"),
         ("family", 2, b"{}", "version 2"),
         ("family", 0, b"{}", "version 0"),
         ("family", 1, b'{"name":"web","last_revision":"4"}', "Expected `int`"),

@@ -128,8 +128,7 @@ def records_of_services() -> list[Any]:
             constraints=(model.Constraint(type="distinctInstance"),),
             strategies=(model.Strategy(type="spread", field="instanceId"),),
             tags={"a": "b"},
-            problem="no room",
-            problem_at=2.0,
+            problems={"placement": model_services.Problem(text="no room", said_at=2.0)},
         ),
         model_services.ServiceRevision(
             service="web",
