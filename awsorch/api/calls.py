@@ -17,6 +17,7 @@ from awsorch.core.model import Cluster
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.controller import Controller
 from awsorch.engine.partition import Partition
+from awsorch.engine.ports import LoadBalancers
 
 Answer = Mapping[str, Any]
 Operation = Callable[["Call"], Awaitable[Answer]]
@@ -39,7 +40,8 @@ def operation(name: str) -> Callable[[Operation], Operation]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. ``caller_arn`` is who signed it; ``base_url`` is how the client addressed us."""
+    """One request. ``caller_arn`` is who signed it; ``base_url`` is how the client addressed us. ``load_balancers`` is
+    None where the controller has no AWS to ask."""
 
     operation: str
     request: Mapping[str, Any]
@@ -48,6 +50,7 @@ class Call:
     base_url: str
     scope: Scope
     controller: Controller
+    load_balancers: LoadBalancers | None = None
 
     @property
     def cause(self) -> str:
@@ -64,15 +67,23 @@ class Call:
 
         Raises ClusterNotFoundException.
         """
-        name = cluster_name(self.request.get("cluster"), self.scope)
+        return await self._cluster_named(cluster_name(self.request.get("cluster"), self.scope))
+
+    async def cluster_partition(self) -> tuple[Cluster, Partition[ClusterState]]:
+        """The request's cluster and its partition."""
+        return await self._with_partition(await self.find_cluster())
+
+    async def partition_named(self, name: str) -> tuple[Cluster, Partition[ClusterState]]:
+        """The cluster of this name and its partition. Raises ClusterNotFoundException."""
+        return await self._with_partition(await self._cluster_named(name))
+
+    async def _cluster_named(self, name: str) -> Cluster:
         cluster = await self.registry.read(lambda state: state.clusters.get(name))
         if cluster is None:
             raise cluster_not_found()
         return cluster
 
-    async def cluster_partition(self) -> tuple[Cluster, Partition[ClusterState]]:
-        """The request's cluster and its partition."""
-        cluster = await self.find_cluster()
+    async def _with_partition(self, cluster: Cluster) -> tuple[Cluster, Partition[ClusterState]]:
         partition = self.controller.clusters.get(cluster.name)
         return cluster, partition or await self.controller.open_cluster(cluster.name)
 

@@ -19,6 +19,7 @@ from awsorch.api.operations.story import EXTENSIONS
 from awsorch.core.arn import Scope
 from awsorch.core.errors import unsupported
 from awsorch.engine.controller import Controller
+from awsorch.engine.ports import LoadBalancers
 from awsorch.wire.codec import Codec
 from awsorch.wire.errors import WireError
 
@@ -31,10 +32,17 @@ EXTENSION_PREFIX = "AwsorchV1."
 
 
 class EcsEndpoint:
-    """Handles ECS requests for one controller."""
+    """Handles ECS requests for one controller. Without ``load_balancers`` what requests say of them is not checked."""
 
-    def __init__(self, controller: Controller, scope: Scope, authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        scope: Scope,
+        authenticator: Authenticator,
+        load_balancers: LoadBalancers | None = None,
+    ) -> None:
         self._controller = controller
+        self._load_balancers = load_balancers
         self._scope = scope
         self._authenticator = authenticator
         self._codec = Codec.load("ecs")
@@ -73,6 +81,7 @@ class EcsEndpoint:
             base_url=f"{request.scheme}://{request.host}",
             scope=self._scope,
             controller=self._controller,
+            load_balancers=self._load_balancers,
         )
         return await handler(call)
 

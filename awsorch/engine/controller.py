@@ -49,6 +49,11 @@ class Controller:
         """Partitions that are running, by cluster name."""
         return self._clusters
 
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch, as every event of this controller is stamped."""
+        return self._clock()
+
     async def start(self) -> None:
         """Start the registry and the partition of every cluster in it. Raises StoreFailure, LeaseLost."""
         await self._start_partition(self.registry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,4 +85,33 @@ class Agents(Protocol):
 
     def close_session(self, cluster: str, instance_id: str, reason: str) -> None:
         """End the instance's connection because it is no longer registered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFacts:
+    """What a target group is. ``target_type`` is instance, ip, lambda or alb; ``load_balancer_arns`` are those whose
+    listeners forward to it."""
+
+    arn: str
+    target_type: str
+    port: int | None = None
+    protocol: str | None = None
+    load_balancer_arns: tuple[str, ...] = ()
+
+
+class LoadBalancerFailure(Exception):
+    """Load balancers could not be asked, or refused. ``code`` and ``message`` are those of their API."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class LoadBalancers(Protocol):
+    """Elastic Load Balancing, as those see it who check what a request names."""
+
+    async def describe_groups(self, arns: Sequence[str]) -> Mapping[str, GroupFacts]:
+        """Those of the target groups that exist, by ARN. Raises LoadBalancerFailure where they can't be asked."""
         ...

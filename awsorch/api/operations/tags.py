@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from awsorch.api.calls import Answer, Call, operation
-from awsorch.core.arn import Arn, parse_arn
+from awsorch.core.arn import parse_arn
 from awsorch.core.errors import Refusal, invalid_parameter
 from awsorch.core.events import SetTags
 from awsorch.core.rules.tags import KINDS, taggable
@@ -56,19 +56,7 @@ async def _target(call: Call) -> tuple[Partition[RegistryState] | Partition[Clus
         if len(arn.path) != 1:
             raise invalid_parameter("The ARN provided is invalid.")
         return call.registry, arn.kind, arn.path[0]
-    return await _cluster_of(call, arn), arn.kind, arn.path[-1]
-
-
-async def _cluster_of(call: Call, arn: Arn) -> Partition[ClusterState]:
     if len(arn.path) != 2:
         raise invalid_parameter(f"Long arn format must be used for tagging operations: {arn.kind}/<cluster name>/<id>.")
-    in_cluster = Call(
-        operation=call.operation,
-        request={"cluster": arn.path[0]},
-        request_id=call.request_id,
-        caller_arn=call.caller_arn,
-        base_url=call.base_url,
-        scope=call.scope,
-        controller=call.controller,
-    )
-    return (await in_cluster.cluster_partition())[1]
+    _, partition = await call.partition_named(arn.path[0])
+    return partition, arn.kind, arn.path[1]

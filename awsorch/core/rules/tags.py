@@ -9,6 +9,7 @@ from typing import Any
 from awsorch.core.errors import Refusal, cluster_not_found, invalid_parameter
 from awsorch.core.events import SetTags
 from awsorch.core.model import Cluster, ContainerInstance, Task, TaskDefinition
+from awsorch.core.model_services import Service
 from awsorch.core.state import State, Transaction
 from awsorch.core.tags import merge_tags, without_tags
 
@@ -17,12 +18,14 @@ KINDS: Mapping[str, type[Any]] = {
     "task-definition": TaskDefinition,
     "task": Task,
     "container-instance": ContainerInstance,
+    "service": Service,
 }
 _GONE = {
     "cluster": "The specified cluster is inactive. Specify an active cluster and try again.",
     "task": "The specified task is stopped. Specify a running task and try again.",
     "container-instance": "The specified container instance is inactive. "
     "Specify an active container instance and try again.",
+    "service": "The specified service is inactive. Specify an active service and try again.",
 }
 
 
