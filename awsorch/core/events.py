@@ -15,6 +15,7 @@ from awsorch.core.model import (
     Resources,
     Strategy,
     TaskDefinition,
+    TaskService,
 )
 
 
@@ -185,7 +186,7 @@ class InstanceHealthReported(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTemplate:
-    """What RunTask and StartTask say of each task that they make."""
+    """What RunTask, StartTask or a service says of each task that it makes."""
 
     definition: TaskDefinition
     demand: Demand
@@ -196,6 +197,7 @@ class TaskTemplate:
     tags: Mapping[str, str] = field(default_factory=dict)
     enable_execute_command: bool = False
     reference_id: str | None = None
+    service: TaskService | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -264,8 +264,8 @@ class LoadBalancer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskService:
     """What a service's task knows of it. ``deployment`` is the number of the deployment that made it, ``health`` what
-    the scheduler takes it for: UNKNOWN until it counts as HEALTHY (then it is ``proven``, too), UNHEALTHY when it is to be
-    replaced, for ``unhealthy_reason``. ``protected_until`` is set while the task is protected from scale-in."""
+    the scheduler takes it for: UNKNOWN until it counts as HEALTHY (then it is ``proven``, too), UNHEALTHY when it is to
+    be replaced, for ``unhealthy_reason``. ``protected_until`` is set while the task is protected from scale-in."""
 
     name: str
     deployment: str

@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from awsorch.core import events
+from awsorch.core import events, events_services
 from awsorch.core import events_registry as registry
 from awsorch.core.commands import Command
-from awsorch.core.planners import expire_tasks, mind_instances
+from awsorch.core.planners import expire_tasks, keep_services, mind_instances, retry_placements
 from awsorch.core.rules import (
     account_settings,
     attributes,
     clusters,
     instances,
+    protection,
     reports,
     run_tasks,
+    services,
     stop_tasks,
     tags,
     task_definitions,
@@ -54,11 +56,19 @@ RULES: Mapping[type[events.Event], Rule] = {
     events.StopTask: stop_tasks.stop_task,
     events.TaskReported: reports.task_reported,
     events.HealthReported: reports.health_reported,
+    events_services.CreateService: services.create_service,
+    events_services.UpdateService: services.update_service,
+    events_services.DeleteService: services.delete_service,
+    events_services.StopServiceDeployment: services.stop_service_deployment,
+    events_services.ProtectTasks: protection.protect_tasks,
+    events_services.AlarmsSeen: services.alarms_seen,
 }
 
 PLANNERS: Mapping[str, Planner] = {
     "expire_tasks": expire_tasks.look,
     "mind_instances": mind_instances.look,
+    "keep_services": keep_services.look,
+    "retry_placements": retry_placements.look,
 }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from awsorch.core.model import ContainerInstance, RunToken, Task
+from awsorch.core.model_services import Service
+from awsorch.core.service_index import phase_of
 from awsorch.core.state import ClusterState, Key, State
 
 #: How long stopped tasks and deregistered instances stay visible (ECS: at least an hour), in seconds.
@@ -23,11 +25,39 @@ def wakes_of(old: Any | None, new: Any | None) -> Iterator[tuple[Key, float]]:
     elif isinstance(new, ContainerInstance):
         if old is None or old.status != new.status or old.agent_connected != new.agent_connected:
             yield ("mind_instances", new.id), 0.0
+        if old is None or _offers(old) != _offers(new):
+            yield ("retry_placements", ""), 0.0
+            yield ("retry_placements", "daemons"), 0.0
+    elif isinstance(new, Service):
+        if old is None or _wishes(old) != _wishes(new):
+            yield ("keep_services", new.name), 0.0
     elif isinstance(new, RunToken):
         yield ("expire_tasks", ""), new.created_at + TOKEN_LIFE_S
 
 
+def _offers(instance: ContainerInstance) -> tuple[Any, ...]:
+    """What of an instance decides about placing tasks there."""
+    return instance.status, instance.agent_connected, instance.resources, instance.attributes
+
+
+def _wishes(service: Service) -> tuple[Any, ...]:
+    """What of a service decides about its tasks."""
+    return (
+        service.status,
+        service.desired_count,
+        service.deployment,
+        service.configuration,
+        service.constraints,
+        service.strategies,
+        service.zone_rebalancing,
+    )
+
+
 def _task_wakes(old: Task | None, new: Task) -> Iterator[tuple[Key, float]]:
+    if new.service is not None and (old is None or phase_of(old) != phase_of(new)):
+        yield ("keep_services", new.service.name), 0.0
+    if old is not None and old.holds_resources and not new.holds_resources:
+        yield ("retry_placements", ""), 0.0
     if new.stopped_at is not None:
         if old is None or old.stopped_at is None:
             yield ("expire_tasks", ""), new.stopped_at + RETENTION_S
@@ -46,3 +76,5 @@ def all_keys(state: State) -> Iterable[Key]:
         yield "expire_tasks", ""
         for instance_id in state.instances:
             yield "mind_instances", instance_id
+        for name in state.services:
+            yield "keep_services", name

@@ -17,7 +17,7 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
     for task_id in due:
         task = state.tasks[task_id]
         tx.remove(task)
-        if not state.task_index.by_definition[task.definition] and task.definition in state.definitions:
+        if task.definition in state.definitions and not _is_used(state, task.definition):
             tx.remove(state.definitions[task.definition])
     gone = [token for token in state.tokens.values() if _is_over(state, token, tx.now)][:BATCH]
     for token in gone:
@@ -29,6 +29,10 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
         tx.wake(KEY, state.task_index.stopped[0][0] + RETENTION_S)
     if state.tokens:
         tx.wake(KEY, min(t.created_at for t in state.tokens.values()) + TOKEN_LIFE_S)
+
+
+def _is_used(state: ClusterState, definition: str) -> bool:
+    return bool(state.task_index.by_definition[definition]) or state.service_index.uses(definition)
 
 
 def _is_over(state: ClusterState, token: RunToken, now: float) -> bool:

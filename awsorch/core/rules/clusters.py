@@ -91,6 +91,8 @@ def close_gate(tx: Transaction[ClusterState], event: CloseGate) -> None:
             "ClusterContainsContainerInstancesException",
             "The Cluster cannot be deleted while Container Instances are active or draining.",
         )
+    if any(service.status != "INACTIVE" for service in tx.state.services.values()):
+        raise Refusal("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
     if any(t.last_status not in ("STOPPED", "DELETED") for t in tx.state.tasks.values()):
         raise Refusal("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
     tx.put(Gate(open=False, pace=tx.state.gate.pace))

@@ -18,6 +18,7 @@ from awsorch.core.lifecycle import (
 )
 from awsorch.core.model import Container, Task
 from awsorch.core.rules.stop_tasks import finish, note, wish_stop
+from awsorch.core.services.health import judge
 from awsorch.core.state import ClusterState, Transaction
 
 ESSENTIAL_EXITED = "Essential container in task exited"
@@ -48,7 +49,9 @@ def task_reported(tx: Transaction[ClusterState], event: TaskReported) -> None:
         task = note(tx, task, status)
     if task != before:
         version = before.version + (_statuses(task) != _statuses(before))
-        tx.put(replace(task, health_status=_task_health(task), version=version))
+        task = replace(task, health_status=_task_health(task), version=version)
+        tx.put(task)
+        judge(tx, task)
 
 
 def _statuses(task: Task) -> tuple[str, ...]:
@@ -140,6 +143,7 @@ def health_reported(tx: Transaction[ClusterState], event: HealthReported) -> Non
     if health != task.health_status:
         changed = note(tx, replace(changed, health_status=health), f"health {health}")
     tx.put(changed)
+    judge(tx, changed)
 
 
 def _task_health(task: Task) -> str:

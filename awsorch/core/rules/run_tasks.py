@@ -29,6 +29,8 @@ from awsorch.core.state import ClusterState, Transaction
 #: In clusters of up to this many instances every task's story has the refusals, even of a task that found its place;
 #: in larger ones only a request that did not fit is explained, because telling means looking at every instance.
 EXPLAIN_UP_TO = 500
+#: Only tasks that ask for it run on machines that are no EC2 instances.
+_ON_EC2 = Constraint(type="memberOf", expression="attribute:ecs.capability.external !exists")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def run_tasks(tx: Transaction[ClusterState], event: RunTasks) -> PlacedTasks:
         seed=int(event.ids[0].id[:15], 16),
         explain=len(tx.state.instances) <= EXPLAIN_UP_TO,
     )
-    placed = _record(tx, event.template, event.ids, place(tx.state.fleet, request))
+    placed = record_tasks(tx, event.template, event.ids, place(tx.state.fleet, request))
     if event.token is not None and placed.tasks:
         token = RunToken(
             token=event.token,
@@ -90,16 +92,17 @@ def start_tasks(tx: Transaction[ClusterState], event: StartTasks) -> PlacedTasks
             seed=int(new.id[:15], 16),
             only=frozenset((instance_id,)),
         )
-        placed = _record(tx, event.template, (new,), place(tx.state.fleet, request))
+        placed = record_tasks(tx, event.template, (new,), place(tx.state.fleet, request))
         tasks.extend(placed.tasks)
         failures.extend(placed.failures)
     return PlacedTasks(tasks=tuple(tasks), failures=tuple(failures))
 
 
 def definition_constraints(template: TaskTemplate) -> tuple[Constraint, ...]:
-    """The task definition's own placement constraints; they bind together with the request's."""
+    """The constraints of the task definition and of the launch type; they bind together with the request's."""
     given = template.definition.definition.get("placementConstraints", ())
-    return tuple(Constraint(type=item["type"], expression=item.get("expression")) for item in given)
+    own = tuple(Constraint(type=item["type"], expression=item.get("expression")) for item in given)
+    return own if template.launch_type == "EXTERNAL" else (*own, _ON_EC2)
 
 
 def repeated_tasks(state: ClusterState, token: str | None, fingerprint: str) -> PlacedTasks | None:
@@ -121,9 +124,10 @@ def repeated_tasks(state: ClusterState, token: str | None, fingerprint: str) -> 
     return PlacedTasks(tasks=tasks, repeated=True)
 
 
-def _record(
+def record_tasks(
     tx: Transaction[ClusterState], template: TaskTemplate, ids: tuple[NewTask, ...], decision: Decision
 ) -> PlacedTasks:
+    """Make the tasks that found a place, and tell their instances; what did not fit is a failure."""
     if decision.placed and template.definition.key not in tx.state.definitions:
         tx.put(template.definition)
     tasks = []
@@ -162,6 +166,7 @@ def _new_task(
         zone=instance.zone,
         group=template.group,
         started_by=template.started_by,
+        service=template.service,
         launch_type=template.launch_type,
         containers=_containers(template, new, f"{prefix}container/{cluster}/{new.id}/", gpus),
         demand=demand,

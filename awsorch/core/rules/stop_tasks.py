@@ -12,6 +12,7 @@ from awsorch.core.commands import SendTasks
 from awsorch.core.errors import invalid_parameter
 from awsorch.core.events import StopTask
 from awsorch.core.model import StoryEntry, Task
+from awsorch.core.services.failures import count_end
 from awsorch.core.state import ClusterState, Transaction
 
 #: How many entries a task's story keeps; the first ones and the last ones are worth most.
@@ -67,6 +68,7 @@ def finish(tx: Transaction[ClusterState], task: Task, code: str, reason: str) ->
     )
     task = note(tx, task, f"STOPPED: {task.stopped_reason}")
     tx.put(task)
+    count_end(tx, task)
     return task
 
 

@@ -1,0 +1,99 @@
+"""Tasks of a service: started from a revision, stopped with the reason that ECS gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from awsorch.core.arn import parse_arn
+from awsorch.core.definitions.overrides import prepare_overrides
+from awsorch.core.events import NewTask, TaskTemplate
+from awsorch.core.model import Constraint, Task, TaskDefinition, TaskService
+from awsorch.core.model_services import Deployment, Service
+from awsorch.core.placement.place import Request, place
+from awsorch.core.resources import demand_of
+from awsorch.core.rules.run_tasks import PlacedTasks, definition_constraints, record_tasks
+from awsorch.core.rules.stop_tasks import request_stop
+from awsorch.core.services.speech import listed, say
+from awsorch.core.state import ClusterState, Transaction
+
+SCHEDULER = "ServiceSchedulerInitiated"
+
+
+def start_tasks(
+    tx: Transaction[ClusterState],
+    service: Service,
+    deployment: Deployment,
+    count: int,
+    only: frozenset[str] | None = None,
+    also: tuple[Constraint, ...] = (),
+) -> PlacedTasks:
+    """Place up to ``count`` tasks of a deployment and say which were started: ``only`` on these instances, with these
+    constraints ``also``."""
+    template = template_of(tx.state, service, deployment)
+    ids = tuple(_new_task(tx, template.definition) for _ in range(count))
+    request = Request(
+        demand=template.demand,
+        count=count,
+        group=template.group,
+        constraints=service.constraints + also + definition_constraints(template),
+        strategies=service.strategies,
+        seed=int(ids[0].id[:15], 16),
+        only=only,
+    )
+    placed = record_tasks(tx, template, ids, place(tx.state.fleet, request))
+    if placed.tasks:
+        say(tx, service.name, f"has started {len(placed.tasks)} tasks: {listed(t.id for t in placed.tasks)}.")
+    return placed
+
+
+def stop_tasks(
+    tx: Transaction[ClusterState], service: Service, tasks: Iterable[Task], reason: str | None = None
+) -> None:
+    """Stop tasks and say so; the reason is a scaling activity of their deployment unless another one is given."""
+    stopped = []
+    for task in tasks:
+        assert task.service is not None
+        scaling = f"Scaling activity initiated by (deployment ecs-svc/{task.service.deployment})"
+        request_stop(tx, task, SCHEDULER, reason or task.service.unhealthy_reason or scaling)
+        stopped.append(task.id)
+    if stopped:
+        say(tx, service.name, f"has stopped {len(stopped)} running tasks: {listed(stopped)}.")
+
+
+def is_protected(task: Task, now: float) -> bool:
+    """Whether scale-in and deployments must leave it alone."""
+    return task.service is not None and (task.service.protected_until or 0.0) > now
+
+
+def template_of(state: ClusterState, service: Service, deployment: Deployment) -> TaskTemplate:
+    """What the deployment says of each of its tasks."""
+    revision = state.service_revisions[f"{service.name}/{deployment.revision}"]
+    definition = state.definitions[revision.definition]
+    arn = parse_arn(service.arn)
+    assert arn is not None, service.arn
+    overrides = prepare_overrides(definition.definition, {}, region=arn.region, account=arn.account)
+    return TaskTemplate(
+        definition=definition,
+        demand=demand_of(definition.definition, overrides),
+        group=service.group,
+        overrides=overrides,
+        started_by=deployment.id,
+        launch_type=revision.launch_type or "EC2",
+        tags=_tags(service, definition, arn.path[0]),
+        enable_execute_command=service.enable_execute_command,
+        service=TaskService(name=service.name, deployment=deployment.number, load_balancers=revision.load_balancers),
+    )
+
+
+def _tags(service: Service, definition: TaskDefinition, cluster: str) -> dict[str, str]:
+    propagated = {"SERVICE": service.tags, "TASK_DEFINITION": definition.tags}.get(service.propagate_tags, {})
+    managed = {"aws:ecs:clusterName": cluster, "aws:ecs:serviceName": service.name} if service.managed_tags else {}
+    return {**propagated, **managed}
+
+
+def _new_task(tx: Transaction[ClusterState], definition: TaskDefinition) -> NewTask:
+    ids = []
+    for _ in definition.definition["containerDefinitions"]:
+        made = tx.new_id()
+        ids.append(f"{made[:8]}-{made[8:12]}-{made[12:16]}-{made[16:20]}-{made[20:]}")
+    return NewTask(id=tx.new_id(), container_ids=tuple(ids))
