@@ -290,6 +290,8 @@ class DockerEngine:
                     timeout=timeout,  # type: ignore[arg-type]  # None is what requests takes for no limit
                     max_pool_size=STARTERS,
                 )
+                # Proxies are not for a local socket, and requests would look for them again for every call.
+                client.trust_env = not self._settings.docker_host.startswith("unix://")
                 self._version = str(client.api_version)
             return client
 
