@@ -124,7 +124,7 @@ class ServiceIndex:
         """Follow one task."""
         before = phase_of(old) if old is not None else None
         after = phase_of(new) if new is not None else None
-        if before == after:
+        if before == after and (old is None or new is None or _crew(old) == _crew(new)):
             return
         if old is not None and old.service is not None and before is not None:
             self._leave(old, before)
@@ -179,6 +179,10 @@ class ServiceIndex:
         if new is not None:
             _add(self._targets, new.group, new.key)
             _add(self._targets_of_task, new.task_id, new.key)
+
+
+def _crew(task: Task) -> tuple[str, str] | None:
+    return (task.service.name, task.service.deployment) if task.service is not None else None
 
 
 _OfService = Deployment | ServiceRevision | ServiceDeployment

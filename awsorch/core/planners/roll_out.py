@@ -26,6 +26,7 @@ TASKS_FAILED = "tasks failed to start."
 #: CloudWatch alarms are watched for this long after a deployment has all its tasks, unless the service says. Seconds.
 ALARM_BAKE_S = 300.0
 ALARM_POLL_S = 10.0
+BATCH = 50
 
 
 def move(tx: Transaction[ClusterState], service: Service) -> None:
@@ -51,6 +52,9 @@ def _roll(tx: Transaction[ClusterState], service: Service) -> None:
             return
         if not primary.begun:
             tx.put(replace(primary, begun=True))
+        if primary.rolls_back and _adopt(tx, primary):
+            tx.wake(("keep_services", name))
+            return
         _watch_alarms(tx, service, primary)
     if rounds(service, primary) >= INCONSISTENT_ROUNDS:
         complain(tx, name, "start", INCONSISTENT)
@@ -59,6 +63,21 @@ def _roll(tx: Transaction[ClusterState], service: Service) -> None:
     (daemons if service.is_daemon else replicas).keep(tx, tx.state.services[name])
     _drop_empty(tx, name)
     _complete_if_done(tx, tx.state.services[name])
+
+
+def _adopt(tx: Transaction[ClusterState], primary: Deployment) -> bool:
+    """Turning back keeps the tasks of that revision that still run: they become the new deployment's, 50 a look."""
+    name, taken = primary.service, 0
+    for other in deployments_of(tx.state, name)[1:]:
+        phases = tx.state.service_index.phases(name, other.number)
+        ids = [*phases.healthy, *phases.unknown, *phases.pending] if other.revision == primary.revision else []
+        for task_id in ids[: BATCH - taken]:
+            task = tx.state.tasks[task_id]
+            if task.service is not None:
+                membership = replace(task.service, deployment=primary.number)
+                tx.put(replace(task, service=membership, started_by=primary.id))
+                taken += 1
+    return taken > 0
 
 
 def _has_all(state: ClusterState, service: Service) -> bool:

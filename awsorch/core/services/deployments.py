@@ -144,7 +144,7 @@ def end_history(tx: Transaction[ClusterState], service: Service, status: str, re
             history,
             status=status,
             status_reason=reason or history.status_reason,
-            failure_count=primary.failed_tasks if primary is not None else history.failure_count,
+            failure_count=primary.failed_tasks if primary and not primary.rolls_back else history.failure_count,
             failure_threshold=threshold(service),
             stopped_at=tx.now if status == "STOPPED" else history.stopped_at,
             finished_at=tx.now,

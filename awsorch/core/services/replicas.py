@@ -33,12 +33,13 @@ PROTECTED = (
 @dataclass(frozen=True, slots=True)
 class Muster:
     """A service's tasks as they are now: of the deployment that gets new tasks, and of the others, newest
-    first. ``stuck``: the PRIMARY deployment FAILED, so that nothing is rolled out and what there is is kept up."""
+    first. ``live``: all that have not STOPPED, whatever deployment they were of. ``stuck``: the PRIMARY deployment FAILED, so that nothing is rolled out and what there is is kept up."""
 
     service: Service
     growing: Deployment
     own: Phases
     others: tuple[tuple[Deployment, Phases], ...]
+    live: int
     stuck: bool
 
     @property
@@ -54,8 +55,7 @@ class Muster:
     @property
     def room(self) -> int:
         """How many more tasks there may be; stopping ones count until they have STOPPED."""
-        live = self.own.live + sum(phases.live for _, phases in self.others)
-        return upper_bound(self.service, self.desired) - live
+        return upper_bound(self.service, self.desired) - self.live
 
     @property
     def missing(self) -> int:
@@ -85,7 +85,8 @@ def muster(state: ClusterState, service: Service) -> Muster:
         growing = next((d for d in every[1:] if d.rollout_state == "COMPLETED"), growing)
     index = state.service_index
     others = tuple((d, index.phases(service.name, d.number)) for d in every if d.number != growing.number)
-    return Muster(service, growing, index.phases(service.name, growing.number), others, stuck)
+    live = sum(phases.live for phases in index.crews(service.name).values())
+    return Muster(service, growing, index.phases(service.name, growing.number), others, live, stuck)
 
 
 def keep(tx: Transaction[ClusterState], service: Service) -> None:
