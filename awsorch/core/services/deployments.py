@@ -37,6 +37,15 @@ def primary_of(state: ClusterState, service: Service) -> Deployment:
     return state.deployments[f"{service.name}/{service.deployment}"]
 
 
+def revision_of(state: ClusterState, service: Service) -> ServiceRevision | None:
+    """What the service's PRIMARY deployment runs, or ran; None where the service is just being forgotten."""
+    deployment = state.deployments.get(f"{service.name}/{service.deployment}")
+    # The deployments of an INACTIVE service are gone. The number of one that turned back is not that of its revision.
+    numbers = [deployment.revision] if deployment is not None else [service.deployment, service.stable_revision]
+    found = (state.service_revisions.get(f"{service.name}/{number}") for number in numbers)
+    return next((revision for revision in found if revision is not None), None)
+
+
 def history_of(state: ClusterState, service: Service) -> ServiceDeployment | None:
     """The service deployment under way."""
     return state.service_deployments.get(f"{service.name}/{service.service_deployment}")
