@@ -10,6 +10,7 @@ from typing import Any
 
 from awsorch.core.model import Cluster, Container, ContainerInstance, NetworkBinding, Resources, Task
 from awsorch.core.placement.slot import Free
+from awsorch.core.services.deployments import revision_of
 from awsorch.core.state import ClusterState
 from awsorch.core.tags import tag_list
 
@@ -39,7 +40,7 @@ def cluster_view(cluster: Cluster, state: ClusterState | None, include: frozense
         "registeredContainerInstancesCount": counts.instances,
         "runningTasksCount": counts.running,
         "pendingTasksCount": counts.pending,
-        "activeServicesCount": 0,
+        "activeServicesCount": counts.active_services,
         "statistics": counts.statistics() if "STATISTICS" in include else [],
         "tags": tag_list(cluster.tags) if "TAGS" in include else [],
         "settings": [{"name": n, "value": v} for n, v in cluster.settings.items()] if "SETTINGS" in include else [],
@@ -57,8 +58,14 @@ class _Counts:
     def __init__(self, state: ClusterState | None) -> None:
         self.instances = 0
         self.by_status: dict[tuple[str, str], int] = {}
+        self.services: dict[tuple[str, str | None], int] = {}
         if state is None:
             return
+        for service in state.services.values():
+            revision = revision_of(state, service)
+            if revision is not None:
+                what = service.status.lower(), revision.launch_type
+                self.services[what] = self.services.get(what, 0) + 1
         self.instances = sum(i.status in ("ACTIVE", "DRAINING") for i in state.instances.values())
         for task in _tasks_at_work(state):
             if (status := _COUNTED.get(task.last_status)) is not None:
@@ -73,15 +80,20 @@ class _Counts:
     def pending(self) -> int:
         return sum(count for (status, _), count in self.by_status.items() if status == "pending")
 
+    @property
+    def active_services(self) -> int:
+        return sum(count for (status, _), count in self.services.items() if status == "active")
+
     def statistics(self) -> list[dict[str, str]]:
+        kinds = (("EC2", "EC2"), ("FARGATE", "Fargate"), ("EXTERNAL", "External"))
         pairs = [
             (f"{status}{name}TasksCount", self.by_status.get((status, kind), 0))
-            for kind, name in (("EC2", "EC2"), ("FARGATE", "Fargate"), ("EXTERNAL", "External"))
+            for kind, name in kinds
             for status in ("running", "pending")
         ]
         services = [
-            (f"{status}{name}ServiceCount", 0)
-            for name in ("EC2", "Fargate", "External")
+            (f"{status}{name}ServiceCount", self.services.get((status, kind), 0))
+            for kind, name in kinds
             for status in ("active", "draining")
         ]
         return [{"name": name, "value": str(value)} for name, value in (*pairs, *services)]

@@ -1,4 +1,5 @@
-"""The operations of the ECS API, one file a noun. Importing this enters all of them in the table."""
+"""The operations of the ECS API, one file a noun; beside them what several of them share. Importing this enters all of
+them in the table."""
 
 from awsorch.api.operations import (
     account_settings,
@@ -6,9 +7,13 @@ from awsorch.api.operations import (
     attributes,
     clusters,
     container_instances,
+    service_changes,
+    service_deployments,
+    services,
     story,
     tags,
     task_definitions,
+    task_protection,
     tasks,
 )
 
@@ -18,8 +23,12 @@ __all__ = [
     "attributes",
     "clusters",
     "container_instances",
+    "service_changes",
+    "service_deployments",
+    "services",
     "story",
     "tags",
     "task_definitions",
+    "task_protection",
     "tasks",
 ]

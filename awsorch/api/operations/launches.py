@@ -1,18 +1,20 @@
-"""What RunTask and StartTask have in common: which revision, and what is said of each task."""
+"""What starting tasks has in common, alone or for a service: which revision, where, and what is said of each."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from awsorch.api.calls import Call
 from awsorch.core.definitions.overrides import prepare_overrides
 from awsorch.core.definitions.references import parse_reference
-from awsorch.core.errors import client_error, invalid_parameter, unsupported
+from awsorch.core.errors import Refusal, client_error, invalid_parameter, unsupported
 from awsorch.core.events import TaskTemplate
-from awsorch.core.model import Cluster, TaskDefinition
+from awsorch.core.model import Cluster, Constraint, Strategy, TaskDefinition
+from awsorch.core.placement.filters import validate_constraints
+from awsorch.core.placement.strategies import validate_strategies
 from awsorch.core.resources import demand_of
 from awsorch.core.tags import MAX_TAGS, parse_tags
 
@@ -22,23 +24,47 @@ _EXTERNAL = "ecs.capability.external"
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*\Z")
 
 
-async def find_definition(call: Call) -> TaskDefinition:
-    """The revision that ``taskDefinition`` names, if tasks may be started from it."""
-    reference = parse_reference(call.request["taskDefinition"], call.scope)
+async def find_definition(
+    call: Call, name: str, inactive: Callable[[str], Refusal] = invalid_parameter
+) -> TaskDefinition:
+    """The revision of this name (family, family:revision or ARN), if tasks may be started from it.
+
+    Raises ClientException for an unknown one, what ``inactive`` makes for one that was deregistered.
+    """
+    reference = parse_reference(name, call.scope)
     definition = await call.registry.read(lambda state: state.find_revision(reference))
     if definition is None or definition.status == "DELETE_IN_PROGRESS":
         raise client_error("TaskDefinition not found.")
     if definition.status != "ACTIVE":
-        raise invalid_parameter("TaskDefinition is inactive")
+        raise inactive("TaskDefinition is inactive")
     return definition
+
+
+def read_constraints(request: Mapping[str, Any]) -> tuple[Constraint, ...]:
+    """The request's ``placementConstraints``, validated."""
+    constraints = tuple(
+        Constraint(type=item.get("type", ""), expression=item.get("expression"))
+        for item in request.get("placementConstraints", ())
+    )
+    validate_constraints(constraints)
+    return constraints
+
+
+def read_strategies(request: Mapping[str, Any]) -> tuple[Strategy, ...]:
+    """The request's ``placementStrategy``, validated."""
+    strategies = tuple(
+        Strategy(type=item.get("type", ""), field=item.get("field")) for item in request.get("placementStrategy", ())
+    )
+    validate_strategies(strategies)
+    return strategies
 
 
 def read_template(call: Call, cluster: Cluster, definition: TaskDefinition) -> TaskTemplate:
     """Everything that the request says of each of its tasks. Raises ECS's refusals for what can't be."""
     request = call.request
-    launch_type = _launch_type(request, definition)
-    _check_network(request, definition)
-    _check_volumes(request, definition)
+    launch_type = read_launch_type(request, definition)
+    check_network(request, definition)
+    check_volumes(request, definition)
     overrides = prepare_overrides(
         definition.definition, request.get("overrides", {}), region=call.scope.region, account=call.scope.account
     )
@@ -58,7 +84,8 @@ def read_template(call: Call, cluster: Cluster, definition: TaskDefinition) -> T
     )
 
 
-def _launch_type(request: Mapping[str, Any], definition: TaskDefinition) -> str:
+def read_launch_type(request: Mapping[str, Any], definition: TaskDefinition) -> str:
+    """EC2 or EXTERNAL; refuses what the definition or this version does not support, and capacity providers."""
     strategy = request.get("capacityProviderStrategy", ())
     launch_type: str | None = request.get("launchType")
     if launch_type and strategy:
@@ -82,7 +109,8 @@ def _launch_type(request: Mapping[str, Any], definition: TaskDefinition) -> str:
     return launch_type
 
 
-def _check_network(request: Mapping[str, Any], definition: TaskDefinition) -> None:
+def check_network(request: Mapping[str, Any], definition: TaskDefinition) -> None:
+    """A network configuration is for networkMode awsvpc, and is needed there."""
     configured = bool(request.get("networkConfiguration"))
     if definition.definition.get("networkMode") != "awsvpc":
         if configured:
@@ -95,7 +123,8 @@ def _check_network(request: Mapping[str, Any], definition: TaskDefinition) -> No
     raise unsupported("Tasks with networkMode awsvpc are not supported by this version of awsorch.")
 
 
-def _check_volumes(request: Mapping[str, Any], definition: TaskDefinition) -> None:
+def check_volumes(request: Mapping[str, Any], definition: TaskDefinition) -> None:
+    """Volumes may be configured that the definition has."""
     names = {volume.get("name") for volume in definition.definition.get("volumes", ())}
     for configuration in request.get("volumeConfigurations", ()):
         if configuration["name"] not in names:

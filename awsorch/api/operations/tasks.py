@@ -7,14 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from awsorch.api.calls import Answer, Call, operation
-from awsorch.api.operations.launches import find_definition, read_template
+from awsorch.api.operations.launches import find_definition, read_constraints, read_strategies, read_template
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view, stopped_task_view, task_view
 from awsorch.core.errors import Refusal, client_error, invalid_parameter
 from awsorch.core.events import NewTask, RunTasks, StartTasks, StopTask
-from awsorch.core.model import Cluster, Constraint, Strategy, TaskDefinition
-from awsorch.core.placement.filters import validate_constraints
-from awsorch.core.placement.strategies import validate_strategies
+from awsorch.core.model import Cluster, TaskDefinition
 from awsorch.core.rules.run_tasks import PlacedTasks, repeated_tasks
 from awsorch.core.state import ClusterState, fingerprint
 from awsorch.engine.partition import Partition
@@ -37,29 +35,20 @@ async def run_task(call: Call) -> Answer:
     token = _token(request)
     asked = fingerprint({k: v for k, v in request.items() if k not in ("clientToken", "cluster")})
     try:
-        definition = await find_definition(call)
+        definition = await find_definition(call, request["taskDefinition"])
     except Refusal:
         # A request that is repeated because its answer was lost may find the revision deregistered by now.
         again = await partition.read(lambda state: repeated_tasks(state, token, asked))
         if again is None:
             raise
         return await _placed(call, cluster, partition, again)
-    constraints = tuple(
-        Constraint(type=c.get("type", ""), expression=c.get("expression"))
-        for c in request.get("placementConstraints", ())
-    )
-    strategies = tuple(
-        Strategy(type=s.get("type", ""), field=s.get("field")) for s in request.get("placementStrategy", ())
-    )
-    validate_constraints(constraints)
-    validate_strategies(strategies)
     template = read_template(call, cluster, definition)
     event = RunTasks(
         cause=call.cause,
         ids=tuple(_new_task(definition) for _ in range(count)),
         template=template,
-        constraints=constraints,
-        strategies=strategies,
+        constraints=read_constraints(request),
+        strategies=read_strategies(request),
         token=token,
         fingerprint=asked,
     )
@@ -76,7 +65,7 @@ async def start_task(call: Call) -> Answer:
         raise client_error("Container Instances cannot be empty.")
     if len(names) > MAX_COUNT:
         raise invalid_parameter(f"Container instances can have at most {MAX_COUNT} items.")
-    definition = await find_definition(call)
+    definition = await find_definition(call, request["taskDefinition"])
     event = StartTasks(
         cause=call.cause,
         ids=tuple(_new_task(definition) for _ in names),
@@ -133,23 +122,31 @@ async def list_tasks(call: Call) -> Answer:
     desired = request.get("desiredStatus", "RUNNING")
     instance = request.get("containerInstance")
     instance_id = call.resource_id(instance, "container-instance", cluster) if instance else None
+    service = call.resource_id(request["serviceName"], "service", cluster) if request.get("serviceName") else None
     given = [m for m in ("containerInstance", "family", "serviceName", "startedBy", "launchType") if request.get(m)]
     if "startedBy" in given and len(given) > 1:
         raise invalid_parameter("startedBy cannot be combined with other filters.")
 
     def look(state: ClusterState) -> Answer:
+        if service is not None and service not in state.services:
+            raise Refusal("ServiceNotFoundException", "Service not found.")
         if not given:
             page = state.task_index.by_desired[desired].after(after, size + 1)
             page, token = take_page(page, size)
         else:
-            page, token = take_page(_filtered(state, request, instance_id, after, desired), size)
+            page, token = take_page(_filtered(state, request, instance_id, service, after, desired), size)
         return {"taskArns": [state.tasks[key].arn for key in page], "nextToken": token}
 
     return await partition.read(look)
 
 
 def _filtered(
-    state: ClusterState, request: Mapping[str, Any], instance_id: str | None, after: str | None, desired: str
+    state: ClusterState,
+    request: Mapping[str, Any],
+    instance_id: str | None,
+    service: str | None,
+    after: str | None,
+    desired: str,
 ) -> Iterable[str]:
     """Ids that pass every filter, in order; the smallest index is walked and the others are asked."""
     index = state.task_index
@@ -158,8 +155,8 @@ def _filtered(
         groups.append(index.by_instance[instance_id])
     if family := request.get("family"):
         groups.append(index.by_family[family])
-    if service := request.get("serviceName"):
-        groups.append(_service_tasks(state, service))
+    if service is not None:
+        groups.append(index.by_group[state.services[service].group])
     if starter := request.get("startedBy"):
         groups.append(index.by_starter[starter])
     groups.sort(key=len)
@@ -173,14 +170,6 @@ def _filtered(
         and all(key in group for group in groups[1:])
         and launch_type in (None, state.tasks[key].launch_type)
     )
-
-
-def _service_tasks(state: ClusterState, service: str) -> Any:
-    group = f"service:{service.rpartition('/')[2]}"
-    found = state.task_index.by_group[group]
-    if not found:
-        raise Refusal("ServiceNotFoundException", "Service not found.")
-    return found
 
 
 async def _placed(call: Call, cluster: Cluster, partition: Partition[ClusterState], placed: PlacedTasks) -> Answer:

@@ -85,13 +85,15 @@ def open_gate(tx: Transaction[ClusterState], event: OpenGate) -> None:
 
 
 def close_gate(tx: Transaction[ClusterState], event: CloseGate) -> None:
-    """Take no more work; refused while there are instances or tasks, in ECS's order of checks."""
+    """Take no more work; refused while there are instances, services or tasks, in ECS's order of checks."""
     if any(i.status in ("ACTIVE", "DRAINING") for i in tx.state.instances.values()):
         raise Refusal(
             "ClusterContainsContainerInstancesException",
             "The Cluster cannot be deleted while Container Instances are active or draining.",
         )
     if any(service.status != "INACTIVE" for service in tx.state.services.values()):
+        raise Refusal("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
+    if any(s.status != "INACTIVE" for s in tx.state.services.values()):
         raise Refusal("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
     if any(t.last_status not in ("STOPPED", "DELETED") for t in tx.state.tasks.values()):
         raise Refusal("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")

@@ -1,0 +1,76 @@
+"""What the tasks of a service are to run: a wish for a service revision, read from a request, or derived from the
+current revision and an update.
+
+Source: ECS API, CreateService, UpdateService, ServiceRevision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from awsorch.api.operations.launches import check_network, check_volumes, read_launch_type
+from awsorch.api.operations.service_load_balancers import read_load_balancers
+from awsorch.api.views_services import load_balancer_view
+from awsorch.core.errors import unsupported
+from awsorch.core.events_services import RevisionWish
+from awsorch.core.model import TaskDefinition
+from awsorch.core.model_services import ServiceRevision
+
+Members = Mapping[str, Any]
+
+#: Members of a revision that are kept as they were given.
+CARRIED = ("networkConfiguration", "serviceConnectConfiguration")
+#: Members of UpdateService that make a deployment where they differ from what is there.
+DEPLOYING = (
+    "taskDefinition",
+    "capacityProviderStrategy",
+    "loadBalancers",
+    "platformVersion",
+    "volumeConfigurations",
+    *CARRIED,
+)
+_UNSUPPORTED = {
+    "serviceRegistries": "Service discovery (serviceRegistries)",
+    "vpcLatticeConfigurations": "VPC Lattice (vpcLatticeConfigurations)",
+    "gatewayConnectors": "Gateways (gatewayConnectors)",
+    "monitoring": "A metric resolution of its own (monitoring)",
+}
+
+
+def read_wish(members: Members, definition: TaskDefinition) -> RevisionWish:
+    """A revision of this definition with these members of a request. Raises ECS's refusals for what can't be."""
+    for member, what in _UNSUPPORTED.items():
+        if members.get(member):
+            raise unsupported(f"{what} is not supported by this version of awsorch.")
+    if members.get("serviceConnectConfiguration", {}).get("enabled"):
+        raise unsupported("Service Connect (serviceConnectConfiguration) is not supported by this version of awsorch.")
+    launch_type = read_launch_type(members, definition)
+    check_network(members, definition)
+    check_volumes(members, definition)
+    return RevisionWish(
+        definition=definition,
+        launch_type=launch_type,
+        load_balancers=read_load_balancers(members.get("loadBalancers", ()), definition.definition),
+        document={member: members[member] for member in CARRIED if members.get(member)},
+    )
+
+
+def derive_wish(revision: ServiceRevision, request: Members, definition: TaskDefinition) -> RevisionWish:
+    """The current revision with what the update says in its place."""
+    current = {
+        "launchType": revision.launch_type,
+        "loadBalancers": [load_balancer_view(balancer) for balancer in revision.load_balancers],
+        **revision.document,
+    }
+    return read_wish({**current, **request}, definition)
+
+
+def is_same(revision: ServiceRevision, wish: RevisionWish) -> bool:
+    """Whether a revision is already as wished."""
+    return (
+        revision.definition == wish.definition.key
+        and revision.launch_type == wish.launch_type
+        and revision.load_balancers == wish.load_balancers
+        and revision.document == wish.document
+    )
