@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from awsorch.core.invariants_services import broken_services
 from awsorch.core.model import ContainerInstance, Task
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.state import ClusterState, RegistryState, State
@@ -12,7 +13,8 @@ from awsorch.core.state import ClusterState, RegistryState, State
 def check(state: State) -> list[str]:
     """The broken promises of a state; an empty list when all is well."""
     if isinstance(state, ClusterState):
-        return [*_instances(state), *_tasks(state), *_tokens(state), *_fleet(state)]
+        services = broken_services(state)
+        return [*_instances(state), *_tasks(state), *_tokens(state), *_fleet(state), *services]
     if isinstance(state, RegistryState):
         return list(_registry(state))
     return []

@@ -29,7 +29,8 @@ class Service:
     the last deployment that was COMPLETED, ``service_deployment`` the id of the one under way.
 
     ``configuration`` is deploymentConfiguration in ECS's shape with every default filled in. ``problems`` are what is
-    wrong, by kind; ``waiting``: a task found no place.
+    wrong, by kind; ``waiting``: a task found no place; ``moving``: tasks beyond the desired count that were started to
+    even out the zones.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Service:
     problems: Mapping[str, Problem] = field(default_factory=dict)
     steady_at: float | None = None
     waiting: bool = False
+    moving: int = 0
     inactive_at: float | None = None
 
     @property
@@ -195,12 +197,19 @@ class ServiceEvent:
         return f"{self.service}/{self.number}"
 
 
+def target_key(group: str, target_id: str, port: int) -> str:
+    """The key of a Target record."""
+    return f"{group}|{target_id}|{port}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A target that awsorch wants, or wanted, in a target group: an instance id (or an address) and a port.
 
     ``leaving``: it is to be deregistered. ``state`` is what the load balancer last said: None before it said anything,
     else initial, healthy, unhealthy, draining, unused, unavailable; ``absent`` where it does not know the target.
+    ``revision`` is that of the state when the target was last wished otherwise: what was asked before says nothing of
+    it.
     """
 
     group: str
@@ -213,7 +222,13 @@ class Target:
     reason: str | None = None
     description: str | None = None
     changed_at: float
+    revision: int = 0
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """What the load balancer knows it by."""
+        return self.target_id, self.port
 
     @property
     def key(self) -> str:
-        return f"{self.group}|{self.target_id}|{self.port}"
+        return target_key(self.group, self.target_id, self.port)

@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from awsorch.core.errors import Refusal
-from awsorch.core.events import StopTask
+from awsorch.core.events import Look, StopTask
+from awsorch.core.events_services import ProtectTasks, StopServiceDeployment
 from awsorch.core.model import Strategy
-from tests.support.service_world import Conduct, ServiceWorld
+from tests.support.service_world import ROLLING, Conduct, ServiceWorld
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 
@@ -279,3 +280,82 @@ def test_deleting_a_service(world: ServiceWorld) -> None:
     assert not world.state.service_events
     assert not world.state.service_revisions
     assert not world.state.service_deployments
+
+
+def test_zones_are_evened_out_new_tasks_first() -> None:
+    world = ServiceWorld(instances=1)
+    world.create(count=4, zone_rebalancing="ENABLED")
+    steady(world)
+    world.add_instance()
+    world.act(Look(planner="keep_services", subject="web"))
+    assert world.service().moving == 2
+    steady(world)
+    world.run(5)
+    assert sorted(Counter(task.zone for task in world.tasks()).values()) == [2, 2]
+    assert "is not AZ balanced with 4 tasks in us-east-1b, 0 tasks in us-east-1c" in "\n".join(world.said())
+    stopped = [task.stopped_reason for task in world.tasks(status="STOPPED")]
+    assert len(stopped) == 2
+    assert set(stopped) == {f"Availability-zone rebalancing initiated by (deployment {world.primary().id})"}
+
+
+def test_protected_tasks_stay(world: ServiceWorld) -> None:
+    world.create(count=3)
+    steady(world)
+    kept = world.tasks()[0]
+    world.act(ProtectTasks(task_ids=(kept.id,), until=world.now + 600))
+    world.update(desired_count=0)
+    world.run(60)
+    assert [task.id for task in world.tasks()] == [kept.id]
+    assert "was unable to scale in" in world.said()[-1]
+    assert world.act(ProtectTasks(task_ids=(kept.id,), until=None)) == {kept.id: world.state.tasks[kept.id]}
+    steady(world)
+    assert not world.tasks()
+
+
+def test_a_protection_that_runs_out_lets_a_deployment_go_on(world: ServiceWorld) -> None:
+    world.create(count=2)
+    steady(world)
+    kept = world.tasks()[0]
+    world.act(ProtectTasks(task_ids=(kept.id,), until=world.now + 600))
+    world.deploy()
+    world.run(300)
+    assert sorted(task.definition for task in world.tasks()) == ["web:1", "web:2", "web:2"]
+    assert world.primary().rollout_state == "IN_PROGRESS"
+    steady(world)
+    assert {task.definition for task in world.tasks()} == {"web:2"}
+
+
+def test_turning_back_by_hand(world: ServiceWorld) -> None:
+    world.create(count=2)
+    steady(world)
+    first = world.primary().revision
+    world.conduct["web:2"] = Conduct(start_seconds=60)
+    world.deploy()
+    world.run(10)
+    history = world.service().service_deployment
+    world.act(StopServiceDeployment(service="web", id=history or ""))
+    steady(world)
+    assert world.primary().revision == first
+    assert {task.definition for task in world.tasks()} == {"web:1"}
+    with pytest.raises(Refusal, match="can't be stopped because its status is ROLLBACK_SUCCESSFUL"):
+        world.act(StopServiceDeployment(service="web", id=history or ""))
+    assert world.state.service_deployments[f"web/{history}"].status == "ROLLBACK_SUCCESSFUL"
+
+
+def test_alarms_fail_a_deployment_unless_they_were_on_before(world: ServiceWorld) -> None:
+    alarms = {"alarms": {"alarmNames": ["high"], "enable": True, "rollback": True}, "bakeTimeInMinutes": 2}
+    world.create(count=1)
+    steady(world)
+    world.update(configuration={**ROLLING, **alarms})
+    world.alarms_on = {"high"}
+    world.deploy(revision=2)
+    steady(world)
+    assert {task.definition for task in world.tasks()} == {"web:2"}
+    world.alarms_on = set()
+    world.deploy(revision=3)
+    world.run(60)
+    assert world.primary().rollout_state == "IN_PROGRESS"
+    world.alarms_on = {"high"}
+    steady(world)
+    assert {task.definition for task in world.tasks()} == {"web:2"}
+    assert any(text.endswith("deployment failed: alarm detected.") for text in world.said())

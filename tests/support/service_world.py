@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from awsorch.core import events
-from awsorch.core.commands import SendTasks, SyncTargets
+from awsorch.core.commands import SendTasks, SyncTargets, WatchAlarms
 from awsorch.core.events_services import (
+    AlarmsSeen,
     CreateService,
     DeleteService,
     RevisionWish,
@@ -60,6 +61,7 @@ class ServiceWorld:
         self.registered: dict[tuple[str, int], float] = {}
         self.draining: dict[tuple[str, int], float] = {}
         self.drain_seconds = 5.0
+        self.alarms_on: set[str] = set()
         self.checked = checked
         self.looks = 0
         self._due: dict[tuple[str, str], float] = {}
@@ -169,6 +171,9 @@ class ServiceWorld:
                 self._tell(self.state.tasks[task_id])
         elif isinstance(command, SyncTargets):
             self.later(0.1, lambda: self._sync(command))
+        elif isinstance(command, WatchAlarms):
+            on = tuple(name for name in command.names if name in self.alarms_on)
+            self.later(0.1, AlarmsSeen(service=command.service, deployment=command.deployment, on=on))
 
     def _tell(self, task: Task) -> None:
         conduct = self.conduct.get(task.definition, Conduct())
@@ -225,6 +230,7 @@ class ServiceWorld:
         self.act(
             TargetsSeen(
                 group=command.group,
+                revision=command.revision,
                 targets=tuple(seen),
                 registered=frozenset(command.register),
                 deregistered=frozenset(command.deregister),

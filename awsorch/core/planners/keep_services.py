@@ -13,6 +13,7 @@ from dataclasses import replace
 from awsorch.core.model_services import Service
 from awsorch.core.planners import roll_out
 from awsorch.core.rules.services import belongings
+from awsorch.core.services import zones
 from awsorch.core.services.deployments import HISTORY_S, deployments_of, history_of
 from awsorch.core.services.health import judge
 from awsorch.core.services.speech import STEADY, say
@@ -31,6 +32,8 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
         return
     if service.status == "ACTIVE":
         _judge_the_unknown(tx, service)
+        if service.moving:
+            zones.go_on(tx, service)
         roll_out.move(tx, tx.state.services[subject])
         _say_steady(tx, tx.state.services[subject])
     elif service.status == "DRAINING":
@@ -79,10 +82,12 @@ def _forget(tx: Transaction[ClusterState], service: Service) -> None:
 
 def _say_steady(tx: Transaction[ClusterState], service: Service) -> None:
     """Say once that all is as wished, and again every six hours; then is the time to tidy up, too."""
-    if not roll_out.is_steady(tx.state, service):
+    if not roll_out.is_steady(tx.state, service) or zones.begin(tx, service):
+        service = tx.state.services[service.name]
         if service.steady_at is not None:
             tx.put(replace(service, steady_at=None))
         return
+    service = tx.state.services[service.name]
     if service.steady_at is None or tx.now >= service.steady_at + STEADY_AGAIN_S:
         say(tx, service.name, STEADY)
         _forget_history(tx, service)

@@ -33,7 +33,8 @@ PROTECTED = (
 @dataclass(frozen=True, slots=True)
 class Muster:
     """A service's tasks as they are now: of the deployment that gets new tasks, and of the others, newest
-    first. ``live``: all that have not STOPPED, whatever deployment they were of. ``stuck``: the PRIMARY deployment FAILED, so that nothing is rolled out and what there is is kept up."""
+    first. ``live``: all that have not STOPPED, whatever deployment they were of. ``stuck``: the PRIMARY deployment
+    FAILED, so that nothing is rolled out and what there is is kept up."""
 
     service: Service
     growing: Deployment
@@ -63,7 +64,7 @@ class Muster:
         own = self.own.wished - len(self.own.unhealthy)
         if self.stuck:
             own += sum(phases.wished - len(phases.unhealthy) for _, phases in self.others)
-        return self.desired - own
+        return self.desired + self.service.moving - own
 
     @property
     def spare(self) -> int:

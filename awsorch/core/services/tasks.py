@@ -26,9 +26,10 @@ def start_tasks(
     count: int,
     only: frozenset[str] | None = None,
     also: tuple[Constraint, ...] = (),
+    zone: str | None = None,
 ) -> PlacedTasks:
     """Place up to ``count`` tasks of a deployment and say which were started: ``only`` on these instances, with these
-    constraints ``also``."""
+    constraints ``also``. ``zone``: it is done to even out the zones, for the event."""
     template = template_of(tx.state, service, deployment)
     ids = tuple(_new_task(tx, template.definition) for _ in range(count))
     request = Request(
@@ -42,7 +43,8 @@ def start_tasks(
     )
     placed = record_tasks(tx, template, ids, place(tx.state.fleet, request))
     if placed.tasks:
-        say(tx, service.name, f"has started {len(placed.tasks)} tasks: {listed(t.id for t in placed.tasks)}.")
+        where = f"tasks in {zone} to AZ Rebalance" if zone else "tasks"
+        say(tx, service.name, f"has started {len(placed.tasks)} {where}: {listed(t.id for t in placed.tasks)}.")
     return placed
 
 

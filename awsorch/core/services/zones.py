@@ -1,0 +1,94 @@
+"""Availability Zone rebalancing: a steady service whose zones are uneven moves tasks, the new ones first.
+
+The tasks started beyond the desired count are ``Service.moving``; when all are healthy, as many go from the fullest
+zones. Anything else that happens to the service ends it, and the surplus is scaled in like any other.
+
+Source: ECS developer guide, "Balancing an Amazon ECS service across Availability Zones".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from awsorch.core.model_services import Service
+from awsorch.core.placement.filters import filter_of
+from awsorch.core.placement.strategies import ZONE
+from awsorch.core.rules.run_tasks import definition_constraints
+from awsorch.core.rules.stop_tasks import request_stop
+from awsorch.core.service_index import Phases
+from awsorch.core.services.bounds import upper_bound
+from awsorch.core.services.deployments import primary_of
+from awsorch.core.services.scale_in import choose
+from awsorch.core.services.speech import clear, complain, listed, say
+from awsorch.core.services.tasks import SCHEDULER, is_protected, start_tasks, template_of
+from awsorch.core.state import ClusterState, Transaction
+
+BATCH = 10
+NO_ROOM = "is unable to place a task in {zone} because no container instance met all of its requirements."
+
+
+def go_on(tx: Transaction[ClusterState], service: Service) -> None:
+    """One look at a service that is moving tasks between zones."""
+    own = tx.state.service_index.phases(service.name, service.deployment)
+    wished = service.desired_count + service.moving
+    alone = len(tx.state.service_index.crews(service.name)) == 1
+    undisturbed = alone and primary_of(tx.state, service).rollout_state == "COMPLETED" and own.wished >= wished
+    if not undisturbed or own.unhealthy or own.stopping:
+        tx.put(replace(service, moving=0))
+        say(tx, service.name, "stopped AZ Rebalancing.")
+    elif len(own.healthy) >= wished:
+        _finish(tx, service, own)
+
+
+def _finish(tx: Transaction[ClusterState], service: Service, own: Phases) -> None:
+    """The new tasks are healthy: as many go from the fullest zones."""
+    free = [task_id for task_id in own.healthy if not is_protected(tx.state.tasks[task_id], tx.now)]
+    chosen = choose(tx.state, (), service.group, free, service.moving)
+    tx.put(replace(service, moving=0))
+    by_zone: dict[str, list[str]] = {}
+    for task in chosen:
+        assert task.service is not None
+        reason = f"Availability-zone rebalancing initiated by (deployment ecs-svc/{task.service.deployment})"
+        request_stop(tx, task, SCHEDULER, reason)
+        by_zone.setdefault(task.zone or "", []).append(task.id)
+    for zone, ids in by_zone.items():
+        text = f"has stopped {len(ids)} running tasks in {zone} due to AZ rebalancing: {listed(ids)}."
+        say(tx, service.name, text)
+
+
+def begin(tx: Transaction[ClusterState], service: Service) -> bool:
+    """Look whether the zones of a steady service are uneven; answers whether tasks are being moved."""
+    if service.zone_rebalancing != "ENABLED" or service.is_daemon or service.desired_count < 2:
+        return False
+    own = tx.state.service_index.phases(service.name, service.deployment)
+    room = upper_bound(service, service.desired_count) - own.live
+    zones = _zones(tx.state, service)
+    counts = Counter(dict.fromkeys(zones, 0))
+    counts.update(tx.state.tasks[task_id].zone or "" for task_id in own.healthy)
+    if len(zones) < 2 or room <= 0 or max(counts.values()) - min(counts[zone] for zone in zones) < 2:
+        clear(tx, service.name, "zones")
+        return False
+    thin = min(zones, key=lambda zone: (counts[zone], zone))
+    fair = service.desired_count // len(counts)
+    count = max(1, min(fair - counts[thin], room, BATCH))
+    placed = start_tasks(tx, service, primary_of(tx.state, service), count, only=zones[thin], zone=thin)
+    if not placed.tasks:
+        complain(tx, service.name, "zones", NO_ROOM.format(zone=thin))
+        return False
+    listing = ", ".join(f"{counts[zone]} tasks in {zone}" for zone in sorted(counts))
+    complain(tx, service.name, "zones", f"is not AZ balanced with {listing}. AZ Rebalancing in progress.")
+    tx.put(replace(tx.state.services[service.name], moving=len(placed.tasks)))
+    return True
+
+
+def _zones(state: ClusterState, service: Service) -> dict[str, frozenset[str]]:
+    """Zones with instances that may take the service's tasks, and their ids."""
+    template = template_of(state, service, primary_of(state, service))
+    asked = filter_of(template.demand.attributes, service.constraints + definition_constraints(template))
+    zones: dict[str, set[str]] = {}
+    for instance in state.instances.values():
+        zone = instance.attributes.get(ZONE)
+        if zone and instance.status == "ACTIVE" and instance.agent_connected and asked.accepts(instance):
+            zones.setdefault(zone, set()).add(instance.id)
+    return {zone: frozenset(ids) for zone, ids in zones.items()}
