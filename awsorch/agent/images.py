@@ -1,7 +1,8 @@
 """Images: when to pull one (ECS_IMAGE_PULL_BEHAVIOR), with whose credentials, and when to remove it again.
 
-An image that was built or loaded on this host has no registry digest, so no registry can have a newer one: with
-the behaviour `default` it is used as it is. Tasks that want the same image at the same time share one pull.
+With the behaviour `default` the registry is asked every time, and the image on this host is used when it has no answer.
+So that a registry out of reach does not delay every start by the engine's time-out, it is not asked for a while after
+that, except for an image that is not here. Tasks that want the same image at the same time share one pull.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ LOG = logging.getLogger(__name__)
 PULL_TRIES = 5
 FIRST_DELAY = 1.1
 LAST_DELAY = 5.0
+SILENCE = 60.0
+"""Seconds for which a registry that did not answer is not asked for an image that is here already."""
 _PERMISSION_WORDS = ("denied", "unauthorized", "no basic auth")
 _MISSING_WORDS = ("not found", "manifest unknown", "does not exist")
 
@@ -66,6 +69,7 @@ class ImageStock:
         self._remember = remember
         self._under_way: dict[str, asyncio.Task[str]] = {}
         self._uses: dict[str, _Use] = {}
+        self._silent_until: dict[str, float] = {}
 
     async def make_ready(self, image: str) -> str:
         """Have the image on the host, as the pull behaviour says, and return its digest ("" if it has none).
@@ -111,16 +115,23 @@ class ImageStock:
     async def _make_ready(self, image: str) -> str:
         behavior = self._settings.pull_behavior
         local = await self._inspect(image)
-        if local is not None and self._is_enough(image, local, behavior):
+        if local is not None and self._is_enough(image, behavior):
             return local.digest
         fatal = behavior in ("always", "once")
-        await self._pull(image, tries=PULL_TRIES if local is None or fatal else 1, fatal=fatal)
+        try:
+            await self._pull(image, tries=PULL_TRIES if local is None or fatal else 1, fatal=fatal)
+        except PullError as error:
+            if local is None or fatal:
+                raise
+            LOG.warning("%s is used as it is on this host: %s", image, error)
+            return local.digest
         self._pulled.add(image)
         self._remember(image)
         pulled = await self._inspect(image)
         return pulled.digest if pulled is not None else ""
 
-    def _is_enough(self, image: str, local: ImageFacts, behavior: str) -> bool:
+    def _is_enough(self, image: str, behavior: str) -> bool:
+        """Whether the image that is here will do without asking the registry."""
         match behavior:
             case "prefer-cached":
                 return True
@@ -129,7 +140,7 @@ class ImageStock:
             case "always":
                 return False
             case _:
-                return not local.digest
+                return self._clock() < self._silent_until.get(_registry_of(image), 0.0)
 
     async def _inspect(self, image: str) -> ImageFacts | None:
         while True:
@@ -148,18 +159,24 @@ class ImageStock:
         while True:
             try:
                 await self._images.pull(image, credentials)
+                self._note_silence(image, silent=False)
                 return
             except EngineUnavailableError as error:
                 LOG.warning("%s cannot be pulled yet: %s", image, error)
             except CannotPullContainerError as error:
                 if attempt == tries or not error.retriable:
+                    self._note_silence(image, silent=error.retriable)
                     raise PullError(_explain(error), fatal=fatal) from error
                 LOG.info("pull %d of %s failed: %s", attempt, image, error.text)
                 attempt += 1
             except EngineError as error:
+                self._note_silence(image, silent=True)
                 raise PullError(str(error), fatal=fatal) from error
             await asyncio.sleep(delay * random.uniform(0.9, 1.1))
             delay = min(delay * 2, LAST_DELAY)
+
+    def _note_silence(self, image: str, *, silent: bool) -> None:
+        self._silent_until[_registry_of(image)] = self._clock() + SILENCE if silent else 0.0
 
 
 def _explain(error: CannotPullContainerError) -> str:

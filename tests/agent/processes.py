@@ -24,6 +24,7 @@ class AgentProcess:
             "ECS_EXTERNAL": "true",
             "ECS_DATADIR": str(folder),
             "ECS_CONTAINER_STOP_TIMEOUT": "1s",
+            "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
             "ECS_LOGLEVEL": "warn",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "AKID",

@@ -199,6 +199,24 @@ def test_one_agent_does_not_touch_another_s_containers(
     play(tmp_path / "one", instance_arn, scenario)
 
 
+def test_an_image_whose_registry_is_out_of_reach_is_used_as_it_is(
+    tmp_path: Path, docker: APIClient, image: str, instance_arn: str
+) -> None:
+    name = "127.0.0.1:9/awsorch/busybox"  # nobody listens there
+    docker.tag(image, name)
+
+    async def scenario(backend: Backend, agent: AgentProcess) -> None:
+        await agent.start()
+        task = a_task(sleeper(name))
+        await backend.send_tasks(task)
+        await backend.reported(task.arn, "RUNNING")
+
+    try:
+        play(tmp_path, instance_arn, scenario, ECS_IMAGE_PULL_BEHAVIOR="default")
+    finally:
+        docker.remove_image(name, force=True)
+
+
 def test_containers_outlive_the_agent_and_are_taken_up_again(
     tmp_path: Path, docker: APIClient, image: str, instance_arn: str
 ) -> None:

@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from awsorch.agent.engine import CannotPullContainerError, EngineError, EngineUnavailableError, ImageFacts
+from awsorch.agent.engine import (
+    CannotPullContainerError,
+    DockerTimeoutError,
+    EngineError,
+    EngineUnavailableError,
+    ImageFacts,
+)
 from awsorch.agent.images import ImageStock, PullError, credentials_for
 from awsorch.agent.settings import EngineSettings
 from tests.support import virtual_time
@@ -60,7 +66,7 @@ def play(behavior: str, registry: Registry, scenario: Scenario, pulled: set[str]
     [
         ("default", None, False, 1),
         ("default", PULLED, False, 1),
-        ("default", BUILT, False, 0),
+        ("default", BUILT, False, 1),
         ("always", BUILT, False, 1),
         ("always", PULLED, True, 1),
         ("once", PULLED, False, 1),
@@ -101,14 +107,53 @@ def test_a_registry_that_is_away_is_tried_five_times() -> None:
     play("default", Registry(), scenario)
 
 
-def test_with_a_local_image_one_try_is_enough() -> None:
+@pytest.mark.parametrize(("local", "digest"), [(PULLED, "sha256:old"), (BUILT, "")])
+@pytest.mark.parametrize("failure", [AWAY, MISSING, DockerTimeoutError("no progress")])
+def test_what_cannot_be_pulled_is_used_as_it_is_here(local: ImageFacts, digest: str, failure: EngineError) -> None:
     async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
-        registry.failures = [AWAY]
-        with pytest.raises(PullError):
-            await stock.make_ready("app")
+        registry.failures = [failure]
+        assert await stock.make_ready("app") == digest
         assert len(registry.pulls) == 1
 
+    play("default", Registry(local), scenario)
+
+
+def test_a_registry_out_of_reach_is_not_asked_for_a_minute() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        registry.failures = [AWAY]
+        for _ in range(3):
+            assert await stock.make_ready("app") == "sha256:old"
+        assert registry.pulls == ["app"]
+        assert await stock.make_ready("missing") == "sha256:new"
+        assert await stock.make_ready("app") == "sha256:new"
+        assert registry.pulls == ["app", "missing", "app"], "it answered again, so it is asked again"
+        registry.failures = [AWAY, AWAY]
+        for _ in range(2):
+            await stock.make_ready("app")
+            await asyncio.sleep(60)
+        assert len(registry.pulls) == 5
+
     play("default", Registry(PULLED), scenario)
+
+
+def test_each_registry_is_out_of_reach_for_itself() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        registry.failures = [AWAY]
+        await stock.make_ready("app")
+        assert await stock.make_ready("quay.io/x/app") == "sha256:new"
+        assert registry.pulls == ["app", "quay.io/x/app"]
+
+    other = ImageFacts(id="3", digest="sha256:old", names=("quay.io/x/app",))
+    play("default", Registry(PULLED, other), scenario)
+
+
+def test_a_refusal_does_not_mean_that_the_registry_is_out_of_reach() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        registry.failures = [MISSING]
+        assert await stock.make_ready("app") == ""
+        assert await stock.make_ready("app") == "sha256:new"
+
+    play("default", Registry(BUILT), scenario)
 
 
 def test_an_engine_that_is_away_is_waited_for() -> None:
@@ -125,7 +170,7 @@ def test_an_engine_that_is_away_does_not_hide_a_local_image() -> None:
         assert await stock.make_ready("app") == ""
         assert registry.pulls == []
 
-    play("default", Registry(BUILT), scenario)
+    play("prefer-cached", Registry(BUILT), scenario)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +206,8 @@ def test_images_go_when_nobody_has_used_them_for_an_hour() -> None:
 
 
 def test_images_that_were_not_pulled_here_stay() -> None:
-    async def scenario(stock: ImageStock, _: Registry, __: virtual_time.VirtualTimeLoop) -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        registry.failures = [MISSING]
         stock.use("app")
         await stock.make_ready("app")
         stock.release("app")
