@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from awsorch.local.balancer.checks import DRAINING, REGISTERING, UNUSED, read_health
-from awsorch.local.balancer.configuration import Configuration, front_end_id, server_id
+from awsorch.local.balancer.configuration import OPEN, Configuration, front_end_id, server_id
 from awsorch.local.balancer.model import Server, ServerHealth, Traffic, TrafficReport, Wish
 from awsorch.local.balancer.rules import pool_id
 from awsorch.local.balancer.runtime import BalancerDown, CommandRefused, Runtime
@@ -48,6 +48,8 @@ class Balancer:
         async with self._turn:
             self._wish = wish
             self._wished.set()
+            names = {(name, server_id(server)) for name, pool in wish.pools.items() for server in pool.servers}
+            self._last_health = {place: last for place, last in self._last_health.items() if place in names}
             return await self._settle(wish)
 
     async def keep(self) -> None:
@@ -87,7 +89,7 @@ class Balancer:
         """
         wished = self._wish.pools.get(pool) if self._wish is not None else None
         names = {server_id(server) for server in wished.servers if server.key == key} if wished is not None else set()
-        names |= {f"{name}-open" for name in names}
+        names |= {f"{name}{OPEN}" for name in names}
         rows = await self._runtime.rows(pool_id(pool)) + await self._runtime.earlier_rows(pool_id(pool))
         return sum(int(row["scur"] or 0) for row in rows if row["svname"] in names)
 

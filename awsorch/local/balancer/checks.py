@@ -15,6 +15,7 @@ FIRST_CHECK_MILLISECONDS = 200
 that is down (`downinter`), which a new one is at first. So one that is down is looked at this often too, until it
 answers.
 """
+_FULL_WEIGHT = 100
 _USER_AGENT = "ELB-HealthChecker/2.0"
 
 HEALTHY = ServerHealth(state="healthy")
@@ -62,6 +63,8 @@ def server_arguments(pool: Pool) -> str:
     """
     check = pool.check
     words = ["ssl verify none"] if pool.protocol == "HTTPS" else []
+    if pool.slow_start_seconds:
+        words.append(f"weight {_FULL_WEIGHT}")
     if not check.enabled:
         return " ".join(words)
     words.append(f"check inter {_milliseconds(check.interval_seconds)}")

@@ -169,7 +169,8 @@ def _front_end(front_end: FrontEnd, certificates: tuple[str, ...]) -> Iterator[s
     yield f"  timeout http-keep-alive {front_end.idle_timeout_seconds}s"
     yield from (f"  errorfile {status} {status}.http" for status in (400, 502, 503, 504))
     yield from (f"  {line}" for line in rule_lines(front_end))
-    yield "  http-request deny deny_status 503 unless { var(txn.pool),nbsrv -m int gt 0 }"
+    # A process that only finishes what it has counts no server as usable, and uses them all the same.
+    yield "  http-request deny deny_status 503 unless { stopping } or { var(txn.pool),nbsrv -m int gt 0 }"
     yield from (f"  {line}" for line in _forwarded_headers(front_end))
     yield "  use_backend %[var(txn.pool)]"
 

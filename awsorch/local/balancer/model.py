@@ -64,7 +64,10 @@ class Stickiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """One target group with its servers, in any order. `name` is any text unique among pools: the ARN will do."""
+    """One target group with its servers, in any order. `name` is any text unique among pools: the ARN will do.
+
+    `slow_start_seconds` 0 means none.
+    """
 
     name: str
     protocol: PoolProtocol = "HTTP"

@@ -54,7 +54,7 @@ class Runtime:
     async def earlier_rows(self, proxy: str) -> list[Mapping[str, str]]:
         """The same of processes that finish what they had when the structure changed. Raises BalancerDown."""
         rows: list[Mapping[str, str]] = []
-        for process in await self._earlier():
+        for process in await self.earlier():
             rows += _rows(await self._ask(MASTER_SOCKET, f"@!{process} show stat {proxy} -1 -1"))
         return rows
 
@@ -67,7 +67,7 @@ class Runtime:
 
     async def tell_earlier(self, *commands: str) -> None:
         """Have earlier processes do things too; one that has not got what is meant does nothing."""
-        for process in await self._earlier():
+        for process in await self.earlier():
             for command in commands:
                 await self._ask(MASTER_SOCKET, f"@!{process} {command}")
 
@@ -77,8 +77,8 @@ class Runtime:
         """
         await self._ask(MASTER_SOCKET, "reload")
 
-    async def _earlier(self) -> list[int]:
-        """The ids of the processes that run on with an earlier structure."""
+    async def earlier(self) -> list[int]:
+        """The ids of the processes that run on with an earlier structure. Raises BalancerDown."""
         _, _, old = (await self._ask(MASTER_SOCKET, "show proc")).partition("# old workers")
         old, _, _ = old.partition("# programs")
         return [int(line.split()[0]) for line in old.splitlines() if line[:1].isdecimal()]

@@ -15,8 +15,10 @@ from collections.abc import Collection, Mapping
 from awsorch.local.balancer.checks import FIRST_CHECK_MILLISECONDS
 from awsorch.local.balancer.configuration import OPEN, BackEnd, Configuration, server_words
 from awsorch.local.balancer.runtime import CommandRefused, Runtime
+from awsorch.local.balancer.slow_start import SlowStart
 
 Rows = Mapping[str, Mapping[str, str]]
+_NO_ROW: Mapping[str, str] = {"status": ""}
 
 
 class Servers:
@@ -26,6 +28,7 @@ class Servers:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._slow_start = SlowStart(runtime)
         self._new_since: dict[str, float] = {}
         self.unsettled = False
 
@@ -58,6 +61,8 @@ class Servers:
                     self.unsettled = True
                 else:
                     await self._look_after(back_end, name, there)
+            healthy = {name for name in back_end.servers if there.get(name, _NO_ROW)["status"].startswith("UP")}
+            self.unsettled |= await self._slow_start.go_on(back_end, healthy)
             for name in there:
                 if name.removesuffix(OPEN) not in back_end.servers:
                     await self._take_out(back_end, name)
@@ -75,7 +80,9 @@ class Servers:
         if back_end.fails_open:
             server += f" downinter {FIRST_CHECK_MILLISECONDS}ms"
         begin = _begin(back_end, name)
-        await self._runtime.tell(server, *(begin[:-1] if down and back_end.fails_open else begin))
+        await self._runtime.tell(server)
+        await self._slow_start.await_health(back_end, name)
+        await self._runtime.tell(*(begin[:-1] if down and back_end.fails_open else begin))
         await self._add_backups(backup)
         self.unsettled = True
 

@@ -91,10 +91,14 @@ class Structure:
             ) from error
 
     async def _has_taken_up(self, configuration: Configuration) -> bool:
+        """Whether the new process answers, and the master again, which does so last."""
         try:
-            return await self._runtime.description() == configuration.digest
+            if await self._runtime.description() != configuration.digest:
+                return False
+            await self._runtime.earlier()
         except BalancerDown:
             return False
+        return True
 
     async def _try_out(self, configuration: Configuration, up: Collection[str]) -> None:
         """Have HAProxy read the configuration without running on it."""

@@ -6,7 +6,9 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+from awsorch.local.balancer.configuration import OPEN
 from awsorch.local.balancer.model import Server
+from awsorch.local.balancer.runtime import Runtime
 from tests.local.balancer.world import HOST, QUICK, World, a_pool, a_world, failures, free_port, soon
 
 
@@ -143,7 +145,7 @@ def test_removed_server_goes_from_haproxy_too(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_no_request_fails_through_a_hundred_changes_of_servers(tmp_path: Path) -> None:
+def test_no_request_fails_through_eighty_changes_of_servers(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with a_world(tmp_path) as world:
             serving = [await world.target(f"t{number}") for number in range(3)]
@@ -151,7 +153,7 @@ def test_no_request_fails_through_a_hundred_changes_of_servers(tmp_path: Path) -
             await world.all_are("healthy", "web")
             over = asyncio.Event()
             load = asyncio.create_task(world.load(over))
-            for number in range(3, 36):
+            for number in range(3, 30):
                 new, old = await world.target(f"t{number}"), serving.pop(0)
                 serving.append(new)
                 staying = [each.server() for each in serving]
@@ -164,7 +166,7 @@ def test_no_request_fails_through_a_hundred_changes_of_servers(tmp_path: Path) -
             over.set()
             seen = await load
             assert failures(seen) == {}
-            assert len(seen) == 36
+            assert len(seen) == 30
             assert sum(seen.values()) > 1000
             await soon(lambda: _has_servers(world, 6))
 
@@ -197,5 +199,30 @@ async def _is_idle(world: World, key: str) -> bool:
 
 
 async def _has_servers(world: World, count: int) -> bool:
-    rows = await world.balancer._runtime.rows()
+    rows = await Runtime(world.folder).rows()
     return len([row for row in rows if row["svname"] not in {"FRONTEND", "BACKEND"}]) == count
+
+
+def test_slow_start_gives_a_new_server_a_growing_share(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with a_world(tmp_path) as world:
+            old, new = await world.target("old"), await world.target("new")
+            await world.carry(a_pool("web", old.server(), slow_start_seconds=3))
+            await world.all_are("healthy", "web")
+            await soon(lambda: _has_weights(world, {100}))
+            await world.carry(a_pool("web", old.server(), new.server(), slow_start_seconds=3))
+            await world.all_are("healthy", "web")
+            seen = [(await world.get())[1] for _ in range(50)]
+            assert seen.count("new") < 15
+            await soon(lambda: _has_weights(world, {100}))
+            seen = [(await world.get())[1] for _ in range(50)]
+            assert 20 <= seen.count("new") <= 30
+
+    asyncio.run(scenario())
+
+
+async def _has_weights(world: World, weights: set[int]) -> bool:
+    rows = await Runtime(world.folder).rows()
+    return {
+        int(row["weight"]) for row in rows if row["svname"].startswith("s") and OPEN not in row["svname"]
+    } == weights

@@ -77,7 +77,7 @@ class Target:
             self.checks += 1
             return web.Response(status=self.health)
         self.requests += 1
-        self.headers = dict(request.headers)
+        self.headers = request.headers
         if request.path == "/slow":
             self.arrived.set()
             await self.let_go.wait()
