@@ -13,22 +13,28 @@ import signal
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from aiohttp import web
 
 from awsorch.api.auth import Authenticator
 from awsorch.api.http import EcsEndpoint
 from awsorch.core.arn import Scope
+from awsorch.core.model import Pace
 from awsorch.engine.controller import Controller
 from awsorch.engine.outbox import Outbox
 from awsorch.engine.ports import LeaseLost, Store, StoreFailure
 from awsorch.gateway.server import Gateway
 from awsorch.local.door import Door
+from awsorch.local.elb import LocalElb
+from awsorch.local.elb_reader import ElbReader
+from awsorch.local.elb_watch import FactsUnknown
 from awsorch.local.notice import VARIABLE, notifier
 from awsorch.local.signatures import ServiceVerifier
 from awsorch.settings import BadSetting, Settings
 from awsorch.store.memory import MemoryStore
 from awsorch.store.sqlite import SqliteStore
+from awsorch.wire.errors import WireError
 from awsorch.wire.sigv4 import Verifier
 
 logger = logging.getLogger("awsorch")
@@ -38,6 +44,8 @@ KEEPALIVE_S = 75.0
 #: Requests under way get this long to end at shutdown. Seconds.
 SHUTDOWN_S = 2.0
 EXIT_BAD_SETTING = 2
+#: What the controller signs its own calls of the upstream with where no signature is checked; any would do.
+UPSTREAM_KEYS = ("test", "test")
 
 
 class App:
@@ -47,18 +55,22 @@ class App:
         self.settings = settings
         self._store = store or _open_store(settings)
         outbox = Outbox()
-        self.controller = Controller(self._store, outbox.send, time.time)
+        pace = Pace(settle_seconds=settings.settle_seconds, poll_seconds=settings.poll_seconds)
+        self.controller = Controller(self._store, outbox.send, time.time, pace)
         scope = Scope(region=settings.region, account=settings.account_id)
         keys = settings.access_keys
         verifier = Verifier(keys, "ecs", clock=_utc_now) if keys else None
         self.gateway = Gateway(self.controller, scope=scope, verifier=verifier, clock=time.time)
         outbox.connect(agents=self.gateway)
-        self._endpoint = EcsEndpoint(self.controller, scope, Authenticator(scope, verifier))
+        self._authenticator = Authenticator(scope, verifier)
+        self._endpoint = EcsEndpoint(self.controller, scope, self._authenticator)
+        self._elb = _open_elb(settings)
         self.door = Door(
             upstream=settings.upstream or None,
             ecs=self._serve_own,
             verifier=ServiceVerifier(keys, clock=_utc_now) if keys else None,
             changed=notifier({VARIABLE: settings.fleet_notify}),
+            elb=self._elb.calls if self._elb is not None else None,
         )
         self._runner: web.ServerRunner | None = None
 
@@ -73,6 +85,8 @@ class App:
         """Load the store, then serve. Raises OSError (the port is taken), StoreFailure, LeaseLost."""
         await self.controller.start()
         await self.gateway.start()
+        if self._elb is not None:
+            await self._elb.start()
         # No router: the door looks at each request anyway, and ten thousand agents come back faster without one.
         server = web.Server(
             self.door.handle,
@@ -90,6 +104,8 @@ class App:
         if self._runner is not None:
             await self._runner.cleanup()
         await self.door.close()
+        if self._elb is not None:
+            await self._elb.close()
         await self.controller.stop()
         await self._store.close()
 
@@ -100,7 +116,22 @@ class App:
             return await self.gateway.serve_acs(request)
         if request.path == "/tcs/ws":
             return await self.gateway.serve_tcs(request)
+        if request.path == "/awsorch/balancers":
+            return await self._describe_balancers(request)
         return await self._endpoint.handle(request)
+
+
+    async def _describe_balancers(self, request: web.BaseRequest) -> web.StreamResponse:
+        """``GET /awsorch/balancers``: what the local balancer does, beside what ELB's own API tells."""
+        try:
+            self._authenticator.caller_arn(request, await request.read())
+            described = await self._elb.describe() if self._elb is not None else {"loadBalancers": [], "targetGroups": []}
+        except WireError as refusal:
+            return web.json_response({"__type": refusal.code, "message": refusal.message}, status=refusal.status)
+        except FactsUnknown:
+            message = "What load balancers there are is not known yet."
+            return web.json_response({"__type": "ServiceUnavailable", "message": message}, status=503)
+        return web.json_response(described)
 
 
 def _utc_now() -> datetime:
@@ -112,6 +143,19 @@ def _open_store(settings: Settings) -> Store:
         return MemoryStore()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     return SqliteStore(settings.data_dir / "awsorch.db")
+
+
+def _open_elb(settings: Settings) -> LocalElb | None:
+    """What makes the local cloud's load balancers real; None outside a local cloud."""
+    if not settings.local_dir or not settings.upstream:
+        return None
+    key_id, secret = next(iter(settings.access_keys.items()), UPSTREAM_KEYS)
+    reader = ElbReader(
+        url=settings.upstream, region=settings.region, access_key_id=key_id, secret_access_key=secret
+    )
+    return LocalElb(
+        folder=Path(settings.local_dir), network=settings.loopback_network, region=settings.region, reader=reader
+    )
 
 
 def _collect_seldom() -> None:

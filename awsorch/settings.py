@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,14 @@ class Settings:
     upstream: str = ""
     #: The number of the inherited descriptor through which the local fleet is told that instances changed.
     fleet_notify: str = ""
+    #: The local cloud's data folder, in which its load balancers are kept; empty: the upstream's carry no traffic.
+    local_dir: str = ""
+    #: The prefix ("127.N") of the local cloud's loopback network, in which its load balancers listen.
+    loopback_network: str = ""
+    #: A running task without any health check counts as healthy after this long; ECS waits 40 seconds.
+    settle_seconds: float = 40.0
+    #: Load balancers are asked about targets this often while something moves. ELB's rate limits bear 2 seconds.
+    poll_seconds: float = 2.0
     log_level: str = "INFO"
 
     @classmethod
@@ -101,4 +109,23 @@ def _keys(value: Any) -> dict[str, str]:
     return keys
 
 
-_PARSERS: Mapping[str, Any] = {"port": _port, "data_dir": Path, "access_keys": _keys}
+def _seconds(name: str) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        try:
+            seconds = float(value)
+        except (TypeError, ValueError):
+            seconds = -1.0
+        if not 0.0 <= seconds <= 86400.0:
+            raise BadSetting(f"{name} should be a number of seconds from 0 to 86400, not {value!r}")
+        return seconds
+
+    return read
+
+
+_PARSERS: Mapping[str, Any] = {
+    "port": _port,
+    "data_dir": Path,
+    "access_keys": _keys,
+    "settle_seconds": _seconds("settle_seconds"),
+    "poll_seconds": _seconds("poll_seconds"),
+}

@@ -10,6 +10,7 @@ from awsorch.core.commands import Command
 from awsorch.core.errors import Refusal
 from awsorch.core.events import OpenGate
 from awsorch.core.events_registry import ForgetTaskDefinitions
+from awsorch.core.model import DEFAULT_PACE, Pace
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.core.wakes import RETENTION_S, all_keys
 from awsorch.engine.partition import Partition, Ports, Unavailable
@@ -33,9 +34,17 @@ def partition_name(cluster: str) -> str:
 
 
 class Controller:
-    """Starts, finds and stops partitions. ``send`` carries commands out; ``clock`` gives seconds since the epoch."""
+    """Starts, finds and stops partitions. ``send`` carries commands out; ``clock`` gives seconds since the epoch;
+    ``pace`` is that of every cluster."""
 
-    def __init__(self, store: Store, send: Callable[[str, Command], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        send: Callable[[str, Command], None],
+        clock: Callable[[], float],
+        pace: Pace = DEFAULT_PACE,
+    ) -> None:
+        self.pace = pace
         self._store = store
         self._clock = clock
         self._ports = Ports(store, send, clock)
@@ -60,7 +69,7 @@ class Controller:
         for cluster in list(self.registry.state.clusters.values()):
             partition = await self.open_cluster(cluster.name)
             if cluster.status == "ACTIVE":
-                await partition.submit(OpenGate(cause="start"))
+                await partition.submit(OpenGate(cause="start", pace=self.pace))
         self._sweeper = asyncio.create_task(self._sweep_for_ever(), name="sweeper")
 
     async def stop(self) -> None:

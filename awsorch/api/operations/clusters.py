@@ -44,7 +44,7 @@ async def create_cluster(call: Call) -> Answer:
         )
     )
     partition = await call.controller.open_cluster(name)
-    await partition.submit(OpenGate(cause=call.cause))
+    await partition.submit(OpenGate(cause=call.cause, pace=call.controller.pace))
     return {"cluster": cluster_view(cluster, partition.state, _EVERYTHING)}
 
 
