@@ -14,8 +14,8 @@ def broken_services(state: ClusterState) -> Iterator[str]:
     for service in state.services.values():
         yield from _deployments(state, service)
     for deployment in state.deployments.values():
-        service = state.services.get(deployment.service)
-        if service is None or service.status == "INACTIVE":
+        owner = state.services.get(deployment.service)
+        if owner is None or owner.status == "INACTIVE":
             yield f"deployment {deployment.key} outlived its service"
         if f"{deployment.service}/{deployment.revision}" not in state.service_revisions:
             yield f"deployment {deployment.key} has lost its revision {deployment.revision}"

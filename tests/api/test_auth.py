@@ -78,6 +78,11 @@ def test_without_keys_only_loopback_is_listened_on() -> None:
         ({"AWSORCH_PORT": "many"}, "port should be a number"),
         ({"AWSORCH_ACCESS_KEYS": "secret"}, "access_keys should be a JSON object"),
         ({"AWSORCH_STORE": "paper"}, "store should be sqlite or memory"),
+        (
+            {"AWSORCH_SETTLE_SECONDS": "soon"},
+            "settle_seconds should be a number of seconds from 0 to 86400, not 'soon'",
+        ),
+        ({"AWSORCH_POLL_SECONDS": "-1"}, "poll_seconds should be a number of seconds"),
         ({"AWSORCH_SETTINGS": "/nowhere/at/all.json"}, "can't be read"),
     ],
 )
