@@ -11,7 +11,7 @@ SEEDS ?= 1-200
 SIM   ?= --processes 2
 BENCH ?= $(filter-out benchmarks/sink_agent.py,$(sort $(wildcard benchmarks/*.py)))
 
-.PHONY: help demo test lint sim bench setup environment engine clean
+.PHONY: help demo test lint sim bench setup environment engine balancer clean
 
 help: ## Say what each target does
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,7 +34,7 @@ sim: environment ## Run the simulator over more worlds: make sim SEEDS=1-2000
 bench: setup ## Run the benchmarks, or one: make bench BENCH=benchmarks/placement.py
 	@for file in $(BENCH); do echo "== $$file"; $(BIN)/python "$$file"; done
 
-setup: environment engine ## Create .venv, find or start Docker Engine, build the image of the samples
+setup: environment engine balancer ## Create .venv, find or start Docker Engine, find HAProxy, build the samples' image
 
 environment:
 	@scripts/environment
@@ -42,6 +42,9 @@ environment:
 engine: environment
 	@$(BIN)/python scripts/docker_engine.py
 	@$(BIN)/python scripts/busybox_image.py
+
+balancer: environment
+	@$(BIN)/python scripts/haproxy.py
 
 clean: ## Remove what make made in this folder (.venv and the tools' caches)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

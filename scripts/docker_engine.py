@@ -67,8 +67,13 @@ def install() -> None:
     if shutil.which("dockerd"):
         return
     print(f"set-up: no Docker Engine here: installing {', '.join(PACKAGES)} with apt-get")
+    install_packages(*PACKAGES)
+
+
+def install_packages(*packages: str) -> None:
+    """Install packages of the distribution, or stop with what apt-get said."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
+    for command in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
         done = subprocess.run(
             ("apt-get", "-qq", *command),
             env=environment,

@@ -15,7 +15,7 @@ import pytest
 from awsorch.local.balancer.balancer import Balancer
 from awsorch.local.balancer.certificates import certificate_files
 from awsorch.local.balancer.model import Condition, FixedResponse, Forward, FrontEnd, Rule, Wish
-from awsorch.local.balancer.process import CHILD, HaproxyMissing, find_haproxy
+from awsorch.local.balancer.process import CHILD
 from awsorch.local.balancer.runtime import BalancerDown, Runtime
 from tests.local.balancer.world import HOST, QUICK, World, a_pool, a_world, failures, free_port, soon
 
@@ -226,12 +226,6 @@ def test_balancer_without_haproxy_says_so(tmp_path: Path) -> None:
         assert "defaults" in (tmp_path / "haproxy.cfg").read_text()
 
     asyncio.run(scenario())
-
-
-def test_missing_haproxy_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("awsorch.local.balancer.process._PLACES", ())
-    with pytest.raises(HaproxyMissing, match="apt-get install haproxy"):
-        find_haproxy(str(tmp_path))
 
 
 async def _has_another(world: World, process: int) -> bool:
