@@ -24,9 +24,11 @@ class CloseSession:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncTargets:
     """Make these (target id, port) registered in a target group (or ``elb/<name>``), those not, then tell how the whole
-    group is: TargetsSeen, or TargetsFailed. What is in neither is left alone."""
+    group is: TargetsSeen, or TargetsFailed. What is in neither is left alone. ``revision`` is that of the state from
+    which this follows; the answer carries it."""
 
     group: str
+    revision: int
     register: tuple[tuple[str, int], ...] = ()
     deregister: tuple[tuple[str, int], ...] = ()
 

@@ -97,12 +97,13 @@ class SeenTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetsSeen(Event):
-    """What came of a SyncTargets: the whole group as it is after the calls.
+    """What came of a SyncTargets (``revision`` is that of the command): the whole group as it is after the calls.
 
     ``deregistered`` are the (id, port) whose deregistration was carried out before the look; ``registered`` likewise.
     """
 
     group: str
+    revision: int
     targets: tuple[SeenTarget, ...]
     registered: frozenset[tuple[str, int]] = frozenset()
     deregistered: frozenset[tuple[str, int]] = frozenset()
@@ -110,8 +111,9 @@ class TargetsSeen(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetsFailed(Event):
-    """A SyncTargets that came to nothing. ``action`` is register, deregister or describe; ``gone``: the target group or
-    load balancer does not exist; ``throttled``: asking again later may help, and so it may where both are False."""
+    """A SyncTargets, or a part of it, that came to nothing. ``action`` is register, deregister or describe; ``gone``:
+    the target group or load balancer does not exist; ``throttled``: asking again later may help, and so it may where
+    both are False."""
 
     group: str
     action: str

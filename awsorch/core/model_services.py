@@ -208,7 +208,7 @@ class Target:
 
     ``leaving``: it is to be deregistered. ``state`` is what the load balancer last said: None before it said anything,
     else initial, healthy, unhealthy, draining, unused, unavailable; ``absent`` where it does not know the target.
-    ``revision`` is that of the state when the target was last wished otherwise: what was asked before says nothing of
+    ``revision`` is that of the state since the target was last wished otherwise: what was asked before says nothing of
     it.
     """
 

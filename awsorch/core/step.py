@@ -9,7 +9,7 @@ from typing import Any
 from awsorch.core import events, events_services
 from awsorch.core import events_registry as registry
 from awsorch.core.commands import Command
-from awsorch.core.planners import expire_tasks, keep_services, mind_instances, retry_placements
+from awsorch.core.planners import expire_tasks, keep_services, mind_instances, retry_placements, sync_targets
 from awsorch.core.rules import (
     account_settings,
     attributes,
@@ -21,6 +21,7 @@ from awsorch.core.rules import (
     services,
     stop_tasks,
     tags,
+    targets,
     task_definitions,
 )
 from awsorch.core.state import Key, State, Transaction
@@ -33,6 +34,7 @@ RULES: Mapping[type[events.Event], Rule] = {
     events.CreateCluster: clusters.create_cluster,
     events.UpdateCluster: clusters.update_cluster,
     events.DeleteCluster: clusters.delete_cluster,
+    events.ForgetClusters: clusters.forget_clusters,
     registry.RegisterTaskDefinition: task_definitions.register_task_definition,
     registry.DeregisterTaskDefinition: task_definitions.deregister_task_definition,
     registry.DeleteTaskDefinitions: task_definitions.delete_task_definitions,
@@ -62,6 +64,8 @@ RULES: Mapping[type[events.Event], Rule] = {
     events_services.StopServiceDeployment: services.stop_service_deployment,
     events_services.ProtectTasks: protection.protect_tasks,
     events_services.AlarmsSeen: services.alarms_seen,
+    events_services.TargetsSeen: targets.targets_seen,
+    events_services.TargetsFailed: targets.targets_failed,
 }
 
 PLANNERS: Mapping[str, Planner] = {
@@ -69,6 +73,7 @@ PLANNERS: Mapping[str, Planner] = {
     "mind_instances": mind_instances.look,
     "keep_services": keep_services.look,
     "retry_placements": retry_placements.look,
+    "sync_targets": sync_targets.look,
 }
 
 

@@ -54,8 +54,14 @@ def _wishes(service: Service) -> tuple[Any, ...]:
 
 
 def _task_wakes(old: Task | None, new: Task) -> Iterator[tuple[Key, float]]:
-    if new.service is not None and (old is None or phase_of(old) != phase_of(new)):
-        yield ("keep_services", new.service.name), 0.0
+    if new.service is not None:
+        moved = old is None or phase_of(old) != phase_of(new)
+        if moved:
+            yield ("keep_services", new.service.name), 0.0
+        # Containers say when they are healthy enough for traffic, and at which ports they are.
+        if moved or (old is not None and old.containers != new.containers):
+            for balancer in new.service.load_balancers:
+                yield ("sync_targets", balancer.group), 0.0
     if old is not None and old.holds_resources and not new.holds_resources:
         yield ("retry_placements", ""), 0.0
     if new.stopped_at is not None:
@@ -78,3 +84,5 @@ def all_keys(state: State) -> Iterable[Key]:
             yield "mind_instances", instance_id
         for name in state.services:
             yield "keep_services", name
+        for group in state.service_index.groups():
+            yield "sync_targets", group

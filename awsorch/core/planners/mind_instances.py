@@ -59,6 +59,6 @@ def _send_unsettled(tx: Transaction[ClusterState], instance: ContainerInstance) 
 
 def _unsettled_since(task: Task) -> float | None:
     """When the agent should have begun to act on what it has not yet reported; None where there is nothing."""
-    if task.desired_status == "STOPPED":
+    if task.told_status == "STOPPED":
         return task.stopping_at
     return task.created_at if task.last_status in ("PENDING", "ACTIVATING") else None

@@ -13,7 +13,9 @@ from awsorch.core.errors import invalid_parameter
 from awsorch.core.events import StopTask
 from awsorch.core.model import StoryEntry, Task
 from awsorch.core.services.failures import count_end
+from awsorch.core.services.targets import withdraw
 from awsorch.core.state import ClusterState, Transaction
+from awsorch.core.wakes import RESEND_AFTER_S
 
 #: How many entries a task's story keeps; the first ones and the last ones are worth most.
 STORY_LIMIT = 40
@@ -33,12 +35,28 @@ def stop_task(tx: Transaction[ClusterState], event: StopTask) -> Task:
 
 
 def request_stop(tx: Transaction[ClusterState], task: Task, code: str, reason: str) -> Task:
-    """Wish a task stopped. One that has no instance yet is STOPPED at once."""
+    """Wish a task stopped. One that has no instance yet is STOPPED at once; one that runs behind load balancers is
+    DEACTIVATING until they have drained its targets, and its agent hears of it then."""
     if task.instance_id is None:
         return finish(tx, task, code, reason)
     task = note(tx, wish_stop(tx, task, code, reason), f"to be stopped: {reason}")
+    if task.last_status == "RUNNING" and tx.state.service_index.targets_of_task(task.id):
+        task = note(tx, replace(task, last_status="DEACTIVATING"), "DEACTIVATING")
+        tx.put(task)
+        withdraw(tx, task)
+        return task
     tx.put(task)
     tx.send(SendTasks(instance_id=task.instance_id or "", task_ids=(task.id,)))
+    return task
+
+
+def send_stop(tx: Transaction[ClusterState], task: Task) -> Task:
+    """Tell the agent of a DEACTIVATING task that it is to be stopped: STOPPING from now on."""
+    task = note(tx, replace(task, last_status="STOPPING", version=task.version + 1), "STOPPING")
+    tx.put(task)
+    instance_id = task.instance_id or ""
+    tx.send(SendTasks(instance_id=instance_id, task_ids=(task.id,)))
+    tx.wake(("mind_instances", instance_id), tx.now + RESEND_AFTER_S)
     return task
 
 
@@ -68,6 +86,7 @@ def finish(tx: Transaction[ClusterState], task: Task, code: str, reason: str) ->
     )
     task = note(tx, task, f"STOPPED: {task.stopped_reason}")
     tx.put(task)
+    withdraw(tx, task)
     count_end(tx, task)
     return task
 

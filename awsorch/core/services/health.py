@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from awsorch.core.model import Task
 from awsorch.core.services.failures import forgive
-from awsorch.core.services.targets import targets_state
+from awsorch.core.services.targets import say_unhealthy, targets_state
 from awsorch.core.state import ClusterState, Transaction
 
 FAILED_CONTAINER_CHECKS = "Task failed container health checks"
@@ -28,6 +28,8 @@ def judge(tx: Transaction[ClusterState], task: Task) -> Task:
         return task
     if proven and not task.service.proven:
         forgive(tx, task)
+    if health == "UNHEALTHY" != task.service.health:
+        say_unhealthy(tx, task)
     task = replace(task, service=known)
     tx.put(task)
     return task
