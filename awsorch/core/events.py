@@ -71,6 +71,13 @@ class DeleteCluster(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetClusters(Event):
+    """These clusters were deleted long ago and nothing is in them any more. Reply: the names that were forgotten."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetTags(Event):
     """TagResource and UntagResource: ``kind`` names the record class, ``key`` the record."""
 

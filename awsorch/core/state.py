@@ -158,6 +158,11 @@ class ClusterState(State):
         return gate
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in the cluster that anybody could still ask for."""
+        return not (self.instances or self.tasks or self.services)
+
+    @property
     def is_open(self) -> bool:
         """Whether the cluster takes work."""
         return self.gate.open

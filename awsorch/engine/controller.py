@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from awsorch.core.commands import Command
 from awsorch.core.errors import Refusal
-from awsorch.core.events import OpenGate
+from awsorch.core.events import ForgetClusters, OpenGate
 from awsorch.core.events_registry import ForgetTaskDefinitions
 from awsorch.core.model import DEFAULT_PACE, Pace
 from awsorch.core.state import ClusterState, RegistryState
@@ -113,13 +113,36 @@ class Controller:
         if due:
             await self.registry.submit(ForgetTaskDefinitions(cause="sweep", keys=due))
 
+    async def _forget_clusters(self) -> None:
+        """Let go of clusters that were deleted an hour ago and have nothing left to show."""
+        since = self._clock() - RETENTION_S
+
+        def over(state: RegistryState) -> tuple[str, ...]:
+            return tuple(
+                cluster.name
+                for cluster in state.clusters.values()
+                if cluster.status == "INACTIVE"
+                and (cluster.deleted_at or 0.0) <= since
+                and (cluster.name not in self._clusters or self._clusters[cluster.name].state.is_empty)
+            )
+
+        due = await self.registry.read(over)
+        if not due:
+            return
+        async with self._opening:
+            for name in await self.registry.submit(ForgetClusters(cause="sweep", names=due)):
+                partition = self._clusters.pop(name, None)
+                if partition is not None:
+                    await partition.stop()
+
     async def _sweep_for_ever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
             try:
                 await self._forget_definitions()
+                await self._forget_clusters()
             except (Unavailable, Refusal) as failure:
-                logger.warning("task definitions were not swept, the next sweep will: %s", failure)
+                logger.warning("what was deleted is not forgotten yet, the next sweep will do it: %s", failure)
             for partition in list(self._clusters.values()):
                 now = self._clock()
                 keys = list(all_keys(partition.state))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from awsorch.core.arn import Scope
-from awsorch.core.events import CreateCluster, OpenGate
+from awsorch.core.events import CloseGate, CreateCluster, DeleteCluster, OpenGate
 from awsorch.core.events_registry import DeleteTaskDefinitions, DeregisterTaskDefinition, RegisterTaskDefinition
 from awsorch.engine.controller import SWEEP_S, Controller
 from awsorch.store.memory import MemoryStore
@@ -46,6 +46,27 @@ def test_deleted_task_definitions_that_nobody_uses_are_forgotten_after_an_hour()
         assert "web:1" not in registry.state.definitions
         again = await registry.submit(RegisterTaskDefinition(document=document, registered_by="me", scope=SCOPE))
         assert again.revision == 2
+        await controller.stop()
+
+    run(scenario)
+
+
+def test_a_deleted_cluster_is_forgotten_after_an_hour_and_its_name_is_free() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        controller = Controller(MemoryStore(), lambda name, command: None, loop.clock)
+        await controller.start()
+        for name in ("old", "new"):
+            await controller.registry.submit(CreateCluster(name=name, arn=arn(f"cluster/{name}"), settings={}))
+            await (await controller.open_cluster(name)).submit(OpenGate())
+        await (await controller.open_cluster("old")).submit(CloseGate())
+        await controller.registry.submit(DeleteCluster(name="old"))
+        await asyncio.sleep(3000)
+        assert controller.registry.state.clusters["old"].status == "INACTIVE"
+        await asyncio.sleep(600 + SWEEP_S)
+        assert list(controller.registry.state.clusters) == ["new"] == list(controller.clusters)
+        await controller.registry.submit(CreateCluster(name="old", arn=arn("cluster/old"), settings={}))
+        await (await controller.open_cluster("old")).submit(OpenGate())
+        assert controller.clusters["old"].state.is_open
         await controller.stop()
 
     run(scenario)

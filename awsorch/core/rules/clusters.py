@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from awsorch.core.errors import Refusal, client_error, cluster_not_found, invalid_parameter
-from awsorch.core.events import CloseGate, CreateCluster, DeleteCluster, OpenGate, UpdateCluster
+from awsorch.core.events import CloseGate, CreateCluster, DeleteCluster, ForgetClusters, OpenGate, UpdateCluster
 from awsorch.core.model import Cluster, Gate
 from awsorch.core.state import ClusterState, RegistryState, Transaction
 
@@ -65,6 +65,17 @@ def delete_cluster(tx: Transaction[RegistryState], event: DeleteCluster) -> Clus
         cluster = replace(cluster, status="INACTIVE", deleted_at=tx.now)
         tx.put(cluster)
     return cluster
+
+
+def forget_clusters(tx: Transaction[RegistryState], event: ForgetClusters) -> tuple[str, ...]:
+    """Take out clusters that are INACTIVE; one that was made anew stays."""
+    gone = []
+    for name in event.names:
+        cluster = tx.state.clusters.get(name)
+        if cluster is not None and cluster.status == "INACTIVE":
+            tx.remove(cluster)
+            gone.append(name)
+    return tuple(gone)
 
 
 def active_cluster(state: RegistryState, name: str) -> Cluster:
