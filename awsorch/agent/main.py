@@ -87,11 +87,11 @@ async def _until_signalled(work: Coroutine[Any, Any, None]) -> int:
 async def _run_agent(settings: Settings, environment: Mapping[str, str]) -> None:
     from awsorch.agent.docker_engine import DockerEngine  # a fleet does not pay for the SDK
     from awsorch.agent.ports import host_probe
-    from awsorch.agent.usage import CgroupUsage
+    from awsorch.agent.usage import KernelUsage
 
     parts = Parts(
         engine=DockerEngine(settings.engine),
-        usage=CgroupUsage(),
+        usage=KernelUsage(),
         probe=host_probe(settings.instance.port_bind_address),
         clock=time.time,
     )

@@ -1,10 +1,11 @@
-"""What there is to publish about tasks: CPU and memory of their containers since the last round, and their health."""
+"""What there is to publish about tasks: what their containers use, one sample a round, and their health."""
 
 from collections.abc import Callable, Iterator, Mapping
 
+from awsorch.agent import plan
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.states import Status
-from awsorch.agent.usage import Usage, UsageSource
+from awsorch.agent.usage import Traffic, Usage, UsageSource
 from awsorch.wire import acs, tcs
 
 MEBIBYTE = 1024 * 1024
@@ -105,12 +106,18 @@ class Measurements:
         samples[docker_id] = (now, usage)
         if before is None or now <= before[0] or usage.cpu < before[1].cpu:
             return None
-        percent = (usage.cpu - before[1].cpu) / (now - before[0]) / self._cpus * 100
+        seconds = now - before[0]
+        percent = (usage.cpu - before[1].cpu) / seconds / self._cpus * 100
+        is_bridged = plan.is_bridged(assignment.task, container)
         return tcs.ContainerMetric(
             container_name=container.name,
             container_arn=container.container_arn,
             cpu_stats_set=_one_sample(percent),
             memory_stats_set=_one_sample(usage.memory / MEBIBYTE),
+            network_stats_set=_network(before[1], usage, seconds) if is_bridged else None,
+            storage_stats_set=tcs.StorageStats(
+                read_size_bytes=_one_count(usage.bytes_read), write_size_bytes=_one_count(usage.bytes_written)
+            ),
             restart_stats_set=self._restarts_of(assignment, container, docker_id),
         )
 
@@ -133,3 +140,29 @@ class Measurements:
 
 def _one_sample(value: float) -> tcs.DoubleStats:
     return tcs.DoubleStats(min=value, max=value, sample_count=1, sum=value)
+
+
+def _one_count(value: int) -> tcs.LongStats:
+    return tcs.LongStats(min=value, max=value, sample_count=1, sum=value)
+
+
+def _network(before: Usage, now: Usage, seconds: float) -> tcs.NetworkStats | None:
+    """Counters as they are, and bytes a second since the sample before; None when a sample lacks them."""
+    if now.received is None or now.sent is None or before.received is None or before.sent is None:
+        return None
+    return tcs.NetworkStats(
+        rx_bytes=_one_count(now.received.bytes),
+        rx_bytes_per_second=_rate(before.received, now.received, seconds),
+        rx_dropped=_one_count(now.received.dropped),
+        rx_errors=_one_count(now.received.errors),
+        rx_packets=_one_count(now.received.packets),
+        tx_bytes=_one_count(now.sent.bytes),
+        tx_bytes_per_second=_rate(before.sent, now.sent, seconds),
+        tx_dropped=_one_count(now.sent.dropped),
+        tx_errors=_one_count(now.sent.errors),
+        tx_packets=_one_count(now.sent.packets),
+    )
+
+
+def _rate(before: Traffic, now: Traffic, seconds: float) -> tcs.DoubleStats:
+    return _one_sample(max(now.bytes - before.bytes, 0) / seconds)

@@ -194,8 +194,8 @@ def wanted_ports(container: acs.Container) -> tuple[Wanted, ...]:
     return tuple(wanted)
 
 
-def publishes_ports(task: acs.Task, container: acs.Container) -> bool:
-    """Only a bridge has ports to publish; in the host's own network a port is simply there."""
+def is_bridged(task: acs.Task, container: acs.Container) -> bool:
+    """Only a bridge has ports to publish and traffic to count; in the host's own network a port is simply there."""
     return _network_mode(task, container) not in ("host", "none")
 
 

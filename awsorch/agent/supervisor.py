@@ -254,7 +254,7 @@ class Supervisor:
     def _take_ports(self, assignment: Assignment, name: str) -> bool:
         container = assignment.containers[name]
         wanted = plan.wanted_ports(container)
-        if not wanted or name in assignment.bindings or not plan.publishes_ports(assignment.task, container):
+        if not wanted or name in assignment.bindings or not plan.is_bridged(assignment.task, container):
             return True
         try:
             assignment.bindings[name] = self._around.ports.take(wanted)

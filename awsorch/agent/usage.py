@@ -4,20 +4,37 @@ Only where agent and containers share a kernel and the engine's cgroups have the
 no figures, and the container is left out of the metrics.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+PROC_ROOT = Path("/proc")
 _V2_FORMS = ("docker/{id}", "system.slice/docker-{id}.scope")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What has gone through a container's interfaces in one direction since its start, its loopback left out."""
+
+    bytes: int = 0
+    packets: int = 0
+    errors: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """CPU time since the container's start, in seconds, and memory without the page cache, in bytes."""
+    """CPU time since the container's start, in seconds; memory without the page cache, in bytes; bytes read from and
+    written to disks since the start. `received` and `sent` are those of the network that its processes are in."""
 
     cpu: float
     memory: int
+    bytes_read: int = 0
+    bytes_written: int = 0
+    received: Traffic | None = None
+    sent: Traffic | None = None
 
 
 class UsageSource(Protocol):
@@ -25,12 +42,13 @@ class UsageSource(Protocol):
         """None when nothing is known of the container."""
 
 
-class CgroupUsage:
-    """Usage from cgroup files, version 1 or 2."""
+class KernelUsage:
+    """Usage from cgroup files, version 1 or 2, and from what /proc says of the network of a container's process."""
 
-    def __init__(self, root: Path = CGROUP_ROOT) -> None:
-        self._root = root
-        self._is_v2 = (root / "cgroup.controllers").exists()
+    def __init__(self, cgroups: Path = CGROUP_ROOT, proc: Path = PROC_ROOT) -> None:
+        self._root = cgroups
+        self._proc = proc
+        self._is_v2 = (cgroups / "cgroup.controllers").exists()
 
     def read(self, docker_id: str) -> Usage | None:
         try:
@@ -43,7 +61,17 @@ class CgroupUsage:
         folder = self._root / "memory/docker" / docker_id
         used = int((folder / "memory.usage_in_bytes").read_text())
         cache = _fields(folder / "memory.stat")["total_cache"]
-        return Usage(cpu=cpu / 1e9, memory=max(used - cache, 0))
+        disks = self._root / "blkio/docker" / docker_id / "blkio.throttle.io_service_bytes_recursive"
+        words = [line.split() for line in _lines(disks)]  # "8:0 Read 4096"; "Total 4096" comes last
+        received, sent = self._traffic(folder)
+        return Usage(
+            cpu=cpu / 1e9,
+            memory=max(used - cache, 0),
+            bytes_read=sum(int(each[2]) for each in words if each[1] == "Read"),
+            bytes_written=sum(int(each[2]) for each in words if each[1] == "Write"),
+            received=received,
+            sent=sent,
+        )
 
     def _read_v2(self, docker_id: str) -> Usage | None:
         for form in _V2_FORMS:
@@ -52,8 +80,28 @@ class CgroupUsage:
                 used = int((folder / "memory.current").read_text())
                 inactive = _fields(folder / "memory.stat")["inactive_file"]
                 cpu = _fields(folder / "cpu.stat")["usage_usec"]
-                return Usage(cpu=cpu / 1e6, memory=max(used - inactive, 0))
+                words = " ".join(_lines(folder / "io.stat")).split()  # "8:0 rbytes=4096 wbytes=0 …" for each disk
+                received, sent = self._traffic(folder)
+                return Usage(
+                    cpu=cpu / 1e6,
+                    memory=max(used - inactive, 0),
+                    bytes_read=_sum_of("rbytes=", words),
+                    bytes_written=_sum_of("wbytes=", words),
+                    received=received,
+                    sent=sent,
+                )
         return None
+
+    def _traffic(self, folder: Path) -> tuple[Traffic | None, Traffic | None]:
+        """Received and sent, in the network of the cgroup's first process; None when there is none."""
+        try:
+            process = (folder / "cgroup.procs").read_text().split()[0]
+            lines = (self._proc / process / "net/dev").read_text().splitlines()[2:]
+        except (OSError, IndexError):
+            return None, None
+        interfaces = [line.split(":") for line in lines]
+        counts = [[int(each) for each in rest.split()] for name, rest in interfaces if name.strip() != "lo"]
+        return _total(counts, first=0), _total(counts, first=8)
 
 
 class NoUsage:
@@ -66,3 +114,18 @@ class NoUsage:
 def _fields(path: Path) -> dict[str, int]:
     lines = (line.split() for line in path.read_text().splitlines())
     return {name: int(value) for name, value in lines}
+
+
+def _lines(path: Path) -> list[str]:
+    """None where the kernel does not count this."""
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _sum_of(prefix: str, words: Iterable[str]) -> int:
+    return sum(int(word.removeprefix(prefix)) for word in words if word.startswith(prefix))
+
+
+def _total(counts: list[list[int]], *, first: int) -> Traffic:
+    """Of all interfaces; from column `first` on come bytes, packets, errors and drops."""
+    columns = [sum(row[first + offset] for row in counts) for offset in range(4)]
+    return Traffic(bytes=columns[0], packets=columns[1], errors=columns[2], dropped=columns[3])

@@ -4,7 +4,9 @@ import asyncio
 import resource
 import socket
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import aiohttp
 import pytest
@@ -17,7 +19,7 @@ from awsorch.agent.ports import Binding, NoPortError, Ports, Wanted, always_free
 from awsorch.agent.session import Registration, websocket_url
 from awsorch.agent.settings import Settings
 from awsorch.agent.state_file import Batch, SavedReport, StateFile, StateFileError
-from awsorch.agent.usage import CgroupUsage, Usage
+from awsorch.agent.usage import KernelUsage, Traffic, Usage
 from tests.agent.tasks import a_task
 
 
@@ -135,27 +137,66 @@ class TestStateFile:
         store.save(Batch(facts={"a": "b"}))
 
 
+NET_DEV = """\
+Inter-|   Receive                                             |  Transmit
+ face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
+    lo: 9000      90    0    0    0     0          0         0  9000      90    0    0    0     0       0          0
+  eth0:  100       2    1    4    0     0          0         0    50       6    5    8    0     0       0          0
+  eth1: 1000      10    0    0    0     0          0         0   500       1    0    0    0     0       0          0
+"""
+RECEIVED = Traffic(bytes=1100, packets=12, errors=1, dropped=4)
+SENT = Traffic(bytes=550, packets=7, errors=5, dropped=8)
+
+
 class TestUsage:
+    V1: ClassVar = {
+        "cpuacct/docker/x/cpuacct.usage": "2500000000",
+        "memory/docker/x/memory.usage_in_bytes": "3000",
+        "memory/docker/x/memory.stat": "cache 1\ntotal_cache 1000\n",
+    }
+    V2: ClassVar = {
+        "cgroup.controllers": "",
+        "system.slice/docker-x.scope/memory.current": "3000\n",
+        "system.slice/docker-x.scope/memory.stat": "anon 1\ninactive_file 1000\n",
+        "system.slice/docker-x.scope/cpu.stat": "usage_usec 2500000\nuser_usec 1\n",
+    }
+
+    def write(self, folder: Path, files: Mapping[str, str]) -> None:
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+
     def test_cgroups_version_1(self, tmp_path: Path) -> None:
-        for path, text in {
-            "cpuacct/docker/x/cpuacct.usage": "2500000000",
-            "memory/docker/x/memory.usage_in_bytes": "3000",
-            "memory/docker/x/memory.stat": "cache 1\ntotal_cache 1000\n",
-        }.items():
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_text(text)
-        assert CgroupUsage(tmp_path).read("x") == Usage(cpu=2.5, memory=2000)
-        assert CgroupUsage(tmp_path).read("y") is None
+        disks = "8:0 Read 10\n8:0 Write 20\n8:0 Async 30\n8:0 Total 30\n8:16 Read 1\n8:16 Write 2\nTotal 33\n"
+        more = {
+            "blkio/docker/x/blkio.throttle.io_service_bytes_recursive": disks,
+            "memory/docker/x/cgroup.procs": "7\n8\n",
+            "7/net/dev": NET_DEV,
+        }
+        self.write(tmp_path, self.V1 | more)
+        usage = KernelUsage(tmp_path, tmp_path)
+        assert usage.read("x") == Usage(
+            cpu=2.5, memory=2000, bytes_read=11, bytes_written=22, received=RECEIVED, sent=SENT
+        )
+        assert usage.read("y") is None
 
     def test_cgroups_version_2(self, tmp_path: Path) -> None:
-        (tmp_path / "cgroup.controllers").touch()
-        folder = tmp_path / "system.slice" / "docker-x.scope"
-        folder.mkdir(parents=True)
-        (folder / "memory.current").write_text("3000\n")
-        (folder / "memory.stat").write_text("anon 1\ninactive_file 1000\n")
-        (folder / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
-        assert CgroupUsage(tmp_path).read("x") == Usage(cpu=2.5, memory=2000)
-        assert CgroupUsage(tmp_path).read("y") is None
+        more = {
+            "system.slice/docker-x.scope/io.stat": "8:0 rbytes=10 wbytes=20 rios=1\n8:16 rbytes=1 wbytes=2 rios=1\n",
+            "system.slice/docker-x.scope/cgroup.procs": "7\n",
+            "7/net/dev": NET_DEV,
+        }
+        self.write(tmp_path, self.V2 | more)
+        usage = KernelUsage(tmp_path, tmp_path)
+        assert usage.read("x") == Usage(
+            cpu=2.5, memory=2000, bytes_read=11, bytes_written=22, received=RECEIVED, sent=SENT
+        )
+        assert usage.read("y") is None
+
+    @pytest.mark.parametrize("files", [V1, V2])
+    def test_what_the_kernel_does_not_count_is_left_out(self, files: dict[str, str], tmp_path: Path) -> None:
+        self.write(tmp_path, files)
+        assert KernelUsage(tmp_path, tmp_path).read("x") == Usage(cpu=2.5, memory=2000)
 
 
 def test_websocket_urls() -> None:
