@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.obedience import ObedientAgents
 from tests.support.served import ServedApi, served_api
 
 
@@ -56,6 +57,25 @@ def web_task(ecs: Any) -> str:
         family="web",
         containerDefinitions=[{"name": "app", "image": "busybox", "cpu": 256, "memory": 128}],
         tags=[{"key": "team", "value": "a"}],
+    )
+    arn: str = answer["taskDefinition"]["taskDefinitionArn"]
+    return arn
+
+
+@pytest.fixture
+def agents(api: ServedApi, ecs: Any, register_instance: Callable[..., str]) -> ObedientAgents:
+    """Obedient agents on two instances."""
+    obedient = ObedientAgents(api)
+    register_instance()
+    register_instance()
+    return obedient
+
+
+@pytest.fixture
+def second_web(ecs: Any, web_task: str) -> str:
+    """ARN of a second revision of "web", with an image of its own."""
+    answer = ecs.register_task_definition(
+        family="web", containerDefinitions=[{"name": "app", "image": "busybox:2", "cpu": 64, "memory": 64}]
     )
     arn: str = answer["taskDefinition"]["taskDefinitionArn"]
     return arn

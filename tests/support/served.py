@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from awsorch.core.arn import Scope
 from awsorch.core.commands import Command
 from awsorch.core.events import AgentConnected, Event
 from awsorch.engine.controller import Controller
+from awsorch.engine.ports import LoadBalancers
 from awsorch.store.memory import MemoryStore
 
 T = TypeVar("T")
@@ -26,10 +27,15 @@ SCOPE = Scope(region="us-east-1", account="123456789012")
 
 
 class ServedApi:
-    """``url`` is where it listens, ``ecs`` a boto3 client for it, ``commands`` what the controller sent out."""
+    """``url`` is where it listens, ``ecs`` a boto3 client for it, ``commands`` what the controller sent out.
 
-    def __init__(self, verifier: SignatureVerifier | None = None) -> None:
+    ``carry_out``, where there is one, gets every command (with its partition's name) on the server's loop.
+    """
+
+    def __init__(self, verifier: SignatureVerifier | None = None, load_balancers: LoadBalancers | None = None) -> None:
         self.commands: list[tuple[str, Command]] = []
+        self.carry_out: Callable[[str, Command], None] | None = None
+        self._load_balancers = load_balancers
         self.store = MemoryStore()
         self._verifier = verifier
         self._loop = asyncio.new_event_loop()
@@ -67,13 +73,18 @@ class ServedApi:
         self._loop.close()
 
     async def _start(self) -> tuple[Controller, web.AppRunner, str]:
-        controller = Controller(self.store, lambda name, command: self.commands.append((name, command)), time.time)
+        controller = Controller(self.store, self._send, time.time)
         await controller.start()
-        endpoint = EcsEndpoint(controller, SCOPE, Authenticator(SCOPE, self._verifier))
+        endpoint = EcsEndpoint(controller, SCOPE, Authenticator(SCOPE, self._verifier), self._load_balancers)
         runner = web.ServerRunner(web.Server(endpoint.handle, access_log=None))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return controller, runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    def _send(self, partition: str, command: Command) -> None:
+        self.commands.append((partition, command))
+        if self.carry_out is not None:
+            self.carry_out(partition, command)
 
     async def _stop(self) -> None:
         await self._runner.cleanup()
@@ -81,9 +92,11 @@ class ServedApi:
 
 
 @contextmanager
-def served_api(verifier: SignatureVerifier | None = None) -> Iterator[ServedApi]:
+def served_api(
+    verifier: SignatureVerifier | None = None, load_balancers: LoadBalancers | None = None
+) -> Iterator[ServedApi]:
     """A served API, stopped at the end."""
-    api = ServedApi(verifier)
+    api = ServedApi(verifier, load_balancers)
     try:
         yield api
     finally:

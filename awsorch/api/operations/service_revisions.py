@@ -21,6 +21,12 @@ Members = Mapping[str, Any]
 
 #: Members of a revision that are kept as they were given.
 CARRIED = ("networkConfiguration", "serviceConnectConfiguration")
+_UNSUPPORTED = {
+    "serviceRegistries": "Service discovery (serviceRegistries)",
+    "vpcLatticeConfigurations": "VPC Lattice (vpcLatticeConfigurations)",
+    "gatewayConnectors": "Gateways (gatewayConnectors)",
+    "monitoring": "A metric resolution of its own (monitoring)",
+}
 #: Members of UpdateService that make a deployment where they differ from what is there.
 DEPLOYING = (
     "taskDefinition",
@@ -29,13 +35,8 @@ DEPLOYING = (
     "platformVersion",
     "volumeConfigurations",
     *CARRIED,
+    *_UNSUPPORTED,
 )
-_UNSUPPORTED = {
-    "serviceRegistries": "Service discovery (serviceRegistries)",
-    "vpcLatticeConfigurations": "VPC Lattice (vpcLatticeConfigurations)",
-    "gatewayConnectors": "Gateways (gatewayConnectors)",
-    "monitoring": "A metric resolution of its own (monitoring)",
-}
 
 
 def read_wish(members: Members, definition: TaskDefinition) -> RevisionWish:
@@ -59,7 +60,8 @@ def read_wish(members: Members, definition: TaskDefinition) -> RevisionWish:
 def derive_wish(revision: ServiceRevision, request: Members, definition: TaskDefinition) -> RevisionWish:
     """The current revision with what the update says in its place."""
     current = {
-        "launchType": revision.launch_type,
+        # A capacity provider strategy takes the place of the launch type.
+        "launchType": None if request.get("capacityProviderStrategy") else revision.launch_type,
         "loadBalancers": [load_balancer_view(balancer) for balancer in revision.load_balancers],
         **revision.document,
     }
