@@ -14,6 +14,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -46,6 +47,8 @@ SHUTDOWN_S = 2.0
 EXIT_BAD_SETTING = 2
 #: What the controller signs its own calls of the upstream with where no signature is checked; any would do.
 UPSTREAM_KEYS = ("test", "test")
+#: What ``GET /awsorch/balancers`` answers outside a local cloud.
+NO_BALANCERS: dict[str, Any] = {"loadBalancers": [], "targetGroups": []}
 
 
 class App:
@@ -120,12 +123,11 @@ class App:
             return await self._describe_balancers(request)
         return await self._endpoint.handle(request)
 
-
     async def _describe_balancers(self, request: web.BaseRequest) -> web.StreamResponse:
         """``GET /awsorch/balancers``: what the local balancer does, beside what ELB's own API tells."""
         try:
             self._authenticator.caller_arn(request, await request.read())
-            described = await self._elb.describe() if self._elb is not None else {"loadBalancers": [], "targetGroups": []}
+            described = await self._elb.describe() if self._elb is not None else NO_BALANCERS
         except WireError as refusal:
             return web.json_response({"__type": refusal.code, "message": refusal.message}, status=refusal.status)
         except FactsUnknown:
@@ -150,9 +152,7 @@ def _open_elb(settings: Settings) -> LocalElb | None:
     if not settings.local_dir or not settings.upstream:
         return None
     key_id, secret = next(iter(settings.access_keys.items()), UPSTREAM_KEYS)
-    reader = ElbReader(
-        url=settings.upstream, region=settings.region, access_key_id=key_id, secret_access_key=secret
-    )
+    reader = ElbReader(url=settings.upstream, region=settings.region, access_key_id=key_id, secret_access_key=secret)
     return LocalElb(
         folder=Path(settings.local_dir), network=settings.loopback_network, region=settings.region, reader=reader
     )

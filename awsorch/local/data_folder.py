@@ -26,6 +26,8 @@ class DataFolder:
         self.fleet = self.path / "fleet.json"
         self.logs = self.path / "logs"
         self.controller = self.path / "controller"
+        self.balancer = self.path / "balancer"
+        self.upstream = self.path / "upstream"
         self._ready = self.path / "run" / "ready.json"
         self._lock = self.path / "run" / "lock"
         self._children = self.path / "run" / "children"

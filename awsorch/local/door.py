@@ -3,10 +3,11 @@ behind it.
 
 It runs inside the controller's process. A request's credential scope says which service it is for; what is
 not ECS is passed on byte for byte, path and Host included, so that signatures, S3's encoded keys and
-virtual hosts hold. moto is not safe for concurrent calls (conditional writes lose updates), so calls of
-one service group take turns. The door changes nothing in an answer, except where it is no AWS answer at
-all: a fault of moto's becomes an error in the protocol that the client speaks. It knows nothing of
-clusters, tasks or instances.
+virtual hosts hold; a few calls about load balancers, which moto stores but does not carry, go to `elb_calls`. moto is
+not safe for concurrent calls (conditional writes lose updates), so calls of one service group take turns. The door
+changes nothing in an answer, except where it is no AWS answer at all: a fault of moto's becomes an error in the
+protocol that the client speaks, and where a load balancer's address is not the one that it has here. It knows nothing
+of clusters, tasks or instances.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from awsorch.local.elb_calls import ElbCalls
 from awsorch.local.moto_child import FAULT_HEADER, INSTANCE_IDS_HEADER
 from awsorch.local.service_call import ServiceCall, is_own_path, read_call, signing_service
 from awsorch.local.service_errors import ServiceError, write_error
 from awsorch.wire.errors import WireError
+from awsorch.wire.sigv4 import credential_scope
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -59,6 +62,7 @@ _HOP_BY_HOP = frozenset(
 )
 _KEPT_FROM_UPSTREAM = _HOP_BY_HOP | {"expect", INSTANCE_IDS_HEADER.lower()}
 _KEPT_FROM_CLIENT = _HOP_BY_HOP | {FAULT_HEADER.lower()}
+_REPLACED = _KEPT_FROM_CLIENT | {"content-length"}
 
 _GROUP_OF_SERVICE = {"autoscaling": "ec2", "elasticloadbalancing": "ec2"}
 _WAITING_SERVICES = frozenset({"sqs", "lambda", "states"})
@@ -104,14 +108,16 @@ class Door:
         ecs: Handler,
         verifier: SignatureVerifier | None,
         changed: Callable[[], None] | None = None,
+        elb: ElbCalls | None = None,
     ) -> None:
         """`upstream` is the URL of everything that is not ECS (None: there is nothing), `ecs` answers ECS and
         awsorch's own paths and checks their signatures itself, `verifier` checks all others (None: nobody
-        does)."""
+        does), `elb` makes load balancers real (None: they are the upstream's alone)."""
         self._upstream = upstream.rstrip("/") if upstream else None
         self._ecs = ecs
         self._verifier = verifier
         self._changed = changed
+        self._elb = elb
         self._session: aiohttp.ClientSession | None = None
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._calls = 0
@@ -159,7 +165,22 @@ class Door:
             return _refuse(request, call, unsigned)
         if self._upstream is None:
             return _refuse(request, call, _no_upstream(call))
-        return await self._pass_on(request, call, body)
+        elb = self._elb_for(request, call)
+        if elb is None:
+            return await self._pass_on(request, call, body, None)
+        if body.seek(0, 2) > _SPOOL_BYTES:
+            large = f"A request of {call.service} may have at most {_SPOOL_BYTES} bytes."
+            return _refuse(request, call, ServiceError(status=413, code="RequestTooLarge", message=large))
+        if not elb.answers(call):
+            return await self._pass_on(request, call, body, elb)
+        status, answer = await elb.answer(call, request.rel_url.raw_query_string, _whole(body))
+        return web.Response(status=status, headers=answer.headers, body=answer.body)
+
+    def _elb_for(self, request: web.BaseRequest, call: ServiceCall) -> ElbCalls | None:
+        scope = credential_scope(request.headers, request.rel_url.raw_query_string)
+        if self._elb is None or scope is None or not self._elb.concerns(call, scope.region):
+            return None
+        return self._elb
 
     def _verify(self, request: web.BaseRequest, body: IO[bytes]) -> ServiceError | None:
         if self._verifier is None:
@@ -177,7 +198,9 @@ class Door:
             return ServiceError(status=error.status, code=error.code, message=error.message)
         return None
 
-    async def _pass_on(self, request: web.BaseRequest, call: ServiceCall, body: IO[bytes]) -> web.StreamResponse:
+    async def _pass_on(
+        self, request: web.BaseRequest, call: ServiceCall, body: IO[bytes], elb: ElbCalls | None
+    ) -> web.StreamResponse:
         """Call the upstream when the service group's turn comes; the turn ends when it has begun to
         answer.
         """
@@ -189,12 +212,25 @@ class Door:
                 _log.warning("%s %s: %s", call.service, call.operation, str(error) or type(error).__name__)
                 return _refuse(request, call, _down(call))
         async with upstream:
-            if self._changed is not None and _may_change_instances(call):
-                self._changed()
+            query = request.rel_url.raw_query_string
+            self._tell(call)
+            if elb is not None:
+                elb.learn(call, query, _whole(body))
             fault = _fault_of(call, upstream)
             if fault is not None:
                 return _refuse(request, call, fault)
+            if elb is not None and elb.renames(call) and upstream.status == 200:
+                named = elb.rename(query, _whole(body), await upstream.read())
+                return web.Response(headers=_without(upstream.headers, _REPLACED), body=named)
             return await _relay(request, upstream)
+
+    def _tell(self, call: ServiceCall) -> None:
+        """Tell those whom it concerns that the EC2 instances may have changed."""
+        if _may_change_instances(call):
+            if self._changed is not None:
+                self._changed()
+            if self._elb is not None:
+                self._elb.instances_changed()
 
     def _turn(self, call: ServiceCall) -> AbstractAsyncContextManager[None]:
         service = call.service or "s3"
@@ -248,6 +284,11 @@ async def _invite_body(request: web.BaseRequest) -> None:
         writer = request.writer
         await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         writer.output_size = 0  # or aiohttp takes the answer's head for sent
+
+
+def _whole(body: IO[bytes]) -> bytes:
+    body.seek(0)
+    return body.read()
 
 
 async def _chunks(body: IO[bytes]) -> AsyncIterator[bytes]:

@@ -18,6 +18,8 @@ import aiohttp
 
 from awsorch.local import notice
 from awsorch.local.addresses import claim_network
+from awsorch.local.balancer import process as haproxy
+from awsorch.local.balancer.structure import connection_limit
 from awsorch.local.containers import EngineDown, InstanceContainers
 from awsorch.local.data_folder import DataFolder
 from awsorch.local.ec2 import Ec2Error, MotoEc2
@@ -51,7 +53,6 @@ class LocalCloud:
         self._port = port
         self._supervisor = Supervisor(folder.logs, inherited=(children_lock,))
         self._open = AsyncExitStack()
-        self._fleet: Fleet | None = None
 
     @property
     def endpoint(self) -> str:
@@ -68,23 +69,46 @@ class LocalCloud:
         self._open.push_async_callback(self._supervisor.close)
         notices = notice.Notice()
         self._open.callback(notices.close)
+        file = FleetFile(self._folder.fleet)
+        network = self._claim_network(file)
+        await self._start_balancer()
         upstream = self._options.aws or await self._start_moto(notices)
-        await self._start_controller(upstream, notices)
+        await self._start_controller(upstream, network, notices)
         await self._until_answers(f"{self.endpoint}/awsorch/health", _CONTROLLER)
         if self._options.aws is None:
             await self._until_answers(f"{upstream}/moto-api/data.json", _MOTO)
         try:
-            return await self._start_fleet(upstream, notices)
+            return await self._start_fleet(upstream, file, network, notices)
         except Ec2Error as error:
             raise CannotStart(f"the local instances cannot be started: {error}") from error
 
     async def stop(self) -> None:
-        """Stop agents, controller and moto, in this order. Containers run on."""
-        agents = [name for name in self._supervisor.names() if name not in {_CONTROLLER, _MOTO}]
+        """Stop agents, controller, moto and HAProxy, in this order. Containers run on."""
+        agents = [name for name in self._supervisor.names() if name not in {_CONTROLLER, _MOTO, haproxy.CHILD}]
         await self._supervisor.stop_all(agents, _STOP_SECONDS)
         await self._supervisor.stop(_CONTROLLER, _STOP_SECONDS)
         await self._supervisor.stop(_MOTO, _STOP_SECONDS)
+        await self._supervisor.stop(haproxy.CHILD, _STOP_SECONDS)
         await self._open.aclose()
+
+    def _claim_network(self, file: FleetFile) -> str:
+        """Take the cloud's loopback network for as long as it runs: its prefix."""
+        known = file.load_or_begin().network
+        try:
+            prefix, claim = claim_network(known.prefix if known is not None else None, str(self._folder.path))
+        except OSError as error:
+            raise CannotStart(error.strerror or str(error)) from error
+        self._open.enter_context(claim)
+        return prefix
+
+    async def _start_balancer(self) -> None:
+        """Start HAProxy, which outlives the controller, so that no request is lost with it. Raises CannotStart."""
+        try:
+            spec = haproxy.child_spec(self._folder.balancer, inherited_environment(os.environ))
+        except haproxy.HaproxyMissing as error:
+            raise CannotStart(str(error)) from error
+        haproxy.prepare(self._folder.balancer, connection_limit())
+        await self._supervisor.start(spec)
 
     async def _start_moto(self, notices: notice.Notice) -> str:
         """Start moto on a socket that stays ours, so that its address outlives it and calls wait while it
@@ -94,7 +118,10 @@ class LocalCloud:
         await self._supervisor.start(
             ChildSpec(
                 name=_MOTO,
-                command=(sys.executable, "-m", "awsorch.local.moto_child", "--fd", str(listener.fileno())),
+                command=(
+                    *(sys.executable, "-m", "awsorch.local.moto_child", "--fd", str(listener.fileno())),
+                    *("--load-balancers", str(self._folder.upstream / "load-balancers.json")),
+                ),
                 environment=inherited_environment(os.environ),
                 inherited=(listener.fileno(),),
                 started=notices.changed.set,
@@ -102,7 +129,7 @@ class LocalCloud:
         )
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
-    async def _start_controller(self, upstream: str, notices: notice.Notice) -> None:
+    async def _start_controller(self, upstream: str, network: str, notices: notice.Notice) -> None:
         settings = {
             "AWSORCH_HOST": self._options.host,
             "AWSORCH_PORT": str(self._port),
@@ -112,6 +139,8 @@ class LocalCloud:
             "AWSORCH_ACCESS_KEYS": json.dumps(dict(self._options.access_keys)),
             "AWSORCH_STORE": "sqlite",
             "AWSORCH_UPSTREAM": upstream,
+            "AWSORCH_LOCAL_DIR": str(self._folder.path),
+            "AWSORCH_LOOPBACK_NETWORK": network,
             notice.VARIABLE: str(notices.writing),
         }
         await self._supervisor.start(
@@ -123,7 +152,7 @@ class LocalCloud:
             )
         )
 
-    async def _start_fleet(self, upstream: str, notices: notice.Notice) -> Ready:
+    async def _start_fleet(self, upstream: str, file: FleetFile, network: str, notices: notice.Notice) -> Ready:
         options, keys = self._options, self._options.first_key
         ecs = await self._open.enter_async_context(
             LocalEcs(url=self.endpoint, region=options.region, access_key_id=keys[0], secret_access_key=keys[1])
@@ -132,7 +161,6 @@ class LocalCloud:
             MotoEc2(url=upstream, region=options.region, access_key_id=keys[0], secret_access_key=keys[1])
         )
         await ecs.ensure_cluster(options.cluster)
-        file = FleetFile(self._folder.fleet)
         record = file.load_or_begin()
         metadata = MetadataService(
             Identity(
@@ -144,10 +172,7 @@ class LocalCloud:
             )
         )
         self._open.push_async_callback(metadata.close)
-        known = record.network.prefix if record.network is not None else None
-        prefix, claim = claim_network(known, str(self._folder.path))
-        self._open.enter_context(claim)
-        fleet = Fleet(file=file, ec2=ec2, hosts=self._hosts(metadata, ecs), prefix=prefix)
+        fleet = Fleet(file=file, ec2=ec2, hosts=self._hosts(metadata, ecs), prefix=network)
         await fleet.bring_back()
         await fleet.grow(options.instances, options.instance_type, options.cluster)
         await self._until_connected(ecs, fleet)

@@ -1,10 +1,11 @@
 """moto's server as a child process of the local cloud: every AWS service that is not ECS.
 
 It exists because moto may not share a process with the controller: its calls hold the interpreter for
-hundreds of milliseconds and it keeps some 300 MiB. Two things are ours. The listening socket is ours,
+hundreds of milliseconds and it keeps some 300 MiB. Three things are ours. The listening socket is ours,
 because moto's own server hangs for ever when its port is taken. And RunInstances takes the ids of its
 instances from the header `X-Awsorch-Instance-Ids`, which lets the fleet bring its instances back under the
-ids they had: moto keeps everything in memory only, and ids are random. A call that moto has not built, or
+ids they had: moto keeps everything in memory only, and ids are random. Load balancers are what a file says
+(see `elb_memory`). A call that moto has not built, or
 that breaks moto, is answered with what was raised in the header `X-Awsorch-Fault` (moto's own answer is a
 page of HTML that says nothing); the door makes an AWS error of it. Nothing here knows ECS, the fleet or
 the door; the supervisor sees to it that this process dies with its own.
@@ -20,10 +21,13 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+from awsorch.local.elb_memory import ElbMemory
 
 INSTANCE_IDS_HEADER = "X-Awsorch-Instance-Ids"
 FAULT_HEADER = "X-Awsorch-Fault"
@@ -86,8 +90,9 @@ def name_faults(application: WSGIApplication) -> WSGIApplication:
     return call
 
 
-def build_application() -> WSGIApplication:
-    """moto's application for all services; RunInstances takes wanted ids from the header.
+def build_application(memory: ElbMemory | None) -> WSGIApplication:
+    """moto's application for all services; RunInstances takes wanted ids from the header, load balancers are those of
+    the memory.
 
     Raises AttributeError where moto no longer names its instances the way this was written for: better no
     local cloud than one whose instances change their ids.
@@ -100,7 +105,11 @@ def build_application() -> WSGIApplication:
 
     wanted = WantedInstanceIds(instances.random_instance_id)
     instances.random_instance_id = wanted
-    return name_faults(wanted.around(DomainDispatcherApplication(create_backend_app)))
+    application = wanted.around(DomainDispatcherApplication(create_backend_app))
+    if memory is not None:
+        memory.restore()
+        application = memory.around(application)
+    return name_faults(application)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -117,7 +126,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket) -> None:
+def serve(listener: socket.socket, memory: ElbMemory | None) -> None:
     """Answer requests on the socket until SIGTERM or SIGINT."""
     from moto.moto_server.werkzeug_app import MotoRequestHandler
     from werkzeug.serving import make_server
@@ -127,7 +136,7 @@ def serve(listener: socket.socket) -> None:
     server = make_server(
         host,
         port,
-        build_application(),
+        build_application(memory),
         threaded=True,
         request_handler=MotoRequestHandler,
         fd=listener.fileno(),
@@ -147,6 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one, which is printed")
     parser.add_argument("--fd", type=int, help="a listening socket inherited from the parent, instead of host and port")
+    parser.add_argument("--load-balancers", type=Path, metavar="FILE", help="keep load balancers in this file")
     options = parser.parse_args(arguments)
     try:
         listener = socket.socket(fileno=options.fd) if options.fd else listen(options.host, options.port)
@@ -154,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(refusal, file=sys.stderr)
         return 1
     print(f"moto listens on {listener.getsockname()[0]}:{listener.getsockname()[1]}", flush=True)
-    serve(listener)
+    serve(listener, ElbMemory(options.load_balancers) if options.load_balancers else None)
     return 0
 
 
