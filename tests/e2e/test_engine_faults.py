@@ -35,7 +35,7 @@ class Site:
         """RunTask; the containers of the task append a line to <name>.starts whenever they start."""
         environment = [{"name": "NAME", "value": name}]
         overrides = {"containerOverrides": [{"name": "app", "environment": environment}]}
-        answer = self.ecs.run_task(taskDefinition=family, overrides=overrides)
+        answer = self.ecs.run_task(taskDefinition=family, overrides=overrides, launchType="EXTERNAL")
         assert not answer["failures"]
         return str(answer["tasks"][0]["taskArn"])
 
