@@ -152,7 +152,7 @@ class Agent:
             "instanceIdentityDocument": identity.document,
             "instanceIdentityDocumentSignature": identity.signature,
             "totalResources": self._total_resources(facts),
-            "attributes": attributes(settings, facts, platform.machine(), first=arn is None),
+            "attributes": attributes(settings, facts, identity, platform.machine(), first=arn is None),
             "versionInfo": {
                 "agentVersion": AGENT_VERSION,
                 "agentHash": AGENT_HASH,

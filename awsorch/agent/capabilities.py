@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from awsorch.agent.engine import EngineFacts
+from awsorch.agent.identity import Identity
 from awsorch.agent.settings import Settings
 
 PREFIX = "com.amazonaws.ecs.capability."
@@ -10,10 +11,13 @@ API_VERSIONS = (17, 18, 19, 20, 21, 22, 23, 24, 25, 28, 29, 30, 32)
 """Minor versions of the Docker API (1.x) that ECS knows as attributes."""
 
 
-def attributes(settings: Settings, facts: EngineFacts, machine: str, *, first: bool) -> list[dict[str, str]]:
+def attributes(
+    settings: Settings, facts: EngineFacts, identity: Identity, machine: str, *, first: bool
+) -> list[dict[str, str]]:
     """The attributes of RegisterContainerInstance; custom ones only on the `first` registration.
 
-    `machine` is the processor's name as the kernel has it.
+    `machine` is the processor's name as the kernel has it. What the identity document says (instance type, zone,
+    image, architecture) ECS adds itself.
     """
     named = dict(settings.instance.attributes) if first else {}
     listed = [{"name": name, "value": value} for name, value in named.items()]
@@ -23,6 +27,12 @@ def attributes(settings: Settings, facts: EngineFacts, machine: str, *, first: b
         {"name": "ecs.os-family", "value": "LINUX"},
         {"name": "ecs.os-type-detailed", "value": settings.instance.os_family},
     ]
+    places = {
+        "ecs.vpc-id": identity.vpc_id,
+        "ecs.subnet-id": identity.subnet_id,
+        "ecs.outpost-arn": identity.outpost_arn,
+    }
+    listed += [{"name": name, "value": value} for name, value in places.items() if value]
     if settings.external:
         architecture = "arm64" if machine in ("aarch64", "arm64") else "x86_64"
         listed.append({"name": "ecs.cpu-architecture", "value": architecture})

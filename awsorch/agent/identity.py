@@ -15,6 +15,7 @@ TOKEN_SECONDS = 21600
 DOCUMENT_PATIENCE = 30.0
 """Seconds for which the identity document is asked for again before the agent gives up."""
 RETRY_DELAY = 0.5
+INTERFACES = "meta-data/network/interfaces/macs"
 
 
 class NoIdentityError(Exception):
@@ -23,13 +24,17 @@ class NoIdentityError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The document is the raw JSON, its signature base64; all empty outside EC2. `zone_id` such as use1-az1."""
+    """The document is the raw JSON, its signature base64; `zone_id` such as use1-az1; `vpc_id` and `subnet_id` are
+    those of the first network interface, `outpost_arn` is there on an Outpost. All empty outside EC2."""
 
     document: str = ""
     signature: str = ""
     instance_id: str = ""
     region: str = ""
     zone_id: str = ""
+    vpc_id: str = ""
+    subnet_id: str = ""
+    outpost_arn: str = ""
 
 
 class InstanceMetadata:
@@ -57,12 +62,16 @@ class InstanceMetadata:
         except ValueError:
             LOG.warning("the instance identity document is not JSON")
             facts = {}
+        mac = await self.get("meta-data/mac") or ""
         return Identity(
             document=document,
             signature=await self.get("dynamic/instance-identity/signature") or "",
             instance_id=facts.get("instanceId", ""),
             region=facts.get("region", ""),
             zone_id=await self.get("meta-data/placement/availability-zone-id") or "",
+            vpc_id=await self.get(f"{INTERFACES}/{mac}/vpc-id") or "",
+            subnet_id=await self.get(f"{INTERFACES}/{mac}/subnet-id") or "",
+            outpost_arn=await self.get("meta-data/outpost-arn") or "",
         )
 
     async def role_credentials(self) -> dict[str, Any] | None:

@@ -594,6 +594,9 @@ class MetadataService:
 PAGES = {
     "dynamic/instance-identity/document": '{"instanceId": "i-1", "region": "eu-west-1"}',
     "dynamic/instance-identity/signature": "signed",
+    "meta-data/mac": "0e:00:00:00:00:01",
+    "meta-data/network/interfaces/macs/0e:00:00:00:00:01/subnet-id": "subnet-1",
+    "meta-data/network/interfaces/macs/0e:00:00:00:00:01/vpc-id": "vpc-1",
     "meta-data/placement/availability-zone-id": "euw1-az1",
     "meta-data/iam/security-credentials/": "role",
     "meta-data/iam/security-credentials/role": (
@@ -619,13 +622,27 @@ class TestIdentity:
                 request = bench.backend.calls("RegisterContainerInstance")[0]
                 assert request["instanceIdentityDocument"] == PAGES["dynamic/instance-identity/document"]
                 assert request["instanceIdentityDocumentSignature"] == "signed"
-                assert not any(each["name"] == "ecs.cpu-architecture" for each in request["attributes"])
+                attributes = {each["name"]: each.get("value") for each in request["attributes"]}
+                assert attributes["ecs.vpc-id"] == "vpc-1"
+                assert attributes["ecs.subnet-id"] == "subnet-1"
+                assert not attributes.keys() & {"ecs.cpu-architecture", "ecs.outpost-arn"}
                 assert bench.backend.calls("DiscoverPollEndpoint")[0]["zoneId"] == "euw1-az1"
                 await bench.backend.until(lambda: bench.backend.telemetry_frames)
                 headers, _ = tcs.split_frame(bench.backend.telemetry_frames[0])
                 assert "Credential=ASIA/" in headers["authorization"]
                 assert "/eu-west-1/ecs/" in headers["authorization"]
                 assert headers["x-amz-security-token"] == "t"
+                await bench.stop()
+
+        play(tmp_path, scenario)
+
+    def test_an_outpost_is_told(self, tmp_path: Path) -> None:
+        async def scenario(bench: Bench) -> None:
+            arn = "arn:aws:outposts:eu-west-1:123456789012:outpost/op-1"
+            async with MetadataService({**PAGES, "meta-data/outpost-arn": arn}) as url:
+                await bench.start(**self.environment(url))
+                (request,) = bench.backend.calls("RegisterContainerInstance")
+                assert {"name": "ecs.outpost-arn", "value": arn} in request["attributes"]
                 await bench.stop()
 
         play(tmp_path, scenario)
