@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +128,7 @@ class Obvious:
     def _in_best_zones(self, mask: npt.NDArray[np.bool_], counts: list[int]) -> npt.NDArray[np.bool_]:
         for level in sorted(set(counts)):
             zones = [self.in_zone[zone] for zone, count in enumerate(counts) if count == level]
-            best: npt.NDArray[np.bool_] = mask & (zones[0] if len(zones) == 1 else np.logical_or.reduce(zones))
+            best: npt.NDArray[np.bool_] = mask & reduce(np.logical_or, zones)
             if best.any():
                 return best
         return mask
