@@ -218,6 +218,8 @@ def test_external_tasks_go_to_external_instances(
     outside = register_instance(attributes=[{"name": "ecs.capability.external"}])
     (task,) = ecs.run_task(taskDefinition="web", launchType="EXTERNAL")["tasks"]
     assert (task["launchType"], task["containerInstanceArn"]) == ("EXTERNAL", outside)
+    tasks = ecs.run_task(taskDefinition="web", launchType="EC2", count=3)["tasks"]
+    assert {task["containerInstanceArn"] for task in tasks} == {ours}
 
 
 def test_awsvpc_needs_its_network_and_is_to_come(ecs: Any, register_instance: Callable[..., str]) -> None:
