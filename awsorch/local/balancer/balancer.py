@@ -35,7 +35,7 @@ class Balancer:
         self._servers = Servers(self._runtime)
         self._wish: Wish | None = None
         self._configuration: Configuration | None = None
-        self._last_health: dict[tuple[str, str], ServerHealth] = {}
+        self._last_health: dict[str, ServerHealth] = {}
         self._turn = asyncio.Lock()
         self._wished = asyncio.Event()
 
@@ -43,17 +43,18 @@ class Balancer:
         """Carry this and nothing else. Answers which front ends cannot be carried, and why, by their keys.
 
         Raises BalancerDown while HAProxy does not answer (the wish is taken all the same: `keep` brings it about, and a
-        HAProxy that starts begins with it), StructureRefused where HAProxy does not take it, OSError.
+        HAProxy that starts begins with it), StructureRefused or CommandRefused where HAProxy does not take it, OSError.
         """
         async with self._turn:
             self._wish = wish
             self._wished.set()
-            names = {(name, server_id(server)) for name, pool in wish.pools.items() for server in pool.servers}
-            self._last_health = {place: last for place, last in self._last_health.items() if place in names}
+            names = {server_id(name, server) for name, pool in wish.pools.items() for server in pool.servers}
+            self._last_health = {name: last for name, last in self._last_health.items() if name in names}
             return await self._settle(wish)
 
     async def keep(self) -> None:
         """Look after the wish until cancelled: restarts of HAProxy, new servers, servers that could not go yet."""
+        trouble = ""
         while True:
             await self._wished.wait()
             await asyncio.sleep(_SOON_SECONDS if self._servers.unsettled else _LATER_SECONDS)
@@ -62,8 +63,11 @@ class Balancer:
                     continue
                 try:
                     await self._settle(self._wish)
+                    trouble = ""
                 except (BalancerDown, CommandRefused, StructureRefused, OSError) as error:
-                    _log.warning("the local balancer is not as it should be: %s", error)
+                    if str(error) != trouble:
+                        _log.warning("the local balancer is not as it should be: %s", error)
+                    trouble = str(error)
 
     async def health(self, pool: str) -> Mapping[str, ServerHealth]:
         """The health of each server of a pool by its key, as HAProxy sees it now; nothing for an unknown pool.
@@ -80,7 +84,8 @@ class Balancer:
         except BalancerDown as error:
             _log.debug("health as it was: %s", error)
             rows = {}
-        return {server.key: self._health_of(pool, server, rows.get(server_id(server))) for server in wished.servers}
+        found = {server.key: rows.get(server_id(pool, server)) for server in wished.servers}
+        return {server.key: self._health_of(pool, server, found[server.key]) for server in wished.servers}
 
     async def sessions(self, pool: str, key: str) -> int:
         """How many requests (HTTP) or connections (TCP) a server has in flight, of earlier structures too.
@@ -88,7 +93,8 @@ class Balancer:
         Raises BalancerDown.
         """
         wished = self._wish.pools.get(pool) if self._wish is not None else None
-        names = {server_id(server) for server in wished.servers if server.key == key} if wished is not None else set()
+        servers = wished.servers if wished is not None else ()
+        names = {server_id(pool, server) for server in servers if server.key == key}
         names |= {f"{name}{OPEN}" for name in names}
         rows = await self._runtime.rows(pool_id(pool)) + await self._runtime.earlier_rows(pool_id(pool))
         return sum(int(row["scur"] or 0) for row in rows if row["svname"] in names)
@@ -110,7 +116,7 @@ class Balancer:
             rows = await self._runtime.rows()
         except BalancerDown:
             self._configuration, _ = self._structure.plan(wish, ())
-            self._structure.write(self._configuration)
+            await asyncio.to_thread(self._structure.write, self._configuration)
             raise
         bound = {row["pxname"] for row in rows if row["svname"] == "FRONTEND"}
         configuration, refused = self._structure.plan(wish, bound)
@@ -121,16 +127,16 @@ class Balancer:
             await self._structure.take_up(configuration, up)
         self._configuration = configuration
         await self._servers.settle(configuration, down)
-        self._structure.write(configuration)
+        await asyncio.to_thread(self._structure.write, configuration)
         return refused
 
     def _health_of(self, pool: str, server: Server, row: Mapping[str, str] | None) -> ServerHealth:
         if server.draining:
             return DRAINING
-        place = (pool, server_id(server))
+        name = server_id(pool, server)
         if row is None:
-            return self._last_health.get(place, REGISTERING)
-        found = self._last_health[place] = read_health(row)
+            return self._last_health.get(name, REGISTERING)
+        found = self._last_health[name] = read_health(row)
         return found
 
 

@@ -55,8 +55,8 @@ def check_lines(check: HealthCheck) -> Iterator[str]:
     yield f"http-check expect status {_codes(check.matcher)}"
 
 
-def server_arguments(pool: Pool) -> str:
-    """What follows a server's address: how it is spoken to and how it is checked.
+def server_arguments(pool: Pool, port: int) -> str:
+    """What follows the address and port of a server: how it is spoken to and how it is checked.
 
     Three connections refused in a row take a server out before its next check would: what was sent to it goes to
     another.
@@ -70,12 +70,10 @@ def server_arguments(pool: Pool) -> str:
     words.append(f"check inter {_milliseconds(check.interval_seconds)}")
     words.append(f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}")
     words.append("observe layer4 error-limit 3 on-error mark-down")
-    if check.port is not None:
-        words.append(f"port {check.port}")
+    # With a port of its own a check is plain unless it says otherwise; without one it is as the traffic is.
+    words.append(f"port {check.port or port}")
     if check.protocol == "HTTPS":
         words.append("check-ssl verify none")
-    elif pool.protocol == "HTTPS":
-        words.append("no-check-ssl")
     return " ".join(words)
 
 

@@ -66,9 +66,9 @@ class Configuration:
         return "\n".join(line.replace("@DIGEST@", self.digest) for line in lines) + "\n"
 
 
-def server_id(server: Server) -> str:
-    """A server's name: another address is another server."""
-    return name_of("s", server.key, server.address, server.port)
+def server_id(pool: str, server: Server) -> str:
+    """A server's name, which no other pool's server has: another address is another server."""
+    return name_of("s", pool, server.key, server.address, server.port)
 
 
 def front_end_id(front_end: FrontEnd) -> str:
@@ -85,7 +85,7 @@ def server_words(back_end: BackEnd, name: str) -> Iterator[str]:
     """A server's name, address and settings; its backup's too where there is one."""
     server = back_end.servers[name]
     address = socket_address(server.address, server.port)
-    yield f"{name} {address} {server_arguments(back_end.pool)}".rstrip()
+    yield f"{name} {address} {server_arguments(back_end.pool, server.port)}".rstrip()
     if back_end.fails_open:
         tls = " ssl verify none" if back_end.pool.protocol == "HTTPS" else ""
         yield f"{name}{OPEN} {address}{tls} backup"
@@ -112,9 +112,9 @@ def configure(wish: Wish, certificates: Mapping[str, tuple[str, ...]], connectio
             id=pool_id(name),
             pool=pool,
             lines=("", *_back_end(pool, idle[name])),
-            servers={server_id(each): each for each in pool.servers},
+            servers={server_id(name, each): each for each in pool.servers},
         )
-    arguments = (server_arguments(each.pool) for each in back_ends.values())
+    arguments = (server_arguments(each.pool, 0) for each in back_ends.values())
     structure = "\n".join((*head, *arguments, *(line for each in back_ends.values() for line in each.lines)))
     digest = hashlib.sha256(structure.encode()).hexdigest()[:24]
     return Configuration(head=tuple(head), back_ends=back_ends, digest=digest)

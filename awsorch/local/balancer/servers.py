@@ -43,29 +43,41 @@ class Servers:
     async def settle(self, wanted: Configuration, down: Collection[str] = ()) -> None:
         """Make the servers equal to the configuration's. Those named in `down` begin as unhealthy, not as new.
 
-        Raises BalancerDown.
+        A server that HAProxy refuses holds up no other. Raises CommandRefused for all such in the end, BalancerDown.
         """
         self.unsettled = False
         rows = await self.rows()
         names = {name for each in wanted.back_ends.values() for name in each.servers}
         self._new_since = {name: since for name, since in self._new_since.items() if name in names}
+        refusals = []
         for back_end in wanted.back_ends.values():
             there = rows.get(back_end.id, {})
-            for name, server in back_end.servers.items():
-                if server.draining:
-                    await self._drain(back_end, name, there)
-                elif name not in there:
-                    await self._put_in(back_end, name, down=name in down)
-                elif there[name]["status"] == "MAINT":
-                    await self._runtime.tell(*_begin(back_end, name))
-                    self.unsettled = True
-                else:
-                    await self._look_after(back_end, name, there)
+            for name in (
+                *back_end.servers,
+                *(each for each in there if each.removesuffix(OPEN) not in back_end.servers),
+            ):
+                try:
+                    await self._settle_one(back_end, name, there, down=name in down)
+                except CommandRefused as refusal:
+                    refusals.append(str(refusal))
             healthy = {name for name in back_end.servers if there.get(name, _NO_ROW)["status"].startswith("UP")}
             self.unsettled |= await self._slow_start.go_on(back_end, healthy)
-            for name in there:
-                if name.removesuffix(OPEN) not in back_end.servers:
-                    await self._take_out(back_end, name)
+        if refusals:
+            raise CommandRefused("\n".join(refusals))
+
+    async def _settle_one(self, back_end: BackEnd, name: str, there: Rows, *, down: bool) -> None:
+        server = back_end.servers.get(name)
+        if server is None:
+            await self._take_out(back_end, name)
+        elif server.draining:
+            await self._drain(back_end, name, there)
+        elif name not in there:
+            await self._put_in(back_end, name, down=down)
+        elif there[name]["status"] == "MAINT":
+            await self._runtime.tell(*_begin(back_end, name))
+            self.unsettled = True
+        else:
+            await self._look_after(back_end, name, there)
 
     async def _drain(self, back_end: BackEnd, name: str, there: Rows) -> None:
         """Give it nothing new; what it has it finishes. HAProxy's own "drain" would still let sticky clients in."""

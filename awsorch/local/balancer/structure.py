@@ -79,7 +79,7 @@ class Structure:
         Raises StructureRefused, BalancerDown, OSError. What was carried before is carried on then.
         """
         await self._try_out(configuration, up)
-        self.write(configuration, up)
+        await asyncio.to_thread(self.write, configuration, up)
         await self._runtime.reload()
         try:
             async with asyncio.timeout(_RELOAD_SECONDS):

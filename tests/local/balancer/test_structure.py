@@ -14,9 +14,9 @@ import pytest
 
 from awsorch.local.balancer.balancer import Balancer
 from awsorch.local.balancer.certificates import certificate_files
-from awsorch.local.balancer.model import Condition, FixedResponse, Forward, FrontEnd, Rule, Wish
+from awsorch.local.balancer.model import Condition, FixedResponse, Forward, FrontEnd, Rule, Server, Stickiness, Wish
 from awsorch.local.balancer.process import CHILD
-from awsorch.local.balancer.runtime import BalancerDown, Runtime
+from awsorch.local.balancer.runtime import BalancerDown, CommandRefused, Runtime
 from tests.local.balancer.world import HOST, QUICK, World, a_pool, a_world, failures, free_port, soon
 
 
@@ -187,6 +187,31 @@ def test_https_with_a_certificate_of_its_own_and_a_given_one(tmp_path: Path) -> 
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("check", ["HTTPS", "HTTP", "TCP"])
+def test_targets_may_speak_tls_and_be_checked_otherwise(tmp_path: Path, check: str) -> None:
+    async def scenario() -> None:
+        async with a_world(tmp_path) as world:
+            plain, target = await world.target("plain"), await world.target("tls", tls=True)
+            checked = replace(QUICK, protocol=check, port=plain.port if check == "HTTP" else None)  # type: ignore[arg-type]
+            await world.carry(a_pool("web", target.server(), protocol="HTTPS", check=checked))
+            await world.all_are("healthy", "web")
+            assert await world.get() == (200, "tls")
+
+    asyncio.run(scenario())
+
+
+def test_server_that_haproxy_refuses_holds_up_no_other(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with a_world(tmp_path) as world:
+            target = await world.target("one")
+            nowhere = Server(key="a", address="no address", port=80)
+            with pytest.raises(CommandRefused, match="no address"):
+                await world.carry(a_pool("web", nowhere, target.server()))
+            await soon(lambda: _answers(world, "one"))
+
+    asyncio.run(scenario())
+
+
 def test_tcp_passes_bytes_and_is_checked_by_connecting(tmp_path: Path) -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(100):
@@ -198,7 +223,8 @@ def test_tcp_passes_bytes_and_is_checked_by_connecting(tmp_path: Path) -> None:
             server = await asyncio.start_server(echo, HOST, 0)
             port = server.sockets[0].getsockname()[1]
             one = replace((await world.target("x")).server(), key="echo:1", port=port)
-            pool = a_pool("tcp", one, protocol="TCP", check=replace(QUICK, protocol="TCP"))
+            sticky = Stickiness(kind="source_ip")
+            pool = a_pool("tcp", one, protocol="TCP", check=replace(QUICK, protocol="TCP"), stickiness=sticky)
             front_end = FrontEnd(
                 key="n", address=HOST, port=world.port, protocol="TCP", default=Forward(pools=(("tcp", 1),))
             )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ import aiohttp
 from aiohttp import web
 
 from awsorch.local.balancer.balancer import Balancer
+from awsorch.local.balancer.certificates import certificate_files
 from awsorch.local.balancer.model import Action, Forward, FrontEnd, HealthCheck, Pool, Rule, Server, Wish
 from awsorch.local.balancer.process import CHILD, child_spec, prepare
 from awsorch.local.balancer.runtime import BalancerDown, Runtime
@@ -54,12 +56,12 @@ class Target:
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
     _runner: web.AppRunner | None = None
 
-    async def start(self) -> Target:
+    async def start(self, tls: ssl.SSLContext | None = None) -> Target:
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, self.port)
+        site = web.TCPSite(self._runner, HOST, self.port, ssl_context=tls)
         await site.start()
         self.port = int(self._runner.addresses[0][1])
         return self
@@ -98,10 +100,15 @@ class World:
     client: aiohttp.ClientSession
     targets: list[Target] = field(default_factory=list)
 
-    async def target(self, name: str, health: int = 200) -> Target:
-        target = await Target(name, health=health).start()
+    async def target(self, name: str, health: int = 200, *, tls: bool = False) -> Target:
+        target = await Target(name, health=health).start(self._tls() if tls else None)
         self.targets.append(target)
         return target
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / certificate_files(self.folder, ())[0])
+        return context
 
     def front_end(self, default: Action, *rules: Rule) -> FrontEnd:
         return FrontEnd(key="front", address=HOST, port=self.port, protocol="HTTP", default=default, rules=rules)
