@@ -1,34 +1,64 @@
-"""Carries commands to the ports that fulfil them. A command that fails here is derived again by a planner."""
+"""Carries commands to the ports that fulfil them. A command that fails here is derived again by a planner.
+
+What comes of those that go to AWS is posted here too, for the cluster that sent them.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from awsorch.core.commands import CloseSession, Command, SendTasks
-from awsorch.engine.ports import Agents
+from awsorch.core.commands import CloseSession, Command, SendTasks, SyncTargets, WatchAlarms
+from awsorch.core.events import Event
+from awsorch.engine.ports import Agents, Alarms, Targets
 
 logger = logging.getLogger(__name__)
 
 
+class Inbox(Protocol):
+    """Where a cluster's events go."""
+
+    def post(self, event: Event) -> None:
+        """Put an event in, and expect no answer."""
+        ...
+
+
 class Outbox:
-    """Knows which port carries out which command."""
+    """Knows which port carries out which command. What is not connected (yet) drops its commands."""
 
     def __init__(self) -> None:
-        self._agents: Agents | None = None
+        self._carriers: dict[type[Command], Callable[[str, Any], None]] = {}
+        self._inboxes: Mapping[str, Inbox] = {}
 
     def connect(self, *, agents: Agents) -> None:
-        """Name the agents' door. Until then commands are dropped: at start nobody is connected to it either."""
-        self._agents = agents
+        """Name the agents' door. Until then nobody is connected to it either."""
+
+        def send_tasks(cluster: str, command: SendTasks) -> None:
+            agents.send_tasks(cluster, command.instance_id, command.task_ids)
+
+        def close_session(cluster: str, command: CloseSession) -> None:
+            agents.close_session(cluster, command.instance_id, command.reason)
+
+        self._carriers |= {SendTasks: send_tasks, CloseSession: close_session}
+
+    def connect_aws(self, *, targets: Targets, alarms: Alarms, inboxes: Mapping[str, Inbox]) -> None:
+        """Name what calls AWS, and the clusters' inboxes for what comes of it."""
+        self._carriers |= {SyncTargets: targets.sync_targets, WatchAlarms: alarms.watch_alarms}
+        self._inboxes = inboxes
+
+    def post(self, cluster: str, event: Event) -> None:
+        """Tell a cluster what came of its command. One that is not there any more is not told."""
+        inbox = self._inboxes.get(cluster)
+        if inbox is not None:
+            inbox.post(event)
 
     def send(self, partition: str, command: Command) -> None:
         """Carry out one command of a cluster's partition."""
-        if self._agents is None:
+        carrier = self._carriers.get(type(command))
+        if carrier is None:
             return
-        cluster = partition.partition("/")[2]
         try:
-            if isinstance(command, SendTasks):
-                self._agents.send_tasks(cluster, command.instance_id, command.task_ids)
-            elif isinstance(command, CloseSession):
-                self._agents.close_session(cluster, command.instance_id, command.reason)
+            carrier(partition.partition("/")[2], command)
         except Exception:
             logger.exception("%s: %r was not carried out; a planner will ask for it again", partition, command)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from awsorch.core.commands import SyncTargets, WatchAlarms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
@@ -114,4 +116,20 @@ class LoadBalancers(Protocol):
 
     async def describe_groups(self, arns: Sequence[str]) -> Mapping[str, GroupFacts]:
         """Those of the target groups that exist, by ARN. Raises LoadBalancerFailure where they can't be asked."""
+        ...
+
+
+class Targets(Protocol):
+    """Elastic Load Balancing as commands see it. What comes of a call is posted as an event."""
+
+    def sync_targets(self, cluster: str, command: SyncTargets) -> None:
+        """Have it carried out: TargetsSeen, or TargetsFailed. Returns at once."""
+        ...
+
+
+class Alarms(Protocol):
+    """CloudWatch alarms as commands see them. What comes of a call is posted as an event."""
+
+    def watch_alarms(self, cluster: str, command: WatchAlarms) -> None:
+        """Have it carried out: AlarmsSeen, where they can be seen. Returns at once."""
         ...
