@@ -56,6 +56,13 @@ def world() -> Iterator[tuple[Sender, dict[str, list[str]]]]:
             family="web", containerDefinitions=[{"name": "app", "image": "busybox", "memory": 16}]
         )
         task = api.ecs.run_task(taskDefinition="web")["tasks"]
+        service = api.ecs.create_service(serviceName="site", taskDefinition="web", desiredCount=1)["service"]
+        daemon = api.ecs.create_service(serviceName="each", taskDefinition="web", schedulingStrategy="DAEMON")[
+            "service"
+        ]
+        services = [service["serviceArn"], daemon["serviceArn"], "site"]
+        deployment = service["currentServiceDeployment"]
+        revision = service["currentServiceRevisions"][0]["arn"]
         arns = [t["taskArn"] for t in task]
         names = {
             "cluster": ["default", "arn:aws:ecs:us-east-1:123456789012:cluster/default"],
@@ -66,8 +73,14 @@ def world() -> Iterator[tuple[Sender, dict[str, list[str]]]]:
             "containerInstance": [instance],
             "containerInstances": [instance],
             "targetId": [instance],
-            "resourceArn": [instance, *arns],
+            "resourceArn": [instance, *arns, *services[:2]],
             "containerName": ["app"],
+            "service": services,
+            "services": services,
+            "serviceName": ["site", "new"],
+            "serviceDeploymentArn": [deployment],
+            "serviceDeploymentArns": [deployment],
+            "serviceRevisionArns": [revision],
         }
         yield Sender(api), names
 
@@ -142,6 +155,6 @@ def test_bad_requests(
 
 
 def test_operations_that_are_not_built_say_their_name(world: tuple[Sender, dict[str, list[str]]]) -> None:
-    status, answer = world[0].call("ListServices", {})
+    status, answer = world[0].call("ListDaemons", {})
     assert (status, answer["__type"]) == (400, "UnsupportedFeatureException")
-    assert "ListServices" in answer["message"]
+    assert "ListDaemons" in answer["message"]
