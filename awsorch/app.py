@@ -18,6 +18,9 @@ from typing import Any
 
 from aiohttp import web
 
+from awsorch.adapters.alarms import CloudWatchAlarms
+from awsorch.adapters.aws import Aws
+from awsorch.adapters.load_balancers import ElasticLoadBalancing
 from awsorch.api.auth import Authenticator
 from awsorch.api.http import EcsEndpoint
 from awsorch.core.arn import Scope
@@ -65,8 +68,12 @@ class App:
         verifier = Verifier(keys, "ecs", clock=_utc_now) if keys else None
         self.gateway = Gateway(self.controller, scope=scope, verifier=verifier, clock=time.time)
         outbox.connect(agents=self.gateway)
+        self._aws = Aws(region=settings.region, endpoint=settings.aws_endpoint or None)
+        self._load_balancing = ElasticLoadBalancing(self._aws, outbox.post)
+        self._alarms = CloudWatchAlarms(self._aws, outbox.post)
+        outbox.connect_aws(targets=self._load_balancing, alarms=self._alarms, inboxes=self.controller.clusters)
         self._authenticator = Authenticator(scope, verifier)
-        self._endpoint = EcsEndpoint(self.controller, scope, self._authenticator)
+        self._endpoint = EcsEndpoint(self.controller, scope, self._authenticator, load_balancers=self._load_balancing)
         self._elb = _open_elb(settings)
         self.door = Door(
             upstream=settings.upstream or None,
@@ -110,6 +117,9 @@ class App:
         if self._elb is not None:
             await self._elb.close()
         await self.controller.stop()
+        await self._load_balancing.close()
+        await self._alarms.close()
+        await self._aws.close()
         await self._store.close()
 
     async def _serve_own(self, request: web.BaseRequest) -> web.StreamResponse:

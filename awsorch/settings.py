@@ -39,6 +39,8 @@ class Settings:
     store: str = "sqlite"
     #: Every AWS service but ECS is passed on to this URL; empty: there is none.
     upstream: str = ""
+    #: The controller's own calls of AWS go to this URL, with credentials from the usual chain; empty: to AWS itself.
+    aws_endpoint: str = ""
     #: The number of the inherited descriptor through which the local fleet is told that instances changed.
     fleet_notify: str = ""
     #: The local cloud's data folder, in which its load balancers are kept; empty: the upstream's carry no traffic.

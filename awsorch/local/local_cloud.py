@@ -130,7 +130,12 @@ class LocalCloud:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     async def _start_controller(self, upstream: str, network: str, notices: notice.Notice) -> None:
+        key_id, secret = self._options.first_key
         settings = {
+            "AWS_ACCESS_KEY_ID": key_id,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            # Its own calls of AWS come through the door, as everybody's do.
+            "AWSORCH_AWS_ENDPOINT": self.endpoint,
             "AWSORCH_HOST": self._options.host,
             "AWSORCH_PORT": str(self._port),
             "AWSORCH_DATA_DIR": str(self._folder.controller),
