@@ -1,7 +1,7 @@
 """`awsorch story`: why a task is where it is and how it got there.
 
 DescribeStory is an operation of awsorch's own, beside ECS's: the same JSON protocol and signature under another target
-prefix. botocore does not know it, so the request is signed and sent by hand.
+prefix.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from awsorch.cli.faults import Fault, describe_refusal
+from awsorch.cli.extension import call_own
 from awsorch.cli.identifiers import find_task, resource_kind, short, tail
 from awsorch.cli.printing import Printer, say_time
 from awsorch.cli.session import Session, api_command
@@ -42,24 +42,8 @@ def story(session: Session, printer: Printer, task: str) -> None:
 
 def describe_story(session: Session, arn: str) -> dict[str, Any]:
     """Call DescribeStory. Raises Fault with the API's code and message when it is refused."""
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.httpsession import URLLib3Session
-
     body = json.dumps({"cluster": session.cluster, "arn": arn})
-    headers = {"X-Amz-Target": TARGET, "Content-Type": CONTENT_TYPE}
-    request = AWSRequest(method="POST", url=session.endpoint, data=body, headers=headers)
-    SigV4Auth(session.boto.get_credentials(), "ecs", session.region).add_auth(request)
-    response = URLLib3Session(timeout=60).send(request.prepare())
-    try:
-        answer = json.loads(response.content)
-    except ValueError:
-        raise Fault(f"{session.endpoint} does not answer as an ECS API does (HTTP {response.status_code})") from None
-    if response.status_code != 200:
-        code = str(answer.get("__type", "Unknown")).rpartition("#")[2]
-        raise Fault(describe_refusal({"Code": code, "Message": answer.get("message") or answer.get("Message") or ""}))
-    told: dict[str, Any] = answer
-    return told
+    return call_own(session, "POST", "/", {"X-Amz-Target": TARGET, "Content-Type": CONTENT_TYPE}, body)
 
 
 def show_placement(printer: Printer, placement: dict[str, Any]) -> None:
