@@ -85,6 +85,10 @@ class PrivateEngine:
         """The daemon answers again what it was asked meanwhile."""
         self._nsenter.send_signal(signal.SIGCONT)  # it hands it on
 
+    def run(self, *command: str) -> None:
+        """Run a command in the engine's namespaces."""
+        subprocess.run((*self._inside(), *command), check=True)
+
     def close(self) -> None:
         """End whatever is left of it, and leave nothing behind."""
         assert self._namespaces.stdin is not None
