@@ -12,6 +12,7 @@ JSON is taken literally.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import sys
 from dataclasses import dataclass, field
@@ -65,11 +66,12 @@ def read_text(file: str) -> str:
         raise Fault(f"{name_of(file)}: byte {error.start} is not UTF-8 text") from None
 
 
-def request_shape() -> Any:
-    """botocore's model of what RegisterTaskDefinition takes."""
+@functools.cache
+def request_shape(operation: str) -> Any:
+    """botocore's model of what an operation of ECS takes."""
     from botocore.session import get_session
 
-    return get_session().get_service_model("ecs").operation_model("RegisterTaskDefinition").input_shape
+    return get_session().get_service_model("ecs").operation_model(operation).input_shape
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class Reader:
         roots = self.compose(text)
         if not roots and not self.problems:
             self.problems.append(f"{self.file}: no task definition in it")
-        shape = request_shape() if roots else None
+        shape = request_shape("RegisterTaskDefinition") if roots else None
         documents = []
         for root in roots:
             value = self.value(root, shape, "")

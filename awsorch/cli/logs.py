@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
 
 from awsorch.cli.containers import Unreadable, copy_lines, find_container, open_engine, read_lines
+from awsorch.cli.durations import parse_since
 from awsorch.cli.faults import Fault
 from awsorch.cli.identifiers import find_task, short, tail
 from awsorch.cli.printing import Printer
 from awsorch.cli.session import Session, api_command
 from awsorch.cli.watch import watch
 
-AGE = re.compile(r"(\d+)(s|m|h|d)?")
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 
 
@@ -29,20 +27,6 @@ class Request:
     follow: bool = False
     tail: int | None = None
     since: datetime | None = None
-
-
-def parse_since(ctx: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
-    """A point in time, from ISO 8601 or from an age such as 90s, 10m, 2h, 1d."""
-    if value is None:
-        return None
-    if age := AGE.fullmatch(value):
-        return datetime.now(UTC) - timedelta(**{UNITS[age[2] or "s"]: int(age[1])})
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is neither an age (90s, 10m, 2h, 1d) nor a time (2024-05-01T12:00:00Z)", ctx, option
-        ) from None
 
 
 @click.command("logs")

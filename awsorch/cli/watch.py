@@ -1,14 +1,16 @@
-"""Waiting for tasks to end by looking at them again and again: ECS has no operation that waits."""
+"""Waiting by looking again and again: ECS has no operation that waits."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from awsorch.cli.faults import Fault
 from awsorch.cli.identifiers import tail
 from awsorch.cli.session import Session
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 0.4
 PATIENCE_SECONDS = 60.0
@@ -33,12 +35,17 @@ def watch(session: Session, arns: Sequence[str], seen: Callable[[dict[str, Any]]
 
 def look(session: Session, arns: Sequence[str]) -> list[dict[str, Any]]:
     """DescribeTasks, asked again while nothing answers."""
+    return patiently(lambda: session.describe_tasks(arns))
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """What `ask` answers, asked again while nothing answers. Raises botocore's error after PATIENCE_SECONDS."""
     from botocore.exceptions import ConnectionError, HTTPClientError
 
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return session.describe_tasks(arns)
+            return ask()
         except (ConnectionError, HTTPClientError):
             if time.monotonic() > give_up_at:
                 raise
