@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from awsorch.cli.apply import apply
 from awsorch.cli.balancers import balancers
 from awsorch.cli.cloud import down, up
 from awsorch.cli.definitions import register
@@ -51,10 +50,5 @@ def main() -> None:
     """
 
 
-COMMANDS = (
-    *(up, down, register, run, ps, describe, logs, stop),
-    *(apply, services, deploy, rollback, scale, events, history),
-    *(instances, balancers, story),
-)
-for command in COMMANDS:
+for command in (up, down, register, run, ps, describe, logs, stop, instances, balancers, story):
     main.add_command(command)
