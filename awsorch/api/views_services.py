@@ -5,7 +5,7 @@ Source: ECS API reference, data types Service, Deployment, ServiceDeployment, Se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from awsorch.api.views import View, stamp
@@ -19,7 +19,7 @@ from awsorch.core.model_services import (
     ServiceDeployment,
     ServiceRevision,
 )
-from awsorch.core.services.deployments import ENDED, deployments_of, history_of, service_arn
+from awsorch.core.services.deployments import ENDED, count_of, deployments_of, history_of, requested, service_arn
 from awsorch.core.services.failures import threshold
 from awsorch.core.services.speech import events_of
 from awsorch.core.services.tasks import is_protected
@@ -57,7 +57,10 @@ def service_view(
         ],
         "createdAt": stamp(service.created_at),
         "currentServiceDeployment": history.arn if history is not None and history.status not in ENDED else None,
-        "currentServiceRevisions": _revision_counts(service, deployments, state),
+        "currentServiceRevisions": [
+            _count_view(service, count_of(state, service, number))
+            for number in dict.fromkeys(deployment.revision for deployment in deployments)
+        ],
         "placementConstraints": [_constraint_view(constraint) for constraint in service.constraints],
         "placementStrategy": [_strategy_view(strategy) for strategy in service.strategies],
         "networkConfiguration": revision.document.get("networkConfiguration"),
@@ -122,7 +125,7 @@ def _deployment_view(service: Service, deployment: Deployment, state: ClusterSta
         "id": deployment.id,
         "status": deployment.status,
         "taskDefinition": revision.definition_arn,
-        "desiredCount": _requested(service, deployment, state),
+        "desiredCount": requested(state, service, deployment),
         "pendingCount": len(phases.pending),
         "runningCount": phases.running,
         "failedTasks": deployment.failed_tasks,
@@ -133,28 +136,6 @@ def _deployment_view(service: Service, deployment: Deployment, state: ClusterSta
         "rolloutState": None if classic else deployment.rollout_state,
         "rolloutStateReason": None if classic else deployment.rollout_reason,
     }
-
-
-def _requested(service: Service, deployment: Deployment, state: ClusterState) -> int:
-    """How many tasks a deployment is to have: none before the scheduler has looked at it."""
-    if deployment.status != "PRIMARY":
-        return state.service_index.phases(service.name, deployment.number).wished
-    return service.desired_count if deployment.begun else 0
-
-
-def _revision_counts(service: Service, deployments: Iterable[Deployment], state: ClusterState) -> list[View]:
-    """ServiceCurrentRevisionSummary of each revision that a deployment has; two of them may have the same."""
-    counts: dict[str, RevisionCount] = {}
-    for deployment in deployments:
-        phases = state.service_index.phases(service.name, deployment.number)
-        before = counts.get(deployment.revision)
-        counts[deployment.revision] = RevisionCount(
-            revision=deployment.revision,
-            requested=_requested(service, deployment, state) + (before.requested if before else 0),
-            running=phases.running + (before.running if before else 0),
-            pending=len(phases.pending) + (before.pending if before else 0),
-        )
-    return [_count_view(service, count) for count in counts.values()]
 
 
 def _count_view(service: Service, count: RevisionCount) -> View:
@@ -190,6 +171,7 @@ def service_deployment_view(
     history: ServiceDeployment, service: Service, cluster: Cluster, state: ClusterState
 ) -> View:
     """A ServiceDeployment."""
+    target = history.target or count_of(state, service, history.target_revision)
     brief = service_deployment_brief(history, service, cluster)
     del brief["targetServiceRevisionArn"]
     return {
@@ -197,7 +179,7 @@ def service_deployment_view(
         "stoppedAt": stamp(history.stopped_at),
         "updatedAt": stamp(history.updated_at),
         "sourceServiceRevisions": [_count_view(service, count) for count in history.sources],
-        "targetServiceRevision": _count_view(service, history.target or _live_target(history, service, state)),
+        "targetServiceRevision": _count_view(service, target),
         "deploymentConfiguration": history.configuration,
         "rollback": None
         if history.rollback is None
@@ -209,18 +191,6 @@ def service_deployment_view(
         "deploymentCircuitBreaker": _breaker_view(history, service, state),
         "alarms": _alarms_view(history),
     }
-
-
-def _live_target(history: ServiceDeployment, service: Service, state: ClusterState) -> RevisionCount:
-    """The target revision and its tasks as they are now."""
-    own = [d for d in deployments_of(state, service.name) if d.revision == history.target_revision]
-    phases = [state.service_index.phases(service.name, deployment.number) for deployment in own]
-    return RevisionCount(
-        revision=history.target_revision,
-        requested=sum(_requested(service, deployment, state) for deployment in own),
-        running=sum(each.running for each in phases),
-        pending=sum(len(each.pending) for each in phases),
-    )
 
 
 def _breaker_view(history: ServiceDeployment, service: Service, state: ClusterState) -> View:

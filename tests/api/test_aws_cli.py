@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.api.services import settle
+from tests.support.obedience import ObedientAgents
 from tests.support.served import ServedApi
 
 
@@ -52,6 +54,18 @@ def test_a_task_from_the_command_line(api: ServedApi, ecs: Any, register_instanc
     assert sorted(listed["taskArns"]) == sorted(arns)
     query = aws(api, "describe-tasks", "--tasks", arns[0], "--query", "tasks[0].lastStatus", "--output", "text")
     assert query.stdout.strip() == "RUNNING"
+
+
+def test_a_service_from_the_command_line(api: ServedApi, agents: ObedientAgents, second_web: str) -> None:
+    made = answer(api, "create-service", "--service-name", "site", "--task-definition", "web:1", "--desired-count", "2")
+    assert made["service"]["deployments"][0]["rolloutState"] == "IN_PROGRESS"
+    settle(api.ecs, "site")
+    assert answer(api, "wait", "services-stable", "--services", "site") is None
+    updated = answer(api, "update-service", "--service", "site", "--task-definition", "web")
+    assert updated["service"]["taskDefinition"] == second_web
+    settle(api.ecs, "site")
+    assert answer(api, "list-services", "--query", "length(serviceArns)") == 1
+    assert answer(api, "delete-service", "--service", "site", "--force")["service"]["desiredCount"] == 0
 
 
 def test_errors_read_as_from_ecs(api: ServedApi) -> None:

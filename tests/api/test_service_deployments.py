@@ -68,6 +68,8 @@ def test_a_broken_revision_turns_back(ecs: Any, stable: dict[str, Any], web_task
     assert (after["taskDefinition"], after["runningCount"]) == (web_task, 2)
     newest, oldest = histories(ecs)
     assert (newest["status"], oldest) == ("ROLLBACK_SUCCESSFUL", good)
+    # What has ended is told as it ended.
+    assert shown(ecs, good["serviceDeploymentArn"])["targetServiceRevision"]["runningTaskCount"] == 2
     whole = shown(ecs, newest["serviceDeploymentArn"])
     assert whole["rollback"]["serviceRevisionArn"] == good["targetServiceRevisionArn"]
     assert whole["deploymentCircuitBreaker"]["status"] == "TRIGGERED"

@@ -51,6 +51,25 @@ def history_of(state: ClusterState, service: Service) -> ServiceDeployment | Non
     return state.service_deployments.get(f"{service.name}/{service.service_deployment}")
 
 
+def requested(state: ClusterState, service: Service, deployment: Deployment) -> int:
+    """How many tasks a deployment is to have; the PRIMARY one none before the scheduler has looked at it."""
+    if deployment.status != "PRIMARY":
+        return state.service_index.phases(service.name, deployment.number).wished
+    return service.desired_count if deployment.begun else 0
+
+
+def count_of(state: ClusterState, service: Service, revision: str) -> RevisionCount:
+    """A revision, by its number, with the tasks of the deployments that have it, as they are now."""
+    own = [deployment for deployment in deployments_of(state, service.name) if deployment.revision == revision]
+    phases = [state.service_index.phases(service.name, deployment.number) for deployment in own]
+    return RevisionCount(
+        revision=revision,
+        requested=sum(requested(state, service, deployment) for deployment in own),
+        running=sum(each.running for each in phases),
+        pending=sum(len(each.pending) for each in phases),
+    )
+
+
 def new_number(tx: Transaction[ClusterState]) -> str:
     """A number of 19 digits, as ECS gives to deployments and revisions."""
     return str(10**18 + int(tx.new_id()[:16], 16) % (9 * 10**18))
@@ -153,6 +172,7 @@ def end_history(tx: Transaction[ClusterState], service: Service, status: str, re
             history,
             status=status,
             status_reason=reason or history.status_reason,
+            target=count_of(tx.state, service, history.target_revision),
             failure_count=primary.failed_tasks if primary and not primary.rolls_back else history.failure_count,
             failure_threshold=threshold(service),
             stopped_at=tx.now if status == "STOPPED" else history.stopped_at,
