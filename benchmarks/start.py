@@ -27,7 +27,10 @@ from sink_agent import free_port, process_cpu, process_memory, running, wait_for
 
 IMAGE = "awsorch/busybox:latest"
 COMMAND = ["sleep", "3600"]
-FAMILY_LABEL = "com.amazonaws.ecs.task-definition-family=bench"
+FAMILY = "bench-start"
+FAMILY_LABEL = f"com.amazonaws.ecs.task-definition-family={FAMILY}"
+#: Cleaning up belongs to no start: clear() does it.
+NO_CLEANUP = {"ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION": "1h"}
 
 
 def direct(engine: Any, count: int, threads: int) -> float:
@@ -57,7 +60,7 @@ def through_ecs(ecs: Any, engine: Any, count: int, pids: tuple[int, int]) -> tup
     began = time.perf_counter()
     arns: list[str] = []
     while len(arns) < count:
-        answer = ecs.run_task(taskDefinition="bench", count=min(10, count - len(arns)), launchType="EXTERNAL")
+        answer = ecs.run_task(taskDefinition=FAMILY, count=min(10, count - len(arns)), launchType="EXTERNAL")
         assert answer["tasks"], answer["failures"]
         arns += [task["taskArn"] for task in answer["tasks"]]
     for _ in range(count):
@@ -99,7 +102,7 @@ def main() -> None:
             wait_for_port(port)
             ecs = client(port)
             ecs.create_cluster(clusterName="default")
-            with running([sys.executable, "-m", "awsorch.agent"], env=agent_settings(port, data)) as agent:
+            with running([sys.executable, "-m", "awsorch.agent"], env=agent_settings(port, data) | NO_CLEANUP) as agent:
                 while not ecs.list_container_instances(filter="agentConnected == true")["containerInstanceArns"]:
                     time.sleep(0.1)
                 measure(ecs, options, (controller.pid, agent.pid))
@@ -119,7 +122,7 @@ def agent_settings(port: int, data: str) -> dict[str, str]:
         "AWSORCH_INSTANCE_CPU": "100000",
         "AWSORCH_INSTANCE_MEMORY": "100000",
         "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
-        "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION": "1h",  # its work belongs to no start; clear() does it
+        "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION": "1s",
         "ECS_LOGLEVEL": "warn",
         "AWSORCH_INTROSPECTION_PORT": "0",
     }
@@ -128,7 +131,7 @@ def agent_settings(port: int, data: str) -> dict[str, str]:
 def measure(ecs: Any, options: argparse.Namespace, pids: tuple[int, int]) -> None:
     """Print a line a count, and what our processes used."""
     container = {"name": "app", "image": IMAGE, "command": COMMAND, "memory": 16, "stopTimeout": 2}
-    ecs.register_task_definition(family="bench", containerDefinitions=[container])
+    ecs.register_task_definition(family=FAMILY, containerDefinitions=[container])
     engine = docker.APIClient()
     through_ecs(ecs, engine, 1, pids)
     for count in (int(text) for text in options.counts.split(",")):
@@ -163,7 +166,7 @@ def idle(ecs: Any, pids: tuple[int, int], seconds: float) -> None:
     arns = [
         t["taskArn"]
         for _ in range(2)
-        for t in ecs.run_task(taskDefinition="bench", count=10, launchType="EXTERNAL")["tasks"]
+        for t in ecs.run_task(taskDefinition=FAMILY, count=10, launchType="EXTERNAL")["tasks"]
     ]
     wait(ecs, arns, "RUNNING", pause=0.1)
     watched = {"controller": pids[0], "agent": pids[1]}
