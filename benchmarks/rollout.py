@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.types import ContainerSpec, RestartPolicy, ServiceMode, TaskTemplate, UpdateConfig
+from docker.types import ContainerSpec, ServiceMode, TaskTemplate, UpdateConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -176,10 +176,7 @@ class Swarm:
         return spent
 
     def _template(self, version: str) -> Any:
-        return TaskTemplate(
-            ContainerSpec(self._image, command=COMMAND, env=[f"VERSION={version}"]),
-            restart_policy=RestartPolicy(condition="any"),
-        )
+        return TaskTemplate(ContainerSpec(self._image, command=COMMAND, env=[f"VERSION={version}"]))
 
     def _create(self, count: int, update: Any = None) -> None:
         mode = ServiceMode("replicated", count)

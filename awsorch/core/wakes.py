@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from awsorch.core.model import ContainerInstance, RunToken, Task
-from awsorch.core.model_services import Service
+from awsorch.core.model_services import Service, Target
 from awsorch.core.service_index import phase_of
 from awsorch.core.state import ClusterState, Key, State
 
@@ -31,6 +31,10 @@ def wakes_of(old: Any | None, new: Any | None) -> Iterator[tuple[Key, float]]:
     elif isinstance(new, Service):
         if old is None or _wishes(old) != _wishes(new):
             yield ("keep_services", new.name), 0.0
+    elif isinstance(old, Target):
+        # A deployment is not complete before its older tasks get no more requests.
+        if old.leaving and (new is None or new.state != old.state):
+            yield ("keep_services", old.service), 0.0
     elif isinstance(new, RunToken):
         yield ("expire_tasks", ""), new.created_at + TOKEN_LIFE_S
 

@@ -144,6 +144,9 @@ class LocalCloud:
             "AWSORCH_ACCESS_KEYS": json.dumps(dict(self._options.access_keys)),
             "AWSORCH_STORE": "sqlite",
             "AWSORCH_UPSTREAM": upstream,
+            # Nobody who develops wants to wait 40 seconds for a rollout, and nobody here throttles.
+            "AWSORCH_SETTLE_SECONDS": "5",
+            "AWSORCH_POLL_SECONDS": "0.5",
             "AWSORCH_LOCAL_DIR": str(self._folder.path),
             "AWSORCH_LOOPBACK_NETWORK": network,
             notice.VARIABLE: str(notices.writing),

@@ -359,3 +359,15 @@ def test_alarms_fail_a_deployment_unless_they_were_on_before(world: ServiceWorld
     steady(world)
     assert {task.definition for task in world.tasks()} == {"web:2"}
     assert any(text.endswith("deployment failed: alarm detected.") for text in world.said())
+
+
+def test_a_deployment_completes_when_its_older_tasks_get_no_more_requests(world: ServiceWorld) -> None:
+    world.create(count=2, balanced=True)
+    steady(world)
+    world.deploy()
+    world.run(600, until=lambda: world.primary().rollout_state == "COMPLETED")
+    old = {task.id for task in world.state.tasks.values() if task.definition == "web:1"}
+    serving = {target.task_id for target in world.state.targets.values() if target.state != "draining"}
+    assert not old & serving
+    texts = [text.split(" ")[0] for text in world.said()]
+    assert texts.index("(deployment", 4) > texts.index("deregistered")
