@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 1.0
 _LOOK_SECONDS = 10.0
-_Fault = (BalancerDown, CommandRefused, StructureRefused, sqlite3.Error, *Ec2Error)
+_Fault = (BalancerDown, CommandRefused, StructureRefused, OSError, sqlite3.Error)
 """What a round may end with. The balancer goes on by itself with a wish that it has; the rest is tried again."""
 
 
@@ -118,7 +118,8 @@ class FrontEnds:
     async def _follow(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._changed.wait(), self._seconds_to_look())
+                async with asyncio.timeout(self._seconds_to_look()):
+                    await self._changed.wait()
             except TimeoutError:
                 self._moved = self._moved or self._instances.have_moved()
             self._changed.clear()
@@ -138,9 +139,9 @@ class FrontEnds:
             self._moved = False
             try:
                 await self._follow_instances(facts)
-            except Ec2Error:
+            except Ec2Error as error:
+                _log.warning("instances are taken to be where they were: %s", error)
                 self._moved = True
-                raise
         self._kept.registrations.expire(self._clock())
         self._planned = None
         self._plan_for(facts)
