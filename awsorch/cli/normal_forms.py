@@ -71,7 +71,8 @@ def normal_definition(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def normal_container(container: Mapping[str, Any], network_mode: str) -> dict[str, Any]:
-    normal = {**CONTAINER, **container}
+    # The image comes first: it is what people look for in a list of differences.
+    normal = {"image": container.get("image"), **CONTAINER, **container}
     normal["portMappings"] = [normal_port(one, network_mode) for one in container.get("portMappings") or []]
     normal["mountPoints"] = [{"readOnly": False, **one} for one in container.get("mountPoints") or []]
     normal["volumesFrom"] = [{"readOnly": False, **one} for one in container.get("volumesFrom") or []]

@@ -22,8 +22,8 @@ def fake() -> FakeEcs:
 
 
 @pytest.fixture
-def endpoint(fake: FakeEcs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """The fake's URL, which the environment names; no other setting of AWS or of a local cloud counts."""
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment in which no setting of AWS or of a local cloud counts, and commands look often."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL_ECS", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -31,6 +31,11 @@ def endpoint(fake: FakeEcs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWSORCH_DATA", str(tmp_path / "data"))
     monkeypatch.setattr("awsorch.cli.watch.LOOK_SECONDS", 0.001)
+
+
+@pytest.fixture
+def endpoint(fake: FakeEcs, clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The fake's URL, which the environment names."""
     with serve(fake) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         yield url
