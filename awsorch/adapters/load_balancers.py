@@ -69,7 +69,7 @@ class ElasticLoadBalancing:
                         assert command is not None
                         await self._carry_out(cluster, command)
                 except AwsError as error:
-                    logger.info("%s: %s", group, error)
+                    logger.debug("%s: %s", group, error)
                 except Exception:
                     logger.exception("%s: targets were not brought up to date; a planner will ask again", group)
         finally:

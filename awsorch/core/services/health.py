@@ -28,7 +28,7 @@ def judge(tx: Transaction[ClusterState], task: Task) -> Task:
         return task
     if proven and not task.service.proven:
         forgive(tx, task)
-    if health == "UNHEALTHY" != task.service.health:
+    if health == "UNHEALTHY" and task.service.health != health:
         say_unhealthy(tx, task)
     task = replace(task, service=known)
     tx.put(task)
