@@ -10,14 +10,20 @@ from typing import Any
 
 import click
 
+from awsorch.cli.apply import apply
 from awsorch.cli.balancers import balancers
 from awsorch.cli.cloud import down, up
 from awsorch.cli.definitions import register
+from awsorch.cli.deploy import deploy, scale
 from awsorch.cli.describe import describe
+from awsorch.cli.events import events
 from awsorch.cli.faults import explain
+from awsorch.cli.history import history
 from awsorch.cli.instances import instances
 from awsorch.cli.logs import logs
+from awsorch.cli.rollback import rollback
 from awsorch.cli.run import run
+from awsorch.cli.services import services
 from awsorch.cli.story import story
 from awsorch.cli.tasks import ps, stop
 
@@ -50,5 +56,10 @@ def main() -> None:
     """
 
 
-for command in (up, down, register, run, ps, describe, logs, stop, instances, balancers, story):
+COMMANDS = (
+    *(up, down, register, run, ps, describe, logs, stop),
+    *(apply, services, deploy, rollback, scale, events, history),
+    *(instances, balancers, story),
+)
+for command in COMMANDS:
     main.add_command(command)

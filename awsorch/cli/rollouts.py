@@ -138,12 +138,14 @@ class Follower:
             return last, Outcome(code=INTERRUPTED, text=f"not waiting any more; {goes_on(self.goal)}")
 
     def look(self, began: float) -> Snapshot:
+        # The service is asked after its deployment: what is said of one that is over must not be older than its end.
+        deployment = self.describe_deployment()
         found = watch.patiently(lambda: describe_services(self.session, [self.goal.service]))
         if not found:
             raise Fault(f"service {tail(self.goal.service)} does not exist (any more)")
         return Snapshot(
             service=found[0],
-            service_deployment=self.describe_deployment(),
+            service_deployment=deployment,
             targets=self.reader.count(found[0]),
             seconds=time.monotonic() - began,
         )
