@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -135,9 +135,10 @@ class Cloud:
     def kill(self, module: str) -> None:
         """Kill one of the cloud's processes, by what of its command line names it."""
         for child in children(self.ready.process_id):
-            if module in Path(f"/proc/{child}/cmdline").read_text():
-                os.kill(child, signal.SIGKILL)
-                return
+            with suppress(FileNotFoundError, ProcessLookupError):  # one that has just been waited for
+                if module in Path(f"/proc/{child}/cmdline").read_text():
+                    os.kill(child, signal.SIGKILL)
+                    return
         raise AssertionError(f"no process of {module} runs")
 
 

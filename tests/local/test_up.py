@@ -75,7 +75,10 @@ def children(ready: up.Ready) -> dict[str, int]:
     """Module → process id of the supervisor's children."""
     found: dict[str, int] = {}
     for child in Path(f"/proc/{ready.process_id}/task/{ready.process_id}/children").read_text().split():
-        words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just been waited for
         if len(words) > 2:  # else it is dead, or not itself yet
             found[words[2].decode()] = int(child)
     return found
