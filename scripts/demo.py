@@ -7,41 +7,34 @@ nothing behind. Most of it goes through the `awsorch` command, one part through 
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import shlex
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import boto3
-import docker
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from docker.errors import APIError, DockerException, NotFound
-from rich.console import Console
-from rich.text import Text
+from demo_services import SERVICE_SCENES
+from demo_stage import (
+    IMAGE,
+    INSTANCES,
+    LONG_SECONDS,
+    Cloud,
+    Disappointed,
+    answers,
+    connected,
+    containers_of,
+    exit_codes,
+    expect,
+    fetch,
+    made_cloud,
+    runtime_ids,
+    show,
+    title,
+    until,
+)
+from docker.errors import DockerException
 
-ROOT = Path(__file__).resolve().parent.parent
-AWSORCH = Path(sys.executable).with_name("awsorch")
-IMAGE = "awsorch/busybox:latest"
-TASK_ID = re.compile(r"\b[0-9a-f]{32}\b")
-TASK_LABEL = "com.amazonaws.ecs.task-arn"
-REGION = "us-east-1"
-INSTANCES = 2
-LONG_SECONDS = 45.0
-"""How long anything may take before the demo says that it does not work."""
 FAILING = {
     "family": "failing",
     "containerDefinitions": [
@@ -60,89 +53,6 @@ containerDefinitions:
     image: awsorch/busybox:latest
     memory: 1000000   # MiB: more than any instance here has
 """
-
-console = Console(highlight=False)
-
-
-class Disappointed(Exception):
-    """Something was not as it should be."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cloud:
-    """The demo's own cloud: where its data is, where it listens, a client, and the ids of the tasks it was given."""
-
-    data: Path
-    port: int
-    ecs: Any
-    tasks: list[str] = field(default_factory=list)
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def awsorch(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run an `awsorch` command, show it and what it prints, and check how it ends."""
-        done = run_command(arguments, os.environ | {"AWS_ENDPOINT_URL": self.endpoint})
-        show(f"$ awsorch {shlex.join(arguments)}", style="bold")
-        show((done.stdout + done.stderr).rstrip())
-        if arguments[0] == "run":
-            self.tasks.extend(TASK_ID.findall(done.stdout + done.stderr))
-        expect(done.returncode == code, f"`awsorch {arguments[0]}` ends with {code}, not {done.returncode}")
-        return done
-
-    def describe(self, task: str) -> dict[str, Any]:
-        answer = self.ecs.describe_tasks(tasks=[task])
-        expect(not answer["failures"], f"DescribeTasks knows task {task[:8]}")
-        found: dict[str, Any] = answer["tasks"][0]
-        return found
-
-    def controller(self) -> int | None:
-        """The process id of the controller: the child of the cloud's own process that runs awsorch.app."""
-        cloud = json.loads((self.data / "run" / "ready.json").read_text())["process_id"]
-        return next((pid for pid in children_of(cloud) if b"awsorch.app" in command_of(pid)), None)
-
-
-def main() -> int:
-    began = time.monotonic()
-    try:
-        with made_cloud() as cloud:
-            for scene in (start_cloud, run_batch, run_failing, serve_web, refuse_huge, kill_controller, stop_cloud):
-                scene(cloud)
-    except (Disappointed, BotoCoreError, ClientError, DockerException, OSError, subprocess.TimeoutExpired) as problem:
-        show(f"✗ {problem}", style="bold red")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    show("")
-    show(f"✓ All as it should be, in {time.monotonic() - began:.0f} s. Nothing is left behind.", style="bold green")
-    return 0
-
-
-@contextmanager
-def made_cloud() -> Iterator[Cloud]:
-    """A data folder, a port and a client; afterwards everything is taken down, whatever happened."""
-    data = Path(tempfile.mkdtemp(prefix="awsorch-demo-"))
-    port = free_port()
-    ecs = boto3.client(
-        "ecs",
-        endpoint_url=f"http://127.0.0.1:{port}",
-        region_name=REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(connect_timeout=2, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4}),
-    )
-    cloud = Cloud(data=data, port=port, ecs=ecs)
-    try:
-        yield cloud
-    except BaseException:
-        show_logs(data)
-        raise
-    finally:
-        run_command(("down", "--data", str(data)), os.environ)
-        shutil.rmtree(data, ignore_errors=True)
-        if cloud.tasks:
-            remove_containers(cloud.tasks)
 
 
 def start_cloud(cloud: Cloud) -> None:
@@ -216,141 +126,51 @@ def kill_controller(cloud: Cloud) -> None:
     cloud.awsorch("story", task[:8])
 
 
-def stop_cloud(cloud: Cloud) -> None:
-    title("And stopped, properly")
+def stop_web(cloud: Cloud) -> None:
+    title("The web task is stopped, properly")
     task = cloud.tasks[-1]
     cloud.awsorch("stop", task[:8], "--reason", "the demo is over")
     until("it is STOPPED", lambda: cloud.describe(task)["lastStatus"] == "STOPPED")
-    cloud.awsorch("ps", "--all")
     stopped = cloud.describe(task)
     expect(stopped["stoppedReason"] == "the demo is over", "the reason is kept")
     expect(exit_codes(stopped)["writer"] == 0, "the writer was asked to end, and ended by itself")
+
+
+def stop_cloud(cloud: Cloud) -> None:
+    title("And the cloud, too")
+    cloud.awsorch("ps", "--all")
     cloud.awsorch("down", "--data", str(cloud.data))
     expect(not answers(cloud), "nothing listens any more")
     expect(not any(one.status == "running" for one in containers_of(cloud.tasks)), "and no container runs on")
 
 
-def exit_codes(task: dict[str, Any]) -> dict[str, int | None]:
-    return {one["name"]: one.get("exitCode") for one in task["containers"]}
+SCENES = (
+    start_cloud,
+    run_batch,
+    run_failing,
+    serve_web,
+    refuse_huge,
+    kill_controller,
+    stop_web,
+    *SERVICE_SCENES,
+    stop_cloud,
+)
 
 
-def runtime_ids(task: dict[str, Any]) -> set[str]:
-    return {one["runtimeId"] for one in task["containers"]}
-
-
-def connected(cloud: Cloud) -> int:
-    arns = cloud.ecs.list_container_instances()["containerInstanceArns"]
-    instances = cloud.ecs.describe_container_instances(containerInstances=arns)["containerInstances"]
-    return sum(bool(one["agentConnected"]) for one in instances)
-
-
-def children_of(parent: int) -> list[int]:
-    return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if parent_of(pid) == parent]
-
-
-def parent_of(pid: int) -> int | None:
+def main() -> int:
+    began = time.monotonic()
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return None  # it has ended since
-
-
-def command_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def fetch(task: dict[str, Any]) -> str:
-    """GET / from the port that the task's server has published."""
-    bindings = [one for container in task["containers"] for one in container.get("networkBindings", [])]
-    expect(len(bindings) == 1, "DescribeTasks shows the published port")
-    host, port = bindings[0]["bindIP"], bindings[0]["hostPort"]
-    with urllib.request.urlopen(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/", timeout=5) as response:
-        return str(response.read().decode()).rstrip()
-
-
-def answers(cloud: Cloud) -> bool:
-    try:
-        with urllib.request.urlopen(f"{cloud.endpoint}/awsorch/health", timeout=2) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
-
-
-def until(what: str, true: Callable[[], bool]) -> None:
-    """Wait for something to become true; that it does not is a disappointment."""
-    deadline = time.monotonic() + LONG_SECONDS
-    while not true():
-        expect(time.monotonic() < deadline, f"{what} within {LONG_SECONDS:.0f} s")
-        time.sleep(0.1)
-
-
-def expect(fact: bool, what: str) -> None:
-    if not fact:
-        raise Disappointed(f"not so: {what}")
-
-
-def run_command(arguments: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        (str(AWSORCH), *arguments),
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=2 * LONG_SECONDS,
-        check=False,
-    )
-
-
-def containers_of(tasks: list[str]) -> list[Any]:
-    """The engine's containers of these tasks, running or not."""
-    engine = docker.from_env()
-    found = engine.containers.list(all=True, filters={"label": TASK_LABEL}, ignore_removed=True)
-    return [one for one in found if one.labels[TASK_LABEL].rpartition("/")[2] in tasks]
-
-
-def remove_containers(tasks: list[str]) -> None:
-    """Remove the containers of these tasks and the volumes that only they use."""
-    engine = docker.from_env()
-    volumes: set[str] = set()
-    for container in containers_of(tasks):
-        volumes |= {one["Name"] for one in container.attrs["Mounts"] if one["Type"] == "volume"}
-        try:
-            container.remove(force=True, v=True)
-        except NotFound:
-            continue
-    for name in volumes:
-        try:
-            engine.volumes.get(name).remove()
-        except (NotFound, APIError):
-            continue
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def show_logs(data: Path) -> None:
-    """The end of every log of the cloud: what one wants to see when the demo fails."""
-    for log in sorted((data / "logs").glob("*")):
-        lines = log.read_text(errors="replace").splitlines()[-15:]
-        show(f"--- the end of {log.name}\n" + "\n".join(lines))
-
-
-def title(text: str) -> None:
+        with made_cloud() as cloud:
+            for scene in SCENES:
+                scene(cloud)
+    except (Disappointed, BotoCoreError, ClientError, DockerException, OSError, subprocess.TimeoutExpired) as problem:
+        show(f"✗ {problem}", style="bold red")
+        return 1
+    except KeyboardInterrupt:
+        return 130
     show("")
-    show(f"▶ {text}", style="bold cyan")
-
-
-def show(text: str, style: str = "") -> None:
-    indent = "" if style.startswith("bold ") or not text else "  "
-    for line in text.splitlines() or [""]:
-        console.print(Text(indent + line, style=style), soft_wrap=True)
+    show(f"✓ All as it should be, in {time.monotonic() - began:.0f} s. Nothing is left behind.", style="bold green")
+    return 0
 
 
 if __name__ == "__main__":
