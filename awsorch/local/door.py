@@ -82,6 +82,7 @@ _FLEET_CALLS = frozenset(
         "TerminateInstances",
     }
 )
+_MAY_HAVE_CHANGED = frozenset({200, 500})
 _READING_VERBS = ("Describe", "Get", "List")
 
 
@@ -214,7 +215,7 @@ class Door:
         async with upstream:
             query = request.rel_url.raw_query_string
             self._tell(call)
-            if elb is not None:
+            if elb is not None and upstream.status in _MAY_HAVE_CHANGED:
                 elb.learn(call, query, _whole(body))
             fault = _fault_of(call, upstream)
             if fault is not None:

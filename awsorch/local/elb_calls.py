@@ -88,7 +88,7 @@ class ElbCalls:
         return rename(answer, read_form(query, body), self._kept.addresses.address, self._classic.instances)
 
     def learn(self, call: ServiceCall, query: str, body: bytes) -> None:
-        """The upstream has carried out a call."""
+        """The upstream has carried out a call, or failed on the way."""
         if call.operation.startswith(_READING):
             return
         self._front_ends.elb_changed()

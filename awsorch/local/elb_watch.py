@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from awsorch.local.ec2 import Ec2Error
@@ -18,6 +19,8 @@ from awsorch.local.elb_facts import Facts
 _log = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 10.0
+_SWEEP_SECONDS = 60.0
+"""It is read this often in any case: a change whose answer was lost was not told by anybody."""
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 UpstreamFault = (*Ec2Error, KeyError, ValueError)
@@ -74,7 +77,9 @@ class ElbWatch:
         """Read whenever it is asked for. Ends only by cancellation."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            await self._wanted.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SWEEP_SECONDS):
+                    await self._wanted.wait()
             self._wanted.clear()
             asked = self._asked
             try:

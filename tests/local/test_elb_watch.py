@@ -96,6 +96,18 @@ def test_a_read_that_fails_is_done_again(monkeypatch: pytest.MonkeyPatch) -> Non
     play(scene)
 
 
+def test_it_reads_now_and_then_without_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elb_watch, "_SWEEP_SECONDS", 0.001)
+
+    async def scene(reader: FakeReader, watch: ElbWatch, currents: list[bool]) -> None:
+        await watch.facts()
+        reader.now = facts_with("web")
+        while watch.known != reader.now:  # noqa: ASYNC110  (nobody announces what nobody told)
+            await asyncio.sleep(0)
+
+    play(scene)
+
+
 def test_older_facts_serve_while_the_upstream_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elb_watch, "_FRESH_SECONDS", 0.01)
 
