@@ -44,12 +44,12 @@ class LoadBalancer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetGroup:
-    """A target group. `registry` is the key under which its targets are registered: its own ARN, for those of a classic
+    """A target group. `owner` is the key under which its targets are registered: its own ARN, for those of a classic
     load balancer the load balancer's key. `port` is the targets' unless they were registered with another.
     """
 
     key: str
-    registry: str
+    owner: str
     name: str
     target_type: str
     protocol: str
@@ -70,17 +70,17 @@ class Facts:
     load_balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)
     target_groups: Mapping[str, TargetGroup] = field(default_factory=dict)
 
-    def groups_of(self, registry: str) -> tuple[TargetGroup, ...]:
+    def groups_of(self, owner: str) -> tuple[TargetGroup, ...]:
         """The target groups whose targets are registered under a key."""
-        own = self.target_groups.get(registry)
+        own = self.target_groups.get(owner)
         if own is not None:
             return (own,)
-        return tuple(each for each in self.target_groups.values() if each.registry == registry)
+        return tuple(each for each in self.target_groups.values() if each.owner == owner)
 
-    def registries(self) -> set[str]:
+    def owners(self) -> set[str]:
         """The keys under which targets may be registered."""
         classic = {key for key, each in self.load_balancers.items() if each.kind == "classic"}
-        return classic | {each.registry for each in self.target_groups.values()}
+        return classic | {each.owner for each in self.target_groups.values()}
 
 
 def classic_key(name: str) -> str:

@@ -155,7 +155,7 @@ def _target_group(group: Shape, attributes: Mapping[str, str]) -> TargetGroup:
     port = group.get("HealthCheckPort", "traffic-port")
     return TargetGroup(
         key=group["TargetGroupArn"],
-        registry=group["TargetGroupArn"],
+        owner=group["TargetGroupArn"],
         name=group["TargetGroupName"],
         target_type=group.get("TargetType", "instance"),
         protocol=group.get("Protocol", ""),
@@ -193,7 +193,7 @@ def _classic(balancer: Shape, attributes: Shape) -> tuple[LoadBalancer, list[Tar
         groups.append(
             TargetGroup(
                 key=group,
-                registry=key,
+                owner=key,
                 name=balancer["LoadBalancerName"],
                 target_type="instance",
                 protocol=listener.get("InstanceProtocol", listener["Protocol"]),

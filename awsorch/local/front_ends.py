@@ -111,7 +111,7 @@ class FrontEnds:
     def _learn(self, facts: Facts, current: bool) -> None:
         if current:
             listeners = {each.key for balancer in facts.load_balancers.values() for each in balancer.listeners}
-            self._kept.registrations.keep_only(facts.registries())
+            self._kept.registrations.keep_only(facts.owners())
             self._kept.addresses.keep_only(facts.load_balancers, listeners)
         self._changed.set()
 
@@ -158,9 +158,9 @@ class FrontEnds:
         """Take over new addresses; deregister what has been terminated, as ELB does."""
         registered = [
             each
-            for registry in facts.registries()
-            if any(group.target_type == "instance" for group in facts.groups_of(registry))
-            for each in self._kept.registrations.of(registry)
+            for owner in facts.owners()
+            if any(group.target_type == "instance" for group in facts.groups_of(owner))
+            for each in self._kept.registrations.of(owner)
         ]
         found = await self._instances.find({each.id for each in registered})
         fresh: list[Registration] = []
@@ -169,7 +169,7 @@ class FrontEnds:
             if seen is None:
                 continue
             if seen.state in OVER and each.draining_until is None:
-                delay = facts.groups_of(each.registry)[0].deregistration_delay_seconds
+                delay = facts.groups_of(each.owner)[0].deregistration_delay_seconds
                 fresh.append(replace(each, draining_until=self._clock() + delay))
             elif seen.address not in {"", each.address}:
                 fresh.append(replace(each, address=seen.address))

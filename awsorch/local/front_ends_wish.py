@@ -64,7 +64,7 @@ def plan(facts: Facts, registrations: Registrations, addresses: AddressBook) -> 
             for group in _groups_of(listener):
                 uses[group] = uses.get(group, False) or group in named
     pools = {
-        key: _pool(facts.target_groups[key], registrations.of(facts.target_groups[key].registry))
+        key: _pool(facts.target_groups[key], registrations.of(facts.target_groups[key].owner))
         for key, carried in uses.items()
         if carried
     }

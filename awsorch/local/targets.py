@@ -93,7 +93,7 @@ class Targets:
         if targets:
             meant = [_wanted(group, each) for each in targets]
             found = tuple(
-                next((each for each in found if _is_meant(each, [one])), replace(one, registry="")) for one in meant
+                next((each for each in found if _is_meant(each, [one])), replace(one, owner="")) for one in meant
             )
         return [_described(group, each, health.get(each.key, _NOT_REGISTERED)) for each in found]
 
@@ -149,7 +149,7 @@ class Targets:
     async def health_of(self, group: TargetGroup) -> Mapping[str, ServerHealth]:
         """The health of all targets of a target group, by the keys of their registrations."""
         seen = await self._balancer.health(group.key) if self._front_ends.plan.uses.get(group.key) else {}
-        return {each.key: self._health(group, each, seen) for each in self._registrations.of(group.registry)}
+        return {each.key: self._health(group, each, seen) for each in self._registrations.of(group.owner)}
 
     def _health(self, group: TargetGroup, target: Registration, seen: Mapping[str, ServerHealth]) -> ServerHealth:
         if target.draining_until is not None:
@@ -169,7 +169,7 @@ class Targets:
 
 def _group(facts: Facts, arn: str) -> TargetGroup:
     group = facts.target_groups.get(arn)
-    if group is None or group.registry != arn:
+    if group is None or group.owner != arn:
         raise QueryRefused("TargetGroupNotFound", f"Target groups '{arn}' not found")
     return group
 
@@ -185,7 +185,7 @@ def _wanted(group: TargetGroup, target: Shape) -> Registration:
         raise QueryRefused("InvalidTarget", f"Instance ID '{target_id}' is not valid")
     if group.target_type == "ip" and not _is_ip_address(target_id):
         raise QueryRefused("ValidationError", f"The IP address '{target_id}' is not a valid IP address")
-    return Registration(registry=group.key, id=target_id, port=int(port), zone=target.get("AvailabilityZone", ""))
+    return Registration(owner=group.key, id=target_id, port=int(port), zone=target.get("AvailabilityZone", ""))
 
 
 def _is_ip_address(text: str) -> bool:

@@ -45,16 +45,16 @@ class ClassicTargets:
         """DeregisterInstancesFromLoadBalancer; answers the instances that are registered then."""
         _, group = await self._group(name)
         meant = {each.get("InstanceId") for each in instances}
-        self._targets.withdraw(group, [each for each in self._registrations.of(group.registry) if each.id in meant])
+        self._targets.withdraw(group, [each for each in self._registrations.of(group.owner) if each.id in meant])
         return self.instances(name)
 
     async def describe(self, name: str, instances: Sequence[Shape]) -> list[dict[str, str]]:
         """DescribeInstanceHealth: the registered and the draining instances, or those asked for."""
         facts, group = await self._group(name)
         health: dict[str, ServerHealth] = {}
-        for each in facts.groups_of(group.registry):
+        for each in facts.groups_of(group.owner):
             health |= {key: _worse(health.get(key), one) for key, one in (await self._targets.health_of(each)).items()}
-        states = {each.id: _state(each.id, health[each.key]) for each in self._registrations.of(group.registry)}
+        states = {each.id: _state(each.id, health[each.key]) for each in self._registrations.of(group.owner)}
         if not instances:
             return list(states.values())
         asked = [_wanted(group, each).id for each in instances]
@@ -82,7 +82,7 @@ def _wanted(group: TargetGroup, instance: Shape) -> Registration:
     instance_id = instance.get("InstanceId", "")
     if not instance_id.startswith("i-"):
         raise QueryRefused("InvalidInstance", f"Could not find EC2 instance {instance_id}.")
-    return Registration(registry=group.registry, id=instance_id, port=0)
+    return Registration(owner=group.owner, id=instance_id, port=0)
 
 
 _ORDER: Mapping[str, int] = {"unhealthy": 0, "unused": 1, "initial": 2, "draining": 3, "healthy": 4}

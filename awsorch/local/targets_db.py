@@ -14,9 +14,9 @@ from pathlib import Path
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS targets (
-    registry TEXT NOT NULL, id TEXT NOT NULL, port INTEGER NOT NULL, zone TEXT NOT NULL,
+    owner TEXT NOT NULL, id TEXT NOT NULL, port INTEGER NOT NULL, zone TEXT NOT NULL,
     address TEXT NOT NULL, draining_until REAL,
-    PRIMARY KEY (registry, id, port, zone)
+    PRIMARY KEY (owner, id, port, zone)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS addresses (load_balancer TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ports (listener TEXT PRIMARY KEY, port INTEGER NOT NULL) WITHOUT ROWID;
@@ -25,12 +25,12 @@ CREATE TABLE IF NOT EXISTS ports (listener TEXT PRIMARY KEY, port INTEGER NOT NU
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """A target under its registry's key. `port` 0 is the target group's (classic load balancers have several); `zone`
+    """A target under its owner's key. `port` 0 is the target group's (classic load balancers have several); `zone`
     "" is the target's own; `address` is where it is reached, "" while nobody knows. `draining_until` in seconds since
     1970, None while it is registered.
     """
 
-    registry: str
+    owner: str
     id: str
     port: int
     zone: str = ""
@@ -39,7 +39,7 @@ class Registration:
 
     @property
     def key(self) -> str:
-        """Its name among the targets of its registry."""
+        """Its name among the targets of its owner."""
         return f"{self.id}:{self.port}{f'@{self.zone}' if self.zone else ''}"
 
 
@@ -57,18 +57,18 @@ def open_db(path: Path) -> sqlite3.Connection:
 
 
 class Registrations:
-    """The registered targets, draining ones too, by registry and key."""
+    """The registered targets, draining ones too, by owner and key."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._kept: dict[str, dict[str, Registration]] = {}
-        names = "registry, id, port, zone, address, draining_until"
+        names = "owner, id, port, zone, address, draining_until"
         for row in connection.execute(f"SELECT {names} FROM targets"):
             self._keep(Registration(**dict(zip(names.split(", "), row, strict=True))))
 
-    def of(self, registry: str) -> tuple[Registration, ...]:
+    def of(self, owner: str) -> tuple[Registration, ...]:
         """Those under one key, in the order in which they came."""
-        return tuple(self._kept.get(registry, {}).values())
+        return tuple(self._kept.get(owner, {}).values())
 
     def everything(self) -> tuple[Registration, ...]:
         """All of them."""
@@ -80,7 +80,7 @@ class Registrations:
         with self._connection:
             self._connection.executemany(
                 "REPLACE INTO targets VALUES (?, ?, ?, ?, ?, ?)",
-                [(each.registry, each.id, each.port, each.zone, each.address, each.draining_until) for each in fresh],
+                [(each.owner, each.id, each.port, each.zone, each.address, each.draining_until) for each in fresh],
             )
         for each in fresh:
             self._keep(each)
@@ -90,23 +90,23 @@ class Registrations:
         gone = list(registrations)
         with self._connection:
             self._connection.executemany(
-                "DELETE FROM targets WHERE registry = ? AND id = ? AND port = ? AND zone = ?",
-                [(each.registry, each.id, each.port, each.zone) for each in gone],
+                "DELETE FROM targets WHERE owner = ? AND id = ? AND port = ? AND zone = ?",
+                [(each.owner, each.id, each.port, each.zone) for each in gone],
             )
         for each in gone:
-            kept = self._kept.get(each.registry, {})
+            kept = self._kept.get(each.owner, {})
             kept.pop(each.key, None)
             if not kept:
-                self._kept.pop(each.registry, None)
+                self._kept.pop(each.owner, None)
 
-    def keep_only(self, registries: Collection[str]) -> None:
+    def keep_only(self, owners: Collection[str]) -> None:
         """Forget everything under other keys. Raises sqlite3.Error."""
-        for registry in [each for each in self._kept if each not in registries]:
-            self.forget(registry)
+        for owner in [each for each in self._kept if each not in owners]:
+            self.forget(owner)
 
-    def forget(self, registry: str) -> None:
+    def forget(self, owner: str) -> None:
         """Forget everything under one key. Raises sqlite3.Error."""
-        self.remove(self.of(registry))
+        self.remove(self.of(owner))
 
     def expire(self, now: float) -> bool:
         """Take away those whose time of draining is over; whether there were any."""
@@ -120,4 +120,4 @@ class Registrations:
         return min((each.draining_until for each in self.everything() if each.draining_until is not None), default=None)
 
     def _keep(self, registration: Registration) -> None:
-        self._kept.setdefault(registration.registry, {})[registration.key] = registration
+        self._kept.setdefault(registration.owner, {})[registration.key] = registration

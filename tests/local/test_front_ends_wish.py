@@ -28,7 +28,7 @@ from awsorch.local.targets_db import Registration, Registrations, open_db
 def a_group(name: str = "group", **changes: Any) -> TargetGroup:
     usual: dict[str, Any] = {
         "key": name,
-        "registry": name,
+        "owner": name,
         "name": name,
         "target_type": "instance",
         "protocol": "HTTP",
@@ -143,9 +143,9 @@ def test_a_target_is_a_server_of_each_pool_that_has_it(tmp_path: Path) -> None:
     found = planned(
         tmp_path,
         facts,
-        Registration(registry="group", id="i-1", port=8001, address="127.9.0.1"),
-        Registration(registry="group", id="i-1", port=8002, address="127.9.0.1", draining_until=1.0),
-        Registration(registry="unused", id="i-1", port=8003, address="127.9.0.1"),
+        Registration(owner="group", id="i-1", port=8001, address="127.9.0.1"),
+        Registration(owner="group", id="i-1", port=8002, address="127.9.0.1", draining_until=1.0),
+        Registration(owner="unused", id="i-1", port=8003, address="127.9.0.1"),
     )
     (pool,) = found.wish.pools.values()
     assert pool.stickiness == Stickiness(kind="lb_cookie", duration_seconds=9)

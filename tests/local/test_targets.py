@@ -343,7 +343,7 @@ def test_ip_targets_are_where_they_say(tmp_path: Path) -> None:
 
 def classic_facts() -> Facts:
     key = classic_key("old")
-    group = a_group(f"{key}/80", registry=key, port=8080, check=HealthCheck(protocol="TCP"), attributes=DELAY)
+    group = a_group(f"{key}/80", owner=key, port=8080, check=HealthCheck(protocol="TCP"), attributes=DELAY)
     listener = a_listener(forward(group.key), key=f"{key}/80/listener")
     balancer = LoadBalancer(key=key, name="old", kind="classic", idle_timeout_seconds=60, listeners=(listener,))
     return Facts(load_balancers={key: balancer}, target_groups={group.key: group})

@@ -12,13 +12,13 @@ from awsorch.local.targets_db import Registration, Registrations, open_db
 
 
 def a_target(**changes: object) -> Registration:
-    usual: dict[str, object] = {"registry": "group", "id": "i-1", "port": 80, "address": "127.9.0.1"}
+    usual: dict[str, object] = {"owner": "group", "id": "i-1", "port": 80, "address": "127.9.0.1"}
     return Registration(**(usual | changes))  # type: ignore[arg-type]
 
 
 def test_targets_are_there_after_a_restart(tmp_path: Path) -> None:
     first = open_db(tmp_path / "targets.db")
-    kept = [a_target(), a_target(port=81), a_target(zone="all"), a_target(registry="other", draining_until=12.5)]
+    kept = [a_target(), a_target(port=81), a_target(zone="all"), a_target(owner="other", draining_until=12.5)]
     Registrations(first).put(kept)
     # the first connection is not closed: a killed process closes nothing
     again = Registrations(open_db(tmp_path / "targets.db"))
@@ -35,7 +35,7 @@ def test_targets_are_there_after_a_restart(tmp_path: Path) -> None:
 
 def test_what_has_drained_goes_and_what_was_deleted_is_forgotten(tmp_path: Path) -> None:
     registrations = Registrations(open_db(tmp_path / "targets.db"))
-    registrations.put([a_target(), a_target(port=81, draining_until=20.0), a_target(registry="gone")])
+    registrations.put([a_target(), a_target(port=81, draining_until=20.0), a_target(owner="gone")])
     assert registrations.next_expiry() == 20.0
     assert not registrations.expire(19.9)
     assert registrations.expire(20.0)
