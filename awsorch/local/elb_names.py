@@ -31,10 +31,10 @@ def rename(
         return answer
     namespace = root.tag.partition("}")[0].removeprefix("{") if root.tag.startswith("{") else ""
     find = _Finder(namespace)
-    for parent in list(root.iter()):
-        name = find.child(parent, "DNSName")
-        if name is None:
-            continue
+    named = [(parent, name) for parent in root.iter() if (name := find.child(parent, "DNSName")) is not None]
+    if not named:
+        return answer
+    for parent, name in named:
         arn, own_name = find.child(parent, "LoadBalancerArn"), find.child(parent, "LoadBalancerName")
         classic = own_name.text if own_name is not None else form.get("LoadBalancerName")
         key = arn.text if arn is not None else classic_key(classic or "")
