@@ -5,7 +5,7 @@ hundreds of milliseconds and it keeps some 300 MiB. Three things are ours. The l
 because moto's own server hangs for ever when its port is taken. And RunInstances takes the ids of its
 instances from the header `X-Awsorch-Instance-Ids`, which lets the fleet bring its instances back under the
 ids they had: moto keeps everything in memory only, and ids are random. Load balancers are what a file says
-(see `elb_memory`). A call that moto has not built, or
+(see `elb_memory`), and have ARNs that name their type. A call that moto has not built, or
 that breaks moto, is answered with what was raised in the header `X-Awsorch-Fault` (moto's own answer is a
 page of HTML that says nothing); the door makes an AWS error of it. Nothing here knows ECS, the fleet or
 the door; the supervisor sees to it that this process dies with its own.
@@ -24,10 +24,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from awsorch.local.elb_arns import name_types
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-from awsorch.local.elb_memory import ElbMemory
+    from awsorch.local.elb_memory import ElbMemory
 
 INSTANCE_IDS_HEADER = "X-Awsorch-Instance-Ids"
 FAULT_HEADER = "X-Awsorch-Fault"
@@ -105,6 +107,7 @@ def build_application(memory: ElbMemory | None) -> WSGIApplication:
 
     wanted = WantedInstanceIds(instances.random_instance_id)
     instances.random_instance_id = wanted
+    name_types()
     application = wanted.around(DomainDispatcherApplication(create_backend_app))
     if memory is not None:
         memory.restore()
@@ -164,6 +167,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(refusal, file=sys.stderr)
         return 1
     print(f"moto listens on {listener.getsockname()[0]}:{listener.getsockname()[1]}", flush=True)
+    # Imported here because it brings moto along, and others only want to know this module's names.
+    from awsorch.local.elb_memory import ElbMemory
+
     serve(listener, ElbMemory(options.load_balancers) if options.load_balancers else None)
     return 0
 

@@ -88,6 +88,17 @@ def everything(url: str) -> dict[str, Any]:
     }
 
 
+def test_arns_name_the_type(tmp_path: Path) -> None:
+    with running_moto(tmp_path / "load-balancers.json") as url:
+        elbv2, ec2 = client(url, "elbv2"), client(url, "ec2")
+        subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"][:2]]
+        for kind, part in {"application": "app", "network": "net", "gateway": "gwy"}.items():
+            made = elbv2.create_load_balancer(Name=kind, Subnets=subnets, Type=kind)["LoadBalancers"]
+            (found,) = elbv2.describe_load_balancers(LoadBalancerArns=[made[0]["LoadBalancerArn"]])["LoadBalancers"]
+            assert f":loadbalancer/{part}/{kind}/" in found["LoadBalancerArn"]
+            assert found["Type"] == kind
+
+
 def test_load_balancers_are_the_same_after_moto_was_killed(tmp_path: Path) -> None:
     file = tmp_path / "upstream" / "load-balancers.json"
     with running_moto(file) as url:
