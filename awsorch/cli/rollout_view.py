@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from awsorch.cli.identifiers import tail
-from awsorch.cli.printing import STYLES, Printer
+from awsorch.cli.printing import BAD, STYLES, Printer
 from awsorch.cli.rollouts import Snapshot, View
 from awsorch.cli.services import Deployment, Service, message_of, percent, primary_of
 from awsorch.cli.targets import say_targets
@@ -81,7 +81,7 @@ class PlainView:
         pass
 
     def show(self, snapshot: Snapshot) -> None:
-        lines = [message_of(event) for event in self.seen.new(snapshot.service)]
+        lines = [*(message_of(event) for event in self.seen.new(snapshot.service)), *snapshot.failures]
         if (line := one_line(snapshot)) != self.said:
             self.said = line
             lines.append(line)
@@ -116,6 +116,8 @@ class LiveView:
         for event in self.seen.new(snapshot.service):
             when = event["createdAt"].astimezone().strftime("%H:%M:%S")
             self.live.console.print(Text.assemble((when, "dim"), "  ", message_of(event)))
+        for line in snapshot.failures:
+            self.live.console.print(Text(line, style=BAD))
         self.live.update(drawing(snapshot))
 
 
@@ -147,9 +149,10 @@ def drawing(snapshot: Snapshot) -> Group:
 
 def rows(service: Service) -> Iterable[tuple[str, ...]]:
     """The cells of each deployment, the new one first."""
+    rolling = len(service["deployments"]) > 1
     for deployment in sorted(service["deployments"], key=lambda one: one["status"] != "PRIMARY"):
         yield (
-            "new" if deployment["status"] == "PRIMARY" else "old",
+            ("new" if deployment["status"] == "PRIMARY" else "old") if rolling else "",
             tail(deployment.get("taskDefinition")),
             deployment["id"],
             str(deployment["desiredCount"]),

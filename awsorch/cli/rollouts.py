@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import click
@@ -44,11 +45,15 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A service at one moment: as it was described, (healthy, all) of its targets, seconds since the start."""
+    """A service at one moment: as it was described, (healthy, all) of its targets, seconds since the start.
+
+    ``failures``: why tasks of its PRIMARY deployment stopped, as far as that was not told in an earlier snapshot.
+    """
 
     service: Service
     service_deployment: dict[str, Any] | None = None
     targets: tuple[int, int] | None = None
+    failures: Sequence[str] = ()
     seconds: float = 0.0
 
 
@@ -118,6 +123,8 @@ class Follower:
     goal: Goal
     reader: TargetReader
     latest: Snapshot | None = None
+    failed: int = 0
+    told: set[str] = field(default_factory=set)
 
     def follow(self, view: View, timeout: float) -> tuple[Snapshot, Outcome]:
         """The last that was seen and how it ended; what happens meanwhile is shown."""
@@ -147,6 +154,7 @@ class Follower:
             service=found[0],
             service_deployment=deployment,
             targets=self.reader.count(found[0]),
+            failures=self.new_failures(found[0]),
             seconds=time.monotonic() - began,
         )
 
@@ -158,34 +166,40 @@ class Follower:
         answer = watch.patiently(lambda: ask(serviceDeploymentArns=[arn]))
         return next(iter(answer["serviceDeployments"]), None)
 
-    def reasons(self) -> list[str]:
-        """Why tasks of the deployment stopped, the commonest first: "3 tasks: app exit 1; Essential container…"."""
-        if self.latest is None:
+    def new_failures(self, service: Service) -> list[str]:
+        """Why tasks failed since the last look, each reason once. Asked only where the number of failures changed."""
+        primary = primary_of(service) or {}
+        before, self.failed = self.failed, primary.get("failedTasks", 0)
+        if self.failed in (before, 0):
             return []
-        primary = primary_of(self.latest.service)
+        tasks = watch.patiently(lambda: failed_tasks(self.session, tail(self.goal.service), primary["id"]))
+        new = {why(task): short(task["taskArn"]) for task in tasks if why(task) not in self.told}
+        self.told |= set(new)
+        return [f"task {task} stopped: {reason}" for reason, task in new.items()]
+
+    def reasons(self) -> list[str]:
+        """Why tasks of the deployment failed, the commonest reason first."""
+        primary = primary_of(self.latest.service) if self.latest is not None else None
         deployment = self.goal.deployment or (primary or {}).get("id")
-        return stopped_reasons(self.session, tail(self.goal.service), deployment)
+        failed = failed_tasks(self.session, tail(self.goal.service), deployment)
+        examples = {why(task): short(task["taskArn"]) for task in failed}
+        return [
+            f"{number} task{'s' if number > 1 else ''} stopped, such as {examples[reason]}: {reason}"
+            for reason, number in Counter(why(task) for task in failed).most_common(REASONS_SHOWN)
+        ]
 
 
-def stopped_reasons(session: Session, service: str, deployment: str | None) -> list[str]:
-    """Why tasks of one deployment of a service failed, a line for each reason, the commonest first."""
+def failed_tasks(session: Session, service: str, deployment: str | None) -> list[dict[str, Any]]:
+    """The tasks of one deployment that stopped by themselves or for their health, not because they were too many."""
     arns = session.list_all(
         "list_tasks", "taskArns", cluster=session.cluster, serviceName=service, desiredStatus="STOPPED"
     )
-    failed = [task for task in session.describe_tasks(list(arns)) if has_failed(task, deployment)]
-    counted = Counter(why(task) or "no reason given" for task in failed)
-    examples = {why(task) or "no reason given": short(task["taskArn"]) for task in failed}
     return [
-        f"{number} task{'s' if number > 1 else ''} stopped, such as {examples[reason]}: {reason}"
-        for reason, number in counted.most_common(REASONS_SHOWN)
+        task
+        for task in session.describe_tasks(list(arns))
+        if task.get("startedBy") == deployment
+        and (task.get("stopCode") in FAILURES or "health check" in task.get("stoppedReason", ""))
     ]
-
-
-def has_failed(task: dict[str, Any], deployment: str | None) -> bool:
-    """Whether a task of this deployment stopped by itself or for its health, and not because it was one too many."""
-    if deployment is not None and task.get("startedBy") != deployment:
-        return False
-    return task.get("stopCode") in FAILURES or "health check" in task.get("stoppedReason", "")
 
 
 def judge(goal: Goal, snapshot: Snapshot) -> Outcome | None:

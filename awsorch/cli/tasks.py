@@ -109,4 +109,7 @@ def why(task: dict[str, Any]) -> str:
     containers = task.get("containers", [])
     exits = [f"{one['name']} exit {one['exitCode']}" for one in containers if "exitCode" in one]
     reasons = [f"{one['name']}: {one['reason']}" for one in containers if one.get("reason")]
-    return "; ".join(part for part in (", ".join(exits), *reasons, task.get("stoppedReason", "")) if part)
+    own = task.get("stoppedReason", "")
+    if any(one.get("reason") == own for one in containers):
+        own = ""
+    return "; ".join(part for part in (", ".join(exits), *reasons, own) if part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +77,22 @@ def test_a_broken_image_without_a_way_back_is_stopped(awsorch: Awsorch, make: Ma
     assert result.exit_code == 1
     assert json.loads(result.stdout)["serviceDeployment"]["status"] == "STOPPED"
     assert result.stderr.startswith("awsorch: web: the deployment was stopped: ")
+
+
+def test_why_tasks_fail_is_told_meanwhile_and_each_reason_once(
+    awsorch: Awsorch, make: Make, agents: ObedientAgents, service: Service
+) -> None:
+    make()
+    agents.broken.add("shop:bad")
+    awsorch("deploy", "web", "-i", "shop:bad", "--no-wait")
+    deadline = time.monotonic() + 30
+    while service()["deployments"][0]["failedTasks"] < 2:
+        assert time.monotonic() < deadline
+    result = awsorch("deploy", "web", "-t", "web:2", "--timeout", "0s")
+    assert result.exit_code == 124
+    why = "app: CannotPullContainerError: no such image"
+    assert len(re.findall(rf"task [0-9a-f]{{8}} stopped: {why}\n", result.stdout)) == 1
+    assert re.search(rf"awsorch: \d tasks stopped, such as [0-9a-f]{{8}}: {why}\n", result.stderr)
 
 
 def test_the_time_limit_and_an_interruption_leave_the_rollout_alone(

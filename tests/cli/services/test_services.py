@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from awsorch.cli.session import open_session
+from awsorch.cli.targets import TargetReader
 from tests.cli.conftest import Awsorch, answer_of
 from tests.cli.services.conftest import Make
+from tests.cli.test_services_words import FakeBalancers
 from tests.cli.test_terminal import on_terminal
 from tests.support.obedience import ObedientAgents
 
@@ -82,3 +85,15 @@ def test_a_terminal_gets_a_live_view(make: Make, endpoint: str) -> None:
     assert "100 %" in text
     assert "deployment completed." in text
     assert "web: web:2 runs, 3 of 3 tasks" in text
+
+
+@pytest.mark.parametrize("balancer", [{"targetGroupArn": "t"}, {"loadBalancerName": "b"}])
+def test_where_nobody_tells_of_targets_nobody_is_asked_for_a_while(endpoint: str, balancer: dict[str, str]) -> None:
+    """An endpoint that speaks ECS only answers something, which is no answer."""
+    reader = TargetReader(session=open_session(endpoint, None, "default"))
+    described = {"loadBalancers": [balancer]}
+    assert reader.count(described) is None
+    reader.clients = {"elbv2": FakeBalancers(), "elb": FakeBalancers()}
+    assert reader.count(described) is None
+    reader.rests_until = 0.0
+    assert reader.count(described) is not None
