@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -221,3 +222,10 @@ def test_no_file_names_a_path_of_the_machine_that_it_was_written_on() -> None:
             text = file.read_text(errors="replace")
             named += [f"{name_of(file)}: {found.group()}" for found in paths.finditer(text)]
     assert named == []
+
+
+def test_a_controller_in_an_account_brings_no_local_cloud_along() -> None:
+    """The extra `local` may be missing there, and what it needs would be memory for nothing."""
+    script = "import awsorch.app, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"moto", "docker", "boto3", "cryptography", "rich"} & set(done.stdout.split())
