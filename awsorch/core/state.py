@@ -133,6 +133,7 @@ class ClusterState(State):
         self.fleet = Fleet()
         self.instance_keys = SortedKeys()
         self.service_keys = SortedKeys()
+        self.instances_by_status: Groups[ContainerInstance] = Groups(lambda i: i.status, lambda i: i.id)
         self.instances_by_token: Groups[ContainerInstance] = Groups(lambda i: i.client_token, lambda i: i.id)
         self.instances_by_ec2_id: Groups[ContainerInstance] = Groups(
             lambda i: i.ec2_instance_id if i.status != "INACTIVE" else None, lambda i: i.id
@@ -147,6 +148,7 @@ class ClusterState(State):
             ContainerInstance,
             self.fleet.instance_changed,
             self.instance_keys.changed,
+            self.instances_by_status.changed,
             self.instances_by_token.changed,
             self.instances_by_ec2_id.changed,
         )

@@ -7,6 +7,7 @@ by its own doing, protected tasks left alone.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -159,9 +160,16 @@ class ServiceWorld:
         healthy, live = self._counts(service)
         lower, upper = lower_bound(service, service.desired_count), upper_bound(service, service.desired_count)
         assert healthy >= min(before[0], lower), f"{name} went from {before[0]} healthy to {healthy}, below {lower}"
-        assert live <= max(before[1], upper), f"{name} went from {before[1]} tasks to {live}, above {upper}"
+        if service.is_daemon:  # there its bounds are: old ones on instances that drain are none of the others' matter
+            assert max(self._on_instances(name).values(), default=0) <= 1, f"{name} is twice on an instance"
+        else:
+            assert live <= max(before[1], upper), f"{name} went from {before[1]} tasks to {live}, above {upper}"
         stopped = [task_id for task_id in kept if self.state.tasks[task_id].desired_status == "STOPPED"]
         assert not stopped, f"{name} stopped protected tasks {stopped}"
+
+    def _on_instances(self, name: str) -> Counter[str | None]:
+        tasks = (t for t in self.state.tasks.values() if t.service is not None and t.service.name == name)
+        return Counter(task.instance_id for task in tasks if task.last_status != "STOPPED")
 
     # --- agents and the load balancer --------------------------------------------------------------------------------
 
@@ -188,8 +196,8 @@ class ServiceWorld:
 
     def _start(self, task_id: str, conduct: Conduct) -> None:
         task = self.state.tasks.get(task_id)
-        if task is None or task.told_status == "STOPPED":
-            return
+        if task is None or task.last_status != "PENDING" or task.told_status == "STOPPED":
+            return  # told twice, or to stop meanwhile
         self._ports += 1
         binding = NetworkBinding(bind_ip="0.0.0.0", container_port=80, host_port=self._ports)
         reports = tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from awsorch.core.copies import remove
 from awsorch.core.model import RunToken
 from awsorch.core.state import ClusterState, Transaction
 from awsorch.core.wakes import RETENTION_S, TOKEN_LIFE_S
@@ -15,10 +16,7 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
     state = tx.state
     due = [task_id for at, task_id in state.task_index.stopped[:BATCH] if at + RETENTION_S <= tx.now]
     for task_id in due:
-        task = state.tasks[task_id]
-        tx.remove(task)
-        if task.definition in state.definitions and not _is_used(state, task.definition):
-            tx.remove(state.definitions[task.definition])
+        remove(tx, state.tasks[task_id])
     gone = [token for token in state.tokens.values() if _is_over(state, token, tx.now)][:BATCH]
     for token in gone:
         tx.remove(token)
@@ -29,10 +27,6 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
         tx.wake(KEY, state.task_index.stopped[0][0] + RETENTION_S)
     if state.tokens:
         tx.wake(KEY, min(t.created_at for t in state.tokens.values()) + TOKEN_LIFE_S)
-
-
-def _is_used(state: ClusterState, definition: str) -> bool:
-    return bool(state.task_index.by_definition[definition]) or state.service_index.uses(definition)
 
 
 def _is_over(state: ClusterState, token: RunToken, now: float) -> bool:

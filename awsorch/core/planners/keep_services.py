@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from awsorch.core.copies import remove
 from awsorch.core.model_services import Service
 from awsorch.core.planners import roll_out
 from awsorch.core.rules.services import belongings
@@ -75,14 +76,14 @@ def _forget(tx: Transaction[ClusterState], service: Service) -> None:
         return
     records = list(belongings(tx.state, service))
     for record in records[:BATCH]:
-        tx.remove(record)
+        remove(tx, record)
     if len(records) > BATCH:
         tx.wake(("keep_services", service.name))
 
 
 def _say_steady(tx: Transaction[ClusterState], service: Service) -> None:
     """Say once that all is as wished, and again every six hours; then is the time to tidy up, too."""
-    if not roll_out.is_steady(tx.state, service) or zones.begin(tx, service):
+    if not roll_out.is_steady(tx, service) or zones.begin(tx, service):
         service = tx.state.services[service.name]
         if service.steady_at is not None:
             tx.put(replace(service, steady_at=None))
@@ -112,4 +113,4 @@ def _forget_history(tx: Transaction[ClusterState], service: Service) -> None:
     for key in state.service_index.revisions(service.name):
         revision = state.service_revisions[key]
         if revision.number not in needed:
-            tx.remove(revision)
+            remove(tx, revision)

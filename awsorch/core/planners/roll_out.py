@@ -16,6 +16,7 @@ from awsorch.core.commands import WatchAlarms
 from awsorch.core.model_services import Deployment, Service
 from awsorch.core.services import daemons, replicas
 from awsorch.core.services.deployments import complete, deployments_of, fail, primary_of
+from awsorch.core.services.draining import displaced
 from awsorch.core.services.failures import INCONSISTENT_ROUNDS, breaker, is_open, rounds
 from awsorch.core.services.speech import INCONSISTENT, clear, complain
 from awsorch.core.state import ClusterState, Transaction
@@ -34,11 +35,11 @@ def move(tx: Transaction[ClusterState], service: Service) -> None:
     _STRATEGIES[service.configuration.get("strategy", "ROLLING")](tx, service)
 
 
-def is_steady(state: ClusterState, service: Service) -> bool:
+def is_steady(tx: Transaction[ClusterState], service: Service) -> bool:
     """Whether the service is as wished: its deployment COMPLETED, every task healthy, nothing more and nothing less."""
-    if service.waiting or primary_of(state, service).rollout_state != "COMPLETED":
+    if service.waiting or primary_of(tx.state, service).rollout_state != "COMPLETED":
         return False
-    return _has_all(state, service)
+    return _has_all(tx, service)
 
 
 def _roll(tx: Transaction[ClusterState], service: Service) -> None:
@@ -80,12 +81,15 @@ def _adopt(tx: Transaction[ClusterState], primary: Deployment) -> bool:
     return taken > 0
 
 
-def _has_all(state: ClusterState, service: Service) -> bool:
-    """Whether exactly the wished tasks of the PRIMARY deployment are there, healthy, and none of another."""
-    crews = state.service_index.crews(service.name)
-    own = state.service_index.phases(service.name, service.deployment)
+def _has_all(tx: Transaction[ClusterState], service: Service) -> bool:
+    """Whether exactly the wished tasks of the PRIMARY deployment are there, healthy, where they may stay, and none of
+    another."""
+    crews = tx.state.service_index.crews(service.name)
+    own = tx.state.service_index.phases(service.name, service.deployment)
     others = sum(phases.wished for number, phases in crews.items() if number != service.deployment)
-    return len(own.healthy) == own.wished == service.desired_count and not others
+    if others or not len(own.healthy) == own.wished == service.desired_count:
+        return False
+    return not displaced(tx, own).wished
 
 
 def _drop_empty(tx: Transaction[ClusterState], name: str) -> None:
@@ -100,7 +104,7 @@ def _drop_empty(tx: Transaction[ClusterState], name: str) -> None:
 
 def _complete_if_done(tx: Transaction[ClusterState], service: Service) -> None:
     primary = primary_of(tx.state, service)
-    if primary.rollout_state != "IN_PROGRESS" or not _has_all(tx.state, service):
+    if primary.rollout_state != "IN_PROGRESS" or not _has_all(tx, service) or _old_get_traffic(tx.state, service):
         return
     bake = _bake_seconds(service, primary)
     if bake:
@@ -112,6 +116,18 @@ def _complete_if_done(tx: Transaction[ClusterState], service: Service) -> None:
             tx.wake(("keep_services", service.name), settled + bake)
             return
     complete(tx, service, primary)
+
+
+def _old_get_traffic(state: ClusterState, service: Service) -> bool:
+    """Whether load balancers may still send requests to older tasks: that they drain them has not been seen."""
+    for number, phases in state.service_index.crews(service.name).items():
+        if number == service.deployment:
+            continue
+        for task_id in phases.stopping:
+            targets = state.service_index.targets_of_task(task_id)
+            if any(state.targets[key].state not in ("draining", "absent") for key in targets):
+                return True
+    return False
 
 
 def _bake_seconds(service: Service, primary: Deployment) -> float:

@@ -127,7 +127,7 @@ def _end_instance(tx: Transaction[ClusterState], instance: ContainerInstance, re
 
 
 def set_instance_status(tx: Transaction[ClusterState], event: SetInstanceStatus) -> Selection:
-    """ACTIVE or DRAINING. Draining stops no standalone task and only keeps new ones away."""
+    """ACTIVE or DRAINING. Draining stops no standalone task and keeps new ones away; services replace theirs."""
     found, refused = [], {}
     for instance_id in event.instance_ids:
         instance = tx.state.instances.get(instance_id)
@@ -137,8 +137,17 @@ def set_instance_status(tx: Transaction[ClusterState], event: SetInstanceStatus)
         if instance.status != event.status:
             instance = replace(instance, status=event.status, version=instance.version + 1)
             tx.put(instance)
+            _wake_services(tx, instance)
         found.append(instance)
     return Selection(found=tuple(found), refused=refused)
+
+
+def _wake_services(tx: Transaction[ClusterState], instance: ContainerInstance) -> None:
+    """Services replace their tasks on a DRAINING instance, and keep those on one that is ACTIVE again."""
+    for task_id in tx.state.fleet.tasks_on(instance.id):
+        service = tx.state.tasks[task_id].service
+        if service is not None:
+            tx.wake(("keep_services", service.name))
 
 
 def agent_connected(tx: Transaction[ClusterState], event: AgentConnected) -> ContainerInstance:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from awsorch.core.copies import remove
 from awsorch.core.errors import Refusal, invalid_parameter
 from awsorch.core.events_services import (
     AlarmsSeen,
@@ -55,7 +56,7 @@ def create_service(tx: Transaction[ClusterState], event: CreateService) -> Servi
                 return known
             raise invalid_parameter("Creation of service was not idempotent.")
         for record in belongings(tx.state, known):
-            tx.remove(record)
+            remove(tx, record)
     service = Service(
         name=event.name,
         arn=event.arn,

@@ -15,6 +15,7 @@ from awsorch.core.model_services import Deployment, Service
 from awsorch.core.service_index import Phases
 from awsorch.core.services.bounds import lower_bound, upper_bound
 from awsorch.core.services.deployments import deployments_of
+from awsorch.core.services.draining import displaced, without
 from awsorch.core.services.failures import next_start
 from awsorch.core.services.scale_in import choose
 from awsorch.core.services.speech import BLOCKED, clear, complain, no_place
@@ -33,13 +34,15 @@ PROTECTED = (
 @dataclass(frozen=True, slots=True)
 class Muster:
     """A service's tasks as they are now: of the deployment that gets new tasks, and of the others, newest
-    first. ``live``: all that have not STOPPED, whatever deployment they were of. ``stuck``: the PRIMARY deployment
-    FAILED, so that nothing is rolled out and what there is is kept up."""
+    first; without those that are ``displaced`` by instances that drain. ``live``: all that have not STOPPED, whatever
+    deployment they were of. ``stuck``: the PRIMARY deployment FAILED, so that nothing is rolled out and what there is
+    is kept up."""
 
     service: Service
     growing: Deployment
     own: Phases
     others: tuple[tuple[Deployment, Phases], ...]
+    displaced: Phases
     live: int
     stuck: bool
 
@@ -50,8 +53,9 @@ class Muster:
 
     @property
     def healthy(self) -> int:
-        """Healthy tasks of every deployment."""
-        return len(self.own.healthy) + sum(len(phases.healthy) for _, phases in self.others)
+        """Healthy tasks of every deployment, wherever they are."""
+        crews = (self.own, self.displaced, *(phases for _, phases in self.others))
+        return sum(len(phases.healthy) for phases in crews)
 
     @property
     def room(self) -> int:
@@ -77,28 +81,35 @@ class Muster:
         return not self.stuck and len(self.own.healthy) >= self.desired
 
 
-def muster(state: ClusterState, service: Service) -> Muster:
+def muster(tx: Transaction[ClusterState], service: Service) -> Muster:
     """Count. After a deployment that FAILED, lost tasks are made from the one before it, which worked."""
-    every = deployments_of(state, service.name)
+    every = deployments_of(tx.state, service.name)
     growing = every[0]
     stuck = growing.rollout_state == "FAILED"
     if stuck:
         growing = next((d for d in every[1:] if d.rollout_state == "COMPLETED"), growing)
-    index = state.service_index
-    others = tuple((d, index.phases(service.name, d.number)) for d in every if d.number != growing.number)
-    live = sum(phases.live for phases in index.crews(service.name).values())
-    return Muster(service, growing, index.phases(service.name, growing.number), others, live, stuck)
+    crews = tx.state.service_index.crews(service.name)
+    live = sum(phases.live for phases in crews.values())
+    gone = Phases()
+    staying: dict[str, Phases] = {}
+    for number, phases in crews.items():
+        leaving = displaced(tx, phases)
+        staying[number] = without(phases, leaving)
+        for phase in ("pending", "unknown", "healthy", "unhealthy"):
+            gone.of(phase).update(leaving.of(phase))
+    others = tuple((d, staying.get(d.number, Phases())) for d in every if d.number != growing.number)
+    return Muster(service, growing, staying.get(growing.number, Phases()), others, gone, live, stuck)
 
 
 def keep(tx: Transaction[ClusterState], service: Service) -> None:
     """Start and stop what may be started and stopped now, about 50 of each."""
     name = service.name
-    short = _fill(tx, muster(tx.state, service))
-    picks = list(_picks(tx, muster(tx.state, tx.state.services[name]), short))
+    short = _fill(tx, muster(tx, service))
+    picks = list(_picks(tx, muster(tx, tx.state.services[name]), short))
     stop_tasks(tx, service, picks[:BATCH])
     if len(picks) > BATCH:
         tx.wake(("keep_services", name))
-    _say_what_blocks(tx, muster(tx.state, tx.state.services[name]))
+    _say_what_blocks(tx, muster(tx, tx.state.services[name]))
 
 
 def _fill(tx: Transaction[ClusterState], counted: Muster) -> int:
@@ -143,8 +154,7 @@ def _placed_all(tx: Transaction[ClusterState], service: Service) -> None:
 def _picks(tx: Transaction[ClusterState], counted: Muster, short: int) -> Iterator[Task]:
     """The tasks to stop now."""
     yield from _too_many(tx, counted)
-    if not counted.stuck:
-        yield from _older(tx, counted, short)
+    yield from _older(tx, counted, short)
     # Health comes before protection: what does not work helps nobody.
     crews = [counted.own, *(phases for _, phases in counted.others)] if counted.stuck else [counted.own]
     unhealthy = [task_id for phases in crews for task_id in phases.unhealthy]
@@ -171,9 +181,12 @@ def _too_many(tx: Transaction[ClusterState], counted: Muster) -> Iterator[Task]:
 
 
 def _older(tx: Transaction[ClusterState], counted: Muster, short: int) -> Iterator[Task]:
-    """Tasks of older deployments: those that never ran at once, the others as new ones take their place."""
-    others = [phases for _, phases in reversed(counted.others)]
-    yield from _tasks(tx, [task_id for phases in others for task_id in phases.pending])
+    """Tasks of older deployments, and those on instances that drain: what never ran at once, the others as new ones
+    take their place."""
+    others = [counted.displaced]
+    if not counted.stuck:
+        others += [phases for _, phases in reversed(counted.others)]
+    yield from _tasks(tx, _unprotected(tx, [task_id for phases in others for task_id in phases.pending]))
     weak = [task_id for phases in others for kind in (phases.unhealthy, phases.unknown) for task_id in kind]
     weak = _unprotected(tx, weak)
     allowed = len(weak) if counted.is_done else min(short, len(weak))
@@ -209,16 +222,17 @@ def _unprotected(tx: Transaction[ClusterState], ids: Iterable[str]) -> list[str]
 def _say_what_blocks(tx: Transaction[ClusterState], counted: Muster) -> None:
     """Say why nothing goes on, where nothing can by itself."""
     service = counted.service
-    crews = [counted.own, *(phases for _, phases in counted.others)]
+    crews = [counted.own, counted.displaced, *(phases for _, phases in counted.others)]
     under_way = any(phases.pending or phases.unknown or phases.stopping for phases in crews)
     older = [d for d, phases in counted.others if phases.wished]
+    waiting = bool(counted.displaced.wished or (older and not counted.stuck))
     too_many = counted.missing < 0 or (counted.is_done and older)
     if too_many and not under_way:
         held = older[0] if older else counted.growing
         complain(tx, service.name, "protection", PROTECTED.format(task_set=held.id))
     elif not too_many:
         clear(tx, service.name, "protection")
-    if older and not counted.stuck and not under_way and counted.missing > 0 and counted.room <= 0:
+    if waiting and not under_way and counted.missing > 0 and counted.room <= 0:
         complain(tx, service.name, "bounds", BLOCKED)
-    elif not older:
+    elif not waiting:
         clear(tx, service.name, "bounds")

@@ -19,12 +19,15 @@ from awsorch.core.rules.stop_tasks import request_stop
 from awsorch.core.service_index import Phases
 from awsorch.core.services.bounds import upper_bound
 from awsorch.core.services.deployments import primary_of
+from awsorch.core.services.failures import next_start
 from awsorch.core.services.scale_in import choose
 from awsorch.core.services.speech import clear, complain, listed, say
 from awsorch.core.services.tasks import SCHEDULER, is_protected, start_tasks, template_of
 from awsorch.core.state import ClusterState, Transaction
 
 BATCH = 10
+#: Uneven zones that can't be evened out now are looked at again after this long. Seconds.
+PAUSE_S = 60.0
 NO_ROOM = "is unable to place a task in {zone} because no container instance met all of its requirements."
 
 
@@ -61,6 +64,7 @@ def begin(tx: Transaction[ClusterState], service: Service) -> bool:
     """Look whether the zones of a steady service are uneven; answers whether tasks are being moved."""
     if service.zone_rebalancing != "ENABLED" or service.is_daemon or service.desired_count < 2:
         return False
+    primary = primary_of(tx.state, service)
     own = tx.state.service_index.phases(service.name, service.deployment)
     room = upper_bound(service, service.desired_count) - own.live
     zones = _zones(tx.state, service)
@@ -70,9 +74,15 @@ def begin(tx: Transaction[ClusterState], service: Service) -> bool:
         clear(tx, service.name, "zones")
         return False
     thin = min(zones, key=lambda zone: (counts[zone], zone))
+    # What is still stopping would end the move as soon as it began, and so would tasks that fail again and again.
+    pause_until = next_start(service, primary)
+    movable = _movable(tx, own, counts, counts[thin] + 1)
+    if own.stopping or not movable or tx.now < pause_until:
+        tx.wake(("keep_services", service.name), max(pause_until, tx.now + PAUSE_S))
+        return False
     fair = service.desired_count // len(counts)
-    count = max(1, min(fair - counts[thin], room, BATCH))
-    placed = start_tasks(tx, service, primary_of(tx.state, service), count, only=zones[thin], zone=thin)
+    count = min(max(1, fair - counts[thin]), movable, room, BATCH)
+    placed = start_tasks(tx, service, primary, count, only=zones[thin], zone=thin)
     if not placed.tasks:
         complain(tx, service.name, "zones", NO_ROOM.format(zone=thin))
         return False
@@ -80,6 +90,12 @@ def begin(tx: Transaction[ClusterState], service: Service) -> bool:
     complain(tx, service.name, "zones", f"is not AZ balanced with {listing}. AZ Rebalancing in progress.")
     tx.put(replace(tx.state.services[service.name], moving=len(placed.tasks)))
     return True
+
+
+def _movable(tx: Transaction[ClusterState], own: Phases, counts: Counter[str], most: int) -> int:
+    """How many tasks are in zones that have more than ``most`` of them and may go: protected ones stay."""
+    tasks = (tx.state.tasks[task_id] for task_id in own.healthy)
+    return sum(counts[task.zone or ""] > most and not is_protected(task, tx.now) for task in tasks)
 
 
 def _zones(state: ClusterState, service: Service) -> dict[str, frozenset[str]]:
