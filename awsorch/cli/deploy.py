@@ -121,4 +121,4 @@ def finish(session: Session, printer: Printer, *, before: Service, after: Servic
     elif begun:
         click.echo(f"{name}: deployment {goal.deployment} of {definition} began")
     else:
-        click.echo(f"{name}: nothing to do, {definition} runs already (--force starts new tasks of it)")
+        click.echo(f"{name}: nothing to do, {definition} runs already (awsorch deploy {name} --force starts it anew)")

@@ -18,6 +18,15 @@ from awsorch.cli.session import Session, api_command
 
 UNDER_WAY = ("PENDING", "IN_PROGRESS")
 TURNING_BACK = ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
+NONE: dict[str, Any] = {
+    "capacityProviderStrategy": [],
+    "loadBalancers": [],
+    "serviceRegistries": [],
+    "volumeConfigurations": [],
+    "vpcLatticeConfigurations": [],
+    "serviceConnectConfiguration": {"enabled": False},
+}
+"""How UpdateService is told that a service is to do without a member."""
 
 
 @click.command("rollback")
@@ -78,11 +87,13 @@ def update_to(revision: Revision, current: Revision | None) -> dict[str, Any]:
     Raises Fault where a service cannot be updated to it.
     """
     wished, known = content_of(revision), content_of(current) if current is not None else {}
-    update = {"taskDefinition": wished["taskDefinition"]}
+    update = {"taskDefinition": wished.pop("taskDefinition")}
+    launch_types = {one["launchType"] for one in (wished, known) if "launchType" in one}
+    if len(launch_types) > 1:
+        raise Fault(f"that revision had launch type {wished['launchType']}, and a service keeps the one that it has")
     for name in CONTENT:
-        if wished.get(name) == known.get(name):
+        if wished.get(name) == known.get(name) or name == "launchType":
             continue
-        if name == "launchType":
-            raise Fault(f"that revision had launch type {wished.get(name)}, and a service keeps the one that it has")
-        update[name] = wished.get(name, [])
+        if name in wished or name in NONE:
+            update[name] = wished.get(name, NONE.get(name))
     return update

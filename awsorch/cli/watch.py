@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from awsorch.cli.faults import Fault
@@ -15,6 +15,7 @@ T = TypeVar("T")
 LOOK_SECONDS = 0.4
 PATIENCE_SECONDS = 60.0
 """How long the API may be away (a controller that restarts, say) before waiting is given up."""
+THROTTLING = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException")
 
 
 def watch(session: Session, arns: Sequence[str], seen: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
@@ -39,14 +40,24 @@ def look(session: Session, arns: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """What `ask` answers, asked again while nothing answers. Raises botocore's error after PATIENCE_SECONDS."""
-    from botocore.exceptions import ConnectionError, HTTPClientError
+    """What `ask` answers, asked again while nothing answers, or something that can't just now.
+
+    Raises botocore's error after PATIENCE_SECONDS, and at once when the API refuses for good.
+    """
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             return ask()
-        except (ConnectionError, HTTPClientError):
-            if time.monotonic() > give_up_at:
+        except (ConnectionError, HTTPClientError, ClientError) as error:
+            for_good = isinstance(error, ClientError) and not is_passing(error.response)
+            if for_good or time.monotonic() > give_up_at:
                 raise
             time.sleep(LOOK_SECONDS)
+
+
+def is_passing(answer: Mapping[str, Any]) -> bool:
+    """Whether an error answer says that the API can't just now: it is throttling, or failed by itself."""
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or answer.get("Error", {}).get("Code") in THROTTLING

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from awsorch.cli.differences import differences
+from awsorch.cli.faults import Fault
 from awsorch.cli.normal_forms import filled_service, normal_definition, restricted
+from awsorch.cli.rollback import update_to
 from awsorch.cli.rollouts import DONE, FAILED, Goal, Snapshot, goal_of, judge
 from awsorch.cli.services import message_of, percent
 from awsorch.cli.session import open_session
 from awsorch.cli.targets import TargetReader, say_targets
+from awsorch.cli.watch import patiently
 
 ARN = "arn:aws:ecs:us-east-1:123456789012"
 GOAL = Goal(service=f"{ARN}:service/default/web", deployment="ecs-svc/2")
@@ -204,6 +208,46 @@ def test_members_that_the_api_does_not_show_are_not_asked_for() -> None:
     whole = filled_service(wish, known)
     assert whole == {"deploymentConfiguration": {"maximumPercent": 200, "minimumHealthyPercent": 50}}
     assert restricted(known, whole) == {"deploymentConfiguration": {"maximumPercent": 150, "minimumHealthyPercent": 50}}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "tries"),
+    [(400, "ThrottlingException", 3), (500, "ServerException", 3), (400, "ClientException", 1)],
+)
+def test_an_api_that_cannot_just_now_is_asked_again(clean: None, status: int, code: str, tries: int) -> None:
+    asked: list[int] = []
+
+    def ask() -> str:
+        asked.append(1)
+        if len(asked) < 3:
+            answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise ClientError(answer, "DescribeServices")
+        return "answered"
+
+    if tries == 3:
+        assert patiently(ask) == "answered"
+    else:
+        with pytest.raises(ClientError):
+            patiently(ask)
+    assert len(asked) == tries
+
+
+def revision(number: int, **members: Any) -> dict[str, Any]:
+    arn = f"{ARN}:service-revision/default/web/{number}"
+    return {"serviceRevisionArn": arn, "taskDefinition": f"web:{number}", "launchType": "EC2"} | members
+
+
+def test_going_back_takes_the_members_of_that_revision_along() -> None:
+    balancers = [{"targetGroupArn": "t", "containerName": "app", "containerPort": 80}]
+    with_balancer, without = revision(1, loadBalancers=balancers), revision(2, loadBalancers=[])
+    assert update_to(with_balancer, without) == {"taskDefinition": "web:1", "loadBalancers": balancers}
+    assert update_to(without, with_balancer) == {"taskDefinition": "web:2", "loadBalancers": []}
+    provided = {key: value for key, value in revision(3).items() if key != "launchType"}
+    provided["capacityProviderStrategy"] = [{"capacityProvider": "p"}]
+    assert update_to(without, provided) == {"taskDefinition": "web:2", "capacityProviderStrategy": []}
+    assert update_to(without, None) == {"taskDefinition": "web:2"}
+    with pytest.raises(Fault, match="launch type EXTERNAL"):
+        update_to(revision(4, launchType="EXTERNAL"), without)
 
 
 class FakeBalancers:

@@ -13,12 +13,13 @@ from tests.cli.fake_ecs import FakeEcs
 AWSORCH = Path(sys.executable).with_name("awsorch")
 
 
-def on_terminal(*arguments: str) -> tuple[int, str]:
-    """Run a command on a terminal of 200 columns; its exit code and all that it wrote."""
+def on_terminal(*arguments: str, typed: str = "") -> tuple[int, str]:
+    """Run a command on a terminal of 200 columns where this is typed; its exit code and all that it wrote."""
     ours, theirs = pty.openpty()
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "200"}
     process = subprocess.Popen((str(AWSORCH), *arguments), stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
+    os.write(ours, typed.encode())
     written = b""
     try:
         while chunk := os.read(ours, 65536):

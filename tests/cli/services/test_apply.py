@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Awsorch, answer_of
+from tests.cli.test_terminal import on_terminal
 from tests.support.obedience import ObedientAgents
 
 Service = Callable[..., dict[str, Any]]
@@ -261,3 +262,13 @@ def test_a_wrong_file_is_told_with_its_line_and_nothing_is_done(
 def test_an_empty_file(awsorch: Awsorch) -> None:
     result = awsorch("apply", "-f", "-", stdin="# nothing")
     assert result.stderr == "awsorch: standard input: neither taskDefinitions nor services in it\n"
+
+
+def test_a_person_is_asked(endpoint: str, app: Path, ecs: Any) -> None:
+    code, text = on_terminal("apply", "-f", str(app), typed="n\n")
+    assert code == 1
+    assert "Go ahead? [y/N]: " in text
+    assert ecs.list_task_definitions()["taskDefinitionArns"] == []
+    assert on_terminal("apply", "-f", str(app), typed="y\n")[0] == 0
+    code, text = on_terminal("apply", "-f", str(app))
+    assert (code, "Go ahead" in text) == (0, False)

@@ -49,7 +49,7 @@ def test_without_options_it_goes_to_the_newest_revision(
 ) -> None:
     make()
     assert awsorch("deploy", "web").stdout == (
-        "web: nothing to do, web:1 runs already (--force starts new tasks of it)\n"
+        "web: nothing to do, web:1 runs already (awsorch deploy web --force starts it anew)\n"
     )
     define(image="shop:2")
     assert awsorch("deploy", "web", "--force").exit_code == 0
