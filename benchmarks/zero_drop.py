@@ -150,9 +150,8 @@ def report(updates: list[tuple[float, float]], told: Any, options: argparse.Name
         if status != 200:
             failed.append((round(second, 1), status, body))
     spans = ", ".join(f"{ended - began:.1f}" for began, ended in updates)
-    print(
-        f"{len(told['results'])} requests at {options.rate:.0f}/s; {len(updates)} updates of {REPLICAS} tasks: {spans} s"
-    )
+    print(f"{len(told['results'])} requests at {options.rate:.0f}/s")
+    print(f"{len(updates)} updates of {REPLICAS} tasks: {spans} s")
     print(f"failed: {len(failed)} {failed[:5] if failed else ''}".rstrip())
     rest, rolling = percentile(at_rest, 0.99), percentile(during, 0.99)
     halves = percentile(at_rest, 0.5), percentile(during, 0.5)
