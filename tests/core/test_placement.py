@@ -222,6 +222,35 @@ def test_more_filters_than_are_remembered() -> None:
     assert len(set(run(fleet, count=3).placed)) == 3
 
 
+def test_one_task_at_a_time_goes_to_the_zone_with_fewest_that_has_room() -> None:
+    fleet = a_fleet(3)
+    spread = (Strategy(type="spread", field=f"attribute:{ZONE}"), *PACK)
+    for taken in ("i-0", "i-0", "i-1"):
+        fleet.assume(SMALL, "family:web", [taken])
+    placed: list[str] = []
+    for _ in range(3):
+        decision = run(fleet, strategies=spread)
+        fleet.assume(SMALL, "family:web", decision.placed)
+        placed += decision.placed
+    assert placed[0] == "i-2"
+    assert sorted(placed) == ["i-1", "i-2", "i-2"]
+    fleet = a_fleet(2)
+    fleet.assume(SMALL, "family:web", ["i-0"])
+    fleet.assume(Demand(memory=4096), "family:other", ["i-1"])
+    assert run(fleet, strategies=spread).placed == ("i-0",)
+
+
+def test_more_indexes_than_are_kept() -> None:
+    fleet = a_fleet(2)
+    assert len(run(fleet, count=16, strategies=PACK).placed) == 16
+    first, second = dict.fromkeys(run(fleet, count=16, strategies=PACK).placed)
+    for number in range(20):
+        spread = Strategy(type="spread", field=f"attribute:a{number}")
+        assert run(fleet, strategies=(spread, *PACK)).placed == (first,)
+    fleet.assume(Demand(memory=4096), "family:other", [first])
+    assert run(fleet, strategies=PACK).placed == (second,)
+
+
 def test_imagined_instances_and_removed_ones() -> None:
     fleet = a_fleet(1)
     fleet.task_changed(None, a_task(demand=Demand(memory=4096)))

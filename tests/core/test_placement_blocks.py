@@ -43,10 +43,26 @@ class BlocksMachine(RuleBasedStateMachine):
             del self.others[entry]
             self.blocks.remove(entry)
 
+    @precondition(lambda self: self.others)
+    @rule(data=st.data(), moves=st.lists(st.tuples(entries, amounts), min_size=1, max_size=4))
+    def move(self, data: st.DataObject, moves: list[tuple[int, int]]) -> None:
+        entry = data.draw(st.sampled_from(sorted(self.others)))
+        for new, other in moves:
+            if new == entry or new not in self.others:
+                del self.others[entry]
+                self.others[new] = other
+                self.blocks.move(entry, new, other)
+                entry = new
+
+    @rule(floor=entries, other=amounts, below=entries)
+    def find_first(self, floor: int, other: int, below: int) -> None:
+        first = min((entry for entry, own in self.others.items() if entry >= floor and own >= other), default=None)
+        assert self.blocks.first(floor, other) == first
+        assert self.blocks.first(floor, other, below) == (None if first is None or first >= below else first)
+
     @rule(floor=entries, other=amounts)
     def search(self, floor: int, other: int) -> None:
         enough = sorted(entry for entry, own in self.others.items() if entry >= floor and own >= other)
-        assert self.blocks.first(floor, other) == next(iter(enough), None)
         assert list(self.blocks.least(floor, other)) == enough
         assert list(self.blocks.greatest(floor, other)) == enough[::-1]
 

@@ -91,8 +91,8 @@ class Needs:
         self.demand = demand
         self.group = group
         self.filter = conditions
-        self.ports = bool(demand.tcp_ports or demand.udp_ports)
-        self.gpus = bool(demand.gpus or demand.all_gpus)
+        self.ports = demand.tcp_ports or demand.udp_ports
+        self.gpus = demand.gpus or demand.all_gpus
         self.plain = not (self.ports or self.gpus or conditions.distinct or conditions.dynamic)
 
     def room(self, slot: Slot, taken: int = 0) -> int:

@@ -2,8 +2,8 @@
 
 It is derived from the records and never stored. Every change is given as (old, new), so undoing one is the
 same call with the two swapped, and records may come in any order. What is remembered to answer quickly
-(kinds, indexes, counts) is no part of its value: fleets that saw the same records are equal and decide alike,
-whatever was asked of them.
+(kinds, indexes, questions, counts) is no part of its value: fleets that saw the same records are equal and
+decide alike, whatever was asked of them.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from awsorch.core.model import ContainerInstance, Demand, Task
-from awsorch.core.placement.filters import Filter
+from awsorch.core.model import Constraint, ContainerInstance, Demand, Strategy, Task
+from awsorch.core.placement.filters import Filter, filter_of
 from awsorch.core.placement.index import Index
 from awsorch.core.placement.kinds import Kinds
+from awsorch.core.placement.question import Question
 from awsorch.core.placement.slot import Free, Hold, Slot, hold_of, hold_of_demand
+from awsorch.core.placement.strategies import chain_of
 
 _NO_COUNTS: Mapping[str | None, int] = {}
 _ATTRIBUTES_COUNTED = 16
 _INDEXES_KEPT = 16
+_QUESTIONS_KEPT = 1024
 
 
 class Fleet:
@@ -32,6 +35,7 @@ class Fleet:
         self._active_in_all = 0
         self._kinds = Kinds(self._mark)
         self._indexes: dict[tuple[tuple[str, ...], bool], Index] = {}
+        self._questions: dict[tuple[object, ...], Question] = {}
         self._growth = 0
         self._counts: dict[str, dict[str, dict[str | None, int]]] = {}
 
@@ -147,29 +151,27 @@ class Fleet:
         """Every slot by its order."""
         return self._by_order
 
-    def index(self, attributes: tuple[str, ...], by_cpu: bool) -> Index:
-        """The index of all candidates by these spread attributes and this primary resource, up to date."""
-        key = attributes, by_cpu
-        index = self._indexes.get(key)
-        if index is None:
-            if len(self._indexes) >= _INDEXES_KEPT:
-                del self._indexes[next(iter(self._indexes))]
-            index = self._indexes[key] = Index(attributes, by_cpu)
-            index.stale.update(self._by_order)
-        if index.stale:
-            index.refresh(self._by_order)
-        return index
-
-    def filter_bit(self, asked: Filter) -> int:
-        """The bit that the kinds of instances accepted by the filter have. Ask before ``index``."""
-        kinds = self._kinds
-        bit = kinds.bit_of(asked)
-        if bit is not None:
-            return bit
-        if kinds.full:
-            kinds.forget(self._slots.values())
-            self._indexes.clear()
-        return kinds.learn(asked, self._slots.values())
+    def question(
+        self,
+        attributes: tuple[tuple[str, str | None], ...],
+        constraints: tuple[Constraint, ...],
+        strategies: tuple[Strategy, ...],
+        capacity_provider: str | None,
+    ) -> Question:
+        """What requests with these conditions and strategies ask, with its index up to date until the fleet changes.
+        Raises InvalidParameterException for an expression that is none."""
+        key = attributes, constraints, strategies, capacity_provider
+        question = self._questions.get(key)
+        if question is None:
+            conditions, chain = filter_of(attributes, constraints, capacity_provider), chain_of(strategies)
+            bit = self._filter_bit(conditions)
+            question = Question(conditions, chain, self._index(chain.attributes, chain.by_cpu), bit)
+            if len(self._questions) >= _QUESTIONS_KEPT:
+                del self._questions[next(iter(self._questions))]
+            self._questions[key] = question
+        if question.index.stale:
+            question.index.refresh()
+        return question
 
     def spread_counts(self, attribute: str, group: str) -> Mapping[str | None, int]:
         """How many tasks of the group with desired status RUNNING are on instances with each value of the attribute."""
@@ -185,6 +187,30 @@ class Fleet:
         return table.get(group, _NO_COUNTS)
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _index(self, attributes: tuple[str, ...], by_cpu: bool) -> Index:
+        """The index of all candidates by these spread attributes and this primary resource."""
+        key = attributes, by_cpu
+        index = self._indexes.get(key)
+        if index is None:
+            if len(self._indexes) >= _INDEXES_KEPT:
+                del self._indexes[next(iter(self._indexes))]
+                self._questions.clear()
+            index = self._indexes[key] = Index(attributes, by_cpu)
+            index.stale.update(self._by_order)
+        return index
+
+    def _filter_bit(self, asked: Filter) -> int:
+        """The bit that the kinds of instances accepted by the filter have. Ask before ``_index``."""
+        kinds = self._kinds
+        bit = kinds.bit_of(asked)
+        if bit is not None:
+            return bit
+        if kinds.full:
+            kinds.forget(self._slots.values())
+            self._indexes.clear()
+            self._questions.clear()
+        return kinds.learn(asked, self._slots.values())
 
     def _slot_for(self, instance_id: str) -> Slot:
         slot = self._slots.get(instance_id)
@@ -209,7 +235,7 @@ class Fleet:
             for attribute, table in self._counts.items():
                 _add(table, group, instance.attributes.get(attribute), times)
         for index in self._indexes.values():
-            index.stale.add(slot.order)
+            index.stale[slot.order] = slot
         if times < 0:
             self._growth += 1
             self._drop_if_empty(slot)
@@ -220,7 +246,7 @@ class Fleet:
 
     def _mark(self, slot: Slot) -> None:
         for index in self._indexes.values():
-            index.stale.add(slot.order)
+            index.stale[slot.order] = slot
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Fleet):

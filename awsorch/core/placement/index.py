@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from heapq import merge
 from typing import NamedTuple
 
@@ -19,6 +19,14 @@ class Lane(NamedTuple):
 
     values: Values
     cells: list[Blocks]
+
+    def first(self, floor: int, other: int, below: int) -> int | None:
+        """The first of ``ascending``, if it is below ``below``."""
+        cells = self.cells
+        if len(cells) == 1:
+            return cells[0].first(floor, other, below)
+        found = [entry for cell in cells if (entry := cell.first(floor, other, below)) is not None]
+        return min(found, default=None)
 
     def ascending(self, floor: int, other: int) -> Iterator[int]:
         """Entries from ``floor`` up with enough of the other resource."""
@@ -50,7 +58,7 @@ class _Place:
 class Index:
     """Slots by (kind, values of ``attributes``), sorted by CPU (``by_cpu``) or else by memory.
 
-    ``stale`` are the orders of slots that changed; ``refresh`` moves those to where they belong now.
+    ``stale`` are the slots that changed, by order; ``refresh`` moves those to where they belong now.
     """
 
     def __init__(self, attributes: tuple[str, ...], by_cpu: bool) -> None:
@@ -60,7 +68,7 @@ class Index:
         self._places: dict[int, _Place] = {}
         self._lanes: dict[int, list[Lane]] = {}
         self._crowded = _CROWDED
-        self.stale: set[int] = set()
+        self.stale: dict[int, Slot] = {}
 
     def put(self, slot: Slot) -> None:
         """Put a candidate where it belongs, moving it when it was elsewhere."""
@@ -68,14 +76,13 @@ class Index:
         amount, other = (slot.cpu, slot.memory) if self._by_cpu else (slot.memory, slot.cpu)
         entry = amount << ORDER_BITS | order
         place = self._places.get(order)
-        if place is None:
-            place = self._places[order] = _Place(slot, self._cell_for(slot), entry)
-        else:
-            place.cell.remove(place.entry)
-            if place.instance is not slot.instance or place.kind is not slot.kind:
-                place.cell = self._cell_for(slot)
-                place.instance, place.kind = slot.instance, slot.kind
+        if place is not None and place.instance is slot.instance and place.kind is slot.kind:
+            place.cell.move(place.entry, entry, other)
             place.entry = entry
+            return
+        if place is not None:
+            place.cell.remove(place.entry)
+        place = self._places[order] = _Place(slot, self._cell_for(slot), entry)
         place.cell.insert(entry, other)
 
     def drop(self, order: int) -> None:
@@ -84,11 +91,10 @@ class Index:
         if place is not None:
             place.cell.remove(place.entry)
 
-    def refresh(self, slots: Mapping[int, Slot]) -> None:
-        """Bring what is stale up to date. ``slots``: all of the fleet's, by order."""
-        for order in self.stale:
-            slot = slots.get(order)
-            if slot is not None and slot.open:
+    def refresh(self) -> None:
+        """Bring what is stale up to date."""
+        for order, slot in self.stale.items():
+            if slot.open:
                 self.put(slot)
             else:
                 self.drop(order)

@@ -8,10 +8,10 @@ and never changes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush, heapreplace
 
-from awsorch.core.placement.blocks import ORDER_MASK
+from awsorch.core.placement.blocks import BEYOND, ORDER_MASK
 from awsorch.core.placement.filters import Needs
 from awsorch.core.placement.index import Lane
 from awsorch.core.placement.slot import Slot
@@ -61,30 +61,37 @@ def first_packed(
     """Where one task goes that is spread over an attribute by ``counts`` (or over nothing) and then packed: the same as
     the heads of PackedLanes compared, without making them."""
     floor, other = sizes
-    levels: Iterable[list[Lane]] = (lanes,)
-    if counts:
-        by_count: dict[int, list[Lane]] = {}
-        for lane in lanes:
-            by_count.setdefault(counts.get(lane.values[0], 0), []).append(lane)
-        levels = [by_count[count] for count in sorted(by_count)] if len(by_count) > 1 else by_count.values()
-    for level in levels:
+    while lanes:
+        level = _fewest(lanes, counts) if counts else lanes
         best: int | None = None
         for lane in level:
-            if needs.plain and len(lane.cells) == 1:
-                found = lane.cells[0].first(floor, other)
-            else:
-                found = _first(needs, sizes, slots, lane)
-            if found is not None and (best is None or found < best):
+            below = BEYOND if best is None else best
+            found = lane.first(floor, other, below) if needs.plain else _first(needs, sizes, slots, lane)
+            if found is not None and found < below:
                 best = found
         if best is not None:
             return slots[best & ORDER_MASK]
+        lanes = [lane for lane in lanes if lane not in level]
     return None
+
+
+def _fewest(lanes: list[Lane], counts: Mapping[str | None, int]) -> list[Lane]:
+    """The lanes of which the group has fewest tasks."""
+    level: list[Lane] = []
+    fewest = -1
+    for lane in lanes:
+        count = counts.get(lane.values[0], 0)
+        if count == fewest:
+            level.append(lane)
+        elif count < fewest or not level:
+            level, fewest = [lane], count
+    return level
 
 
 def _first(needs: Needs, sizes: tuple[int, int], slots: Mapping[int, Slot], lane: Lane) -> int | None:
     """The least entry of the lane that has room for one task."""
     for entry in lane.ascending(*sizes):
-        if needs.plain or needs.room(slots[entry & ORDER_MASK]):
+        if needs.room(slots[entry & ORDER_MASK]):
             return entry
     return None
 

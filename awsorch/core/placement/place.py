@@ -18,6 +18,7 @@ from awsorch.core.placement.filters import REASONS, Needs, filter_of
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.placement.index import Index, Lane
 from awsorch.core.placement.lanes import Dice, Given, Key, OrderedLane, PackedLane, RandomLane, Terms, first_packed
+from awsorch.core.placement.question import Question
 from awsorch.core.placement.slot import Slot
 from awsorch.core.placement.strategies import Chain, chain_of
 
@@ -58,20 +59,22 @@ class Decision(NamedTuple):
 
 def place(fleet: Fleet, request: Request) -> Decision:
     """Decide where the tasks go. Raises InvalidParameterException for an expression that is none."""
-    only, each = request.only, request.demand.gpus
-    provider = request.capacity_provider if only is None else None
-    conditions = filter_of(request.demand.attributes, request.constraints, provider)
-    needs = Needs(request.demand, request.group, conditions)
-    considered = fleet.active(provider) if only is None else len(only)
+    demand, only = request.demand, request.only
+    if only is None:
+        provider = request.capacity_provider
+        question = fleet.question(demand.attributes, request.constraints, request.strategies, provider)
+        considered = fleet.active(provider)
+    else:
+        question = _question_of(_pool(fleet, request), request)
+        considered = len(only)
+    needs = Needs(demand, request.group, question.filter)
     placed: list[str] = []
     gpus: list[tuple[str, ...]] = []
-    for slot, taken, now in _give(fleet, request, needs):
+    for slot, taken, now in _give(fleet, request, question, needs):
         placed += [slot.id] * now
-        free = slot.free_gpus() if needs.gpus else ()
-        if request.demand.all_gpus:
-            gpus.append(free)
-        elif each:
-            gpus += [free[n * each : (n + 1) * each] for n in range(taken, taken + now)]
+        if needs.gpus:
+            free, each = slot.free_gpus(), demand.gpus
+            gpus += [free[n * each : (n + 1) * each] if each else free for n in range(taken, taken + now)]
     refused: tuple[Refused, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     if len(placed) < request.count:
@@ -89,22 +92,22 @@ def matches(fleet: Fleet, instance_id: str, expression: str) -> bool:
     return compile_expression(expression).holds(slot.instance, slot.running, slot.groups.keys())
 
 
-def _give(fleet: Fleet, request: Request, needs: Needs) -> list[Given]:
+def _question_of(pool: Iterable[Slot], request: Request) -> Question:
+    """The request's question, asked of these instances only."""
+    conditions, chain = filter_of(request.demand.attributes, request.constraints), chain_of(request.strategies)
+    index = Index(chain.attributes, chain.by_cpu)
+    for slot in pool:
+        if slot.open and slot.instance is not None and conditions.accepts(slot.instance):
+            index.put(slot)
+    return Question(conditions, chain, index, 0)
+
+
+def _give(fleet: Fleet, request: Request, question: Question, needs: Needs) -> list[Given]:
     """Which instances take how many of the tasks, in the order in which they are taken."""
-    chain, demand = chain_of(request.strategies), needs.demand
-    if request.only is None:
-        bit = fleet.filter_bit(needs.filter)
-        index = fleet.index(chain.attributes, chain.by_cpu)
-    else:
-        bit, index = 0, Index(chain.attributes, chain.by_cpu)
-        for slot in _pool(fleet, request):
-            if slot.open and slot.instance is not None and needs.filter.accepts(slot.instance):
-                index.put(slot)
-    lanes = index.lanes(bit)
-    sizes = index.sizes(demand.cpu, demand.memory)
-    packs = chain.packs and not needs.filter.dynamic
-    if packs and request.count == 1 and (chain.spreads or not chain.attributes):
-        counts = fleet.spread_counts(chain.attributes[0], request.group) if chain.spreads else None
+    chain, demand, lanes = question.chain, needs.demand, question.lanes()
+    sizes = question.index.sizes(demand.cpu, demand.memory)
+    if question.direct and request.count == 1:
+        counts = fleet.spread_counts(question.spread, request.group) if question.spread else None
         first = first_packed(needs, sizes, fleet.slots_by_order, lanes, counts)
         return [] if first is None else [(first, 0, 1)]
     terms = Terms(needs, chain.inner, sizes, fleet.slots_by_order)
@@ -112,7 +115,7 @@ def _give(fleet: Fleet, request: Request, needs: Needs) -> list[Given]:
     def order_of(lane: Lane) -> Takers:
         if dice is not None:
             return RandomLane(terms, lane, dice)
-        return PackedLane(terms, lane) if packs else OrderedLane(terms, lane)
+        return PackedLane(terms, lane) if question.packs else OrderedLane(terms, lane)
 
     dice = Dice(request.seed) if chain.random else None
     if chain.attributes:

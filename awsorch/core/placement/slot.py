@@ -18,17 +18,24 @@ if TYPE_CHECKING:
 _NOTHING = Resources(cpu=0, memory=0)
 
 
-class Hold(NamedTuple):
-    """What one task takes from its instance. ``group`` is None once the task is to stop."""
+class Scarce(NamedTuple):
+    """What one task takes from its instance that has a name or is counted apart: ports and GPUs."""
 
-    cpu: int
-    memory: int
     tcp: frozenset[int]
     udp: frozenset[int]
     gpu_ids: tuple[str, ...]
     gpus: int
+
+
+class Hold(NamedTuple):
+    """What one task takes from its instance. ``group`` is None once the task is to stop; ``scarce`` is None for a task
+    with neither ports nor GPUs."""
+
+    cpu: int
+    memory: int
     group: str | None
     pending: bool
+    scarce: Scarce | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,46 +52,45 @@ class Free:
 
 #: More GPUs than any instance has.
 _EVERY = 1 << 16
-_NO_PORTS: frozenset[int] = frozenset()
+_NOTHING_SCARCE = Scarce(frozenset(), frozenset(), (), 0)
 
 
 def hold_of(task: Task) -> Hold:
     """What a task that is on an instance holds there: its demand, and the ports that its agent reported."""
     demand = task.demand
-    tcp = frozenset(demand.tcp_ports) if demand.tcp_ports else _NO_PORTS
-    udp = frozenset(demand.udp_ports) if demand.udp_ports else _NO_PORTS
-    for container in task.containers:
-        for binding in container.network_bindings:
+    scarce = _scarce(demand, task.gpu_ids)
+    bindings = [binding for container in task.containers for binding in container.network_bindings]
+    if bindings:
+        tcp, udp, gpu_ids, gpus = scarce or _NOTHING_SCARCE
+        for binding in bindings:
             ports = _bound(binding.host_port, binding.host_port_range)
             if binding.protocol == "udp":
                 udp |= ports
             else:
                 tcp |= ports
-    return Hold(
-        demand.cpu,
-        demand.memory,
-        tcp,
-        udp,
-        task.gpu_ids,
-        _EVERY if demand.all_gpus and not task.gpu_ids else demand.gpus,
-        task.group if task.desired_status == "RUNNING" else None,
-        task.last_status == "PENDING",
-    )
+        scarce = Scarce(tcp, udp, gpu_ids, gpus)
+    group = task.group if task.desired_status == "RUNNING" else None
+    return Hold(demand.cpu, demand.memory, group, task.last_status == "PENDING", scarce)
 
 
 def hold_of_demand(demand: Demand, group: str) -> Hold:
     """What a task of that demand will hold once it is placed; its GPUs are not chosen yet."""
-    tcp = frozenset(demand.tcp_ports) if demand.tcp_ports else _NO_PORTS
-    udp = frozenset(demand.udp_ports) if demand.udp_ports else _NO_PORTS
-    return Hold(demand.cpu, demand.memory, tcp, udp, (), _EVERY if demand.all_gpus else demand.gpus, group, True)
+    return Hold(demand.cpu, demand.memory, group, True, _scarce(demand, ()))
+
+
+def _scarce(demand: Demand, gpu_ids: tuple[str, ...]) -> Scarce | None:
+    if demand.tcp_ports or demand.udp_ports or demand.gpus or demand.all_gpus or gpu_ids:
+        gpus = _EVERY if demand.all_gpus and not gpu_ids else demand.gpus
+        return Scarce(frozenset(demand.tcp_ports), frozenset(demand.udp_ports), gpu_ids, gpus)
+    return None
 
 
 def _bound(port: int | None, port_range: str | None) -> frozenset[int]:
     if port_range is None:
-        return frozenset((port,)) if port else _NO_PORTS
+        return frozenset((port,)) if port else frozenset()
     first, _, last = port_range.partition("-")
     if not (first.isdigit() and last.isdigit()):
-        return _NO_PORTS
+        return frozenset()
     return frozenset(range(int(first), min(int(last), 65535) + 1))
 
 
@@ -156,16 +162,14 @@ class Slot:
 
     def carry(self, hold: Hold, times: int) -> None:
         """Count a task's hold ``times`` more (or, below zero, less) often."""
-        cpu, memory, tcp, udp, gpu_ids, gpus, group, pending = hold
+        cpu, memory, group, pending, scarce = hold
         self.cpu -= cpu * times
         self.memory -= memory * times
-        if tcp:
-            _count(self.tcp, tcp, times)
-        if udp:
-            _count(self.udp, udp, times)
-        if gpus or gpu_ids:
-            _count(self.gpus_held, gpu_ids, times)
-            self.gpus_unnamed += max(0, gpus - len(gpu_ids)) * times
+        if scarce is not None:
+            _count(self.tcp, scarce.tcp, times)
+            _count(self.udp, scarce.udp, times)
+            _count(self.gpus_held, scarce.gpu_ids, times)
+            self.gpus_unnamed += max(0, scarce.gpus - len(scarce.gpu_ids)) * times
         if pending:
             self.pending += times
         if group is not None:
