@@ -7,7 +7,7 @@ import asyncio
 import logging
 import platform
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from awsorch.agent.images import ImageStock
 from awsorch.agent.measurements import Measurements
 from awsorch.agent.ports import Ports, Probe, default_range
 from awsorch.agent.reports import Reports
+from awsorch.agent.servers import Servers
 from awsorch.agent.session import Registration
 from awsorch.agent.settings import SettingError, Settings
 from awsorch.agent.state_file import Batch, Saved, StateFile, StateFileError, StateInMemory, Store
@@ -44,13 +45,17 @@ CLUSTER_FACT = "cluster-name"
 INSTANCE_ID_FACT = "ec2-instance-id"
 VERSION_FACT = "agent-version"
 PULLED_FACT = "pulled-image "
+ENDPOINT_PORT_FACT = "task-endpoint-port"
 ENGINE_RETRY = (2.0, 200.0, 1.5)
 DEFAULT_CLUSTER = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What differs between a real agent and a simulated one. `probe` tries a host port."""
+    """What differs between a real agent and a simulated one. `probe` tries a host port.
+
+    `serves_containers`: simulated ones never call their agent, so a fleet need not listen for them.
+    """
 
     engine: Engine
     usage: UsageSource
@@ -58,6 +63,7 @@ class Parts:
     clock: Callable[[], float]
     telemetry_when_idle: bool = True
     cleans_images: bool = True
+    serves_containers: bool = True
 
 
 class Agent:
@@ -213,14 +219,38 @@ class Agent:
     async def _live(
         self, ecs: ECS, registration: Registration, region: str, facts: EngineFacts, store: Store, saved: Saved
     ) -> None:
-        parts, settings, tasks = self._parts, self._settings, dict[str, Assignment]()
-        place = plan.Placement(instance_arn=registration.instance_arn, cluster=registration.cluster, region=region)
+        tasks: dict[str, Assignment] = {}
+        async with Servers(self._settings, registration, tasks) as servers:
+            await servers.introspect()
+            surroundings = Surroundings(
+                settings=self._settings,
+                place=plan.Placement(
+                    instance_arn=registration.instance_arn,
+                    cluster=registration.cluster,
+                    region=region,
+                    agent_url=await self._serve_containers(servers, ecs, facts, store, saved),
+                ),
+                clock=self._parts.clock,
+                suffix=lambda: secrets.token_hex(10),
+                engine=self._parts.engine,
+                images=self._images(store, saved),
+                store=store,
+                host=self._host(facts),
+                ports=self._ports(),
+                tasks=tasks,
+            )
+            await self._work(ecs, registration, surroundings, facts, saved)
+
+    async def _work(
+        self, ecs: ECS, registration: Registration, surroundings: Surroundings, facts: EngineFacts, saved: Saved
+    ) -> None:
+        parts, settings = self._parts, self._settings
         doctor = Doctor(parts.engine, parts.clock)
         telemetry = Telemetry(
             self._http,
             ecs,
             registration,
-            Measurements(tasks, parts.usage, parts.clock, facts.cpus),
+            Measurements(surroundings.tasks, parts.usage, parts.clock, facts.cpus),
             doctor,
             Publishing(
                 metrics=not settings.engine.metrics_disabled,
@@ -228,22 +258,9 @@ class Agent:
                 when_idle=parts.telemetry_when_idle,
             ),
         )
-        reports, images = Reports(ecs.submit), self._images(store, saved)
-        surroundings = Surroundings(
-            settings=settings,
-            place=place,
-            clock=parts.clock,
-            suffix=lambda: secrets.token_hex(10),
-            engine=parts.engine,
-            images=images,
-            store=store,
-            host=self._host(facts),
-            ports=self._ports(),
-            tasks=tasks,
-        )
+        reports = Reports(ecs.submit)
         supervisor = Supervisor(surroundings, reports, telemetry)
         control = Control(self._http, ecs, registration, supervisor, doctor.heartbeat)
-        introspection = await self._introspect(registration, tasks)
         try:
             await supervisor.recover(saved)
             self.registered.set()
@@ -251,11 +268,23 @@ class Agent:
                 group.create_task(control.run())
                 group.create_task(telemetry.run())
                 if not settings.engine.image_cleanup_disabled and parts.cleans_images:
-                    group.create_task(self._clean_images(images))
+                    group.create_task(self._clean_images(surroundings.images))
         finally:
             await supervisor.close()
             await reports.close()
-            await introspection()
+
+    async def _serve_containers(
+        self, servers: Servers, ecs: ECS, facts: EngineFacts, store: Store, saved: Saved
+    ) -> str:
+        """The URL at which containers reach this agent, the same one for as long as there are any; empty for none."""
+        if not (self._parts.serves_containers and facts.bridge_address):
+            return ""
+        kept_port = int(saved.facts.get(ENDPOINT_PORT_FACT, 0)) if saved.tasks else 0
+        port = await servers.serve_containers(ecs, facts.bridge_address, kept_port)
+        if not port:
+            return ""
+        store.save(Batch(facts={ENDPOINT_PORT_FACT: str(port)}, durable=True))
+        return f"http://{facts.bridge_address}:{port}"
 
     def _images(self, store: Store, saved: Saved) -> ImageStock:
         pulled = {name.removeprefix(PULLED_FACT) for name in saved.facts if name.startswith(PULLED_FACT)}
@@ -279,28 +308,8 @@ class Agent:
         span = instance.dynamic_port_range or default_range()
         return Ports(instance.port_bind_address, span, self._parts.probe)
 
-    async def _introspect(
-        self, registration: Registration, tasks: Mapping[str, Assignment]
-    ) -> Callable[[], Awaitable[None]]:
-        """Serve the introspection endpoint if it is wanted; returns what closes it."""
-        port = self._settings.introspection_port
-        if not port:
-            return _nothing
-        from awsorch.agent.introspection import Introspection  # only who serves pays its memory
-
-        introspection = Introspection(registration, tasks)
-        try:
-            await introspection.start(self._settings.introspection_address, port)
-        except OSError as error:
-            LOG.warning("no introspection on %s:%d: %s", self._settings.introspection_address, port, error)
-        return introspection.close
-
     async def _clean_images(self, images: ImageStock) -> None:
         while True:
             await asyncio.sleep(self._settings.engine.image_cleanup_interval)
             for image in await images.clean():
                 LOG.info("image %s was not used any more and is removed", image)
-
-
-async def _nothing() -> None:
-    return

@@ -35,13 +35,14 @@ _TYPE_CHANGED = "Container instance type changes are not supported."
 
 
 class APIError(Exception):
-    """ECS answered with an error; `code` is its name. An empty code: nobody answered."""
+    """ECS answered with an error; `code` is its name. An empty code: nobody answered, or not as ECS does."""
 
-    def __init__(self, code: str, message: str, status: int = 0) -> None:
+    def __init__(self, code: str, message: str, status: int = 0, request_id: str = "") -> None:
         super().__init__(f"{code}: {message}" if code else message)
         self.code = code
         self.message = message
         self.status = status
+        self.request_id = request_id
 
     @property
     def is_transient(self) -> bool:
@@ -163,12 +164,12 @@ class ECS:
                 self._endpoint, data=body, headers=headers, timeout=ROUND_TRIP, raise_for_status=False
             ) as response:
                 answer = await response.read()
-                status = response.status
+                status, request_id = response.status, response.headers.get("x-amzn-RequestId", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise APIError(
                 "", f"{operation}: no answer from {self._endpoint}: {error or type(error).__name__}"
             ) from error
-        return _read_answer(operation, status, answer)
+        return _read_answer(operation, status, answer, request_id)
 
     async def websocket_headers(self, url: str) -> dict[str, str]:
         """The signature for opening a websocket at `url`."""
@@ -184,16 +185,16 @@ class ECS:
         )
 
 
-def _read_answer(operation: str, status: int, answer: bytes) -> dict[str, Any]:
+def _read_answer(operation: str, status: int, answer: bytes, request_id: str) -> dict[str, Any]:
     try:
         value = json.loads(answer or b"{}")
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise APIError("", f"{operation}: the answer is no JSON object (HTTP {status})", status)
+        raise APIError("", f"{operation}: the answer is no JSON object (HTTP {status})", status, request_id)
     if status >= 400:
         code = str(value.get("__type", "ServerException")).rpartition("#")[2]
-        raise APIError(code, str(value.get("message") or value.get("Message") or ""), status)
+        raise APIError(code, str(value.get("message") or value.get("Message") or ""), status, request_id)
     return value
 
 

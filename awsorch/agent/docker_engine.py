@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any, TypeVar
 
 import requests
@@ -46,6 +47,8 @@ LOG = logging.getLogger(__name__)
 STARTERS = 8
 """Creates and starts in flight: the engine is bound by CPU, more threads than this gain nothing."""
 QUICK_TIMEOUT = 30.0
+BRIDGE = "bridge"
+"""What Docker calls its default network."""
 MEBIBYTE = 1024 * 1024
 _FINAL_PULL_ERRORS = ("not found", "denied", "unauthorized", "no basic auth", "manifest unknown", "invalid")
 
@@ -253,6 +256,7 @@ class DockerEngine:
                 volume_plugins=tuple(plugins.get("Volume") or ()),
                 cgroup_driver=info.get("CgroupDriver", ""),
                 cgroup_version=str(info.get("CgroupVersion", "1")),
+                bridge_address=_bridge_address(client),
             )
 
         return await self._run(self._quick, QUICK_TIMEOUT, "described", call)
@@ -337,6 +341,19 @@ def _container_facts(found: Mapping[str, Any]) -> ContainerFacts:
         finished_at=_epoch(state.get("FinishedAt", "")),
         health=HEALTH.get((state.get("Health") or {}).get("Status", ""), Health.UNKNOWN),
     )
+
+
+def _bridge_address(client: APIClient) -> str:
+    try:
+        network = client.inspect_network(BRIDGE)
+    except NotFound:
+        return ""  # dockerd --bridge=none
+    for pool in network["IPAM"]["Config"] or ():
+        subnet = ip_network(pool["Subnet"])
+        if subnet.version == 4:
+            # An engine that came up with a bridge from before may not name the gateway: it is the first address then.
+            return str(pool.get("Gateway") or subnet[1]).partition("/")[0]
+    return ""
 
 
 def _epoch(text: str) -> float | None:

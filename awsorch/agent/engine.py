@@ -75,7 +75,11 @@ class EngineUnavailableError(EngineError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """`cpus`: logical processors, `memory` in MiB, `api_version` such as "1.41"."""
+    """`cpus`: logical processors, `memory` in MiB, `api_version` such as "1.41".
+
+    `bridge_address` is the host's own IPv4 address on the default bridge, which its containers reach; empty when
+    there is no such bridge.
+    """
 
     version: str
     api_version: str
@@ -85,6 +89,7 @@ class EngineFacts:
     volume_plugins: tuple[str, ...] = ()
     cgroup_driver: str = ""
     cgroup_version: str = ""
+    bridge_address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,7 @@ async def _run_once(member: Member, http: aiohttp.ClientSession, slots: asyncio.
         clock=time.time,
         telemetry_when_idle=False,
         cleans_images=False,
+        serves_containers=False,
     )
     agent = Agent(member.settings, member.environment, http, parts)
     async with slots:

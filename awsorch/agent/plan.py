@@ -45,19 +45,24 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What a task's objects are called in Docker; chosen once and stored before anything is created."""
+    """What a task's objects are called in Docker, and by what id each container calls its agent (`endpoints`, secret).
+
+    Chosen once and stored before anything is created.
+    """
 
     containers: dict[str, str]
     volumes: dict[str, str] = field(default_factory=dict)
+    endpoints: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where a task's containers are created: the parts that are the instance's, not the task's."""
+    """Where a task's containers are created: what is the instance's, not the task's. They call `agent_url`."""
 
     instance_arn: str
     cluster: str
     region: str
+    agent_url: str = ""
 
 
 def check(task: acs.Task) -> None:
@@ -151,6 +156,7 @@ def names_for(task: acs.Task, suffix: Callable[[], str]) -> Names:
             for each in task.volumes
             if not _source_path(each)
         },
+        endpoints={each.name: suffix() for each in task.containers},
     )
 
 
@@ -215,7 +221,7 @@ def create_arguments(
     """The create call for one container. Raises ConfigError."""
     body: dict[str, Any] = {
         "Image": container.image,
-        "Env": _environment(container, place),
+        "Env": _environment(container, names, place),
         "ExposedPorts": {
             f"{port}/{each.protocol}": {}
             for each in wanted_ports(container)
@@ -236,9 +242,11 @@ def create_arguments(
     return engine.CreateArguments(name=names.containers[container.name], body=body)
 
 
-def _environment(container: acs.Container, place: Placement) -> list[str]:
+def _environment(container: acs.Container, names: Names, place: Placement) -> list[str]:
     added = {"AWS_REGION": place.region, "AWS_DEFAULT_REGION": place.region} if place.region else {}
-    return [f"{name}={value}" for name, value in {**added, **container.environment}.items()]
+    endpoint = names.endpoints.get(container.name)
+    told = {"ECS_AGENT_URI": f"{place.agent_url}/api/{endpoint}"} if place.agent_url and endpoint else {}
+    return [f"{name}={value}" for name, value in {**added, **container.environment, **told}.items()]
 
 
 def _labels(task: acs.Task, container: acs.Container, place: Placement) -> dict[str, str]:

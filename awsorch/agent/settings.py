@@ -65,7 +65,10 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything an agent needs to know before it starts. `introspection_port` 0: no introspection."""
+    """Everything an agent needs to know before it starts. `introspection_port` 0: no introspection.
+
+    `task_endpoint_port` 0: any free one. `task_endpoint_rate`: a container's calls a second, and at once.
+    """
 
     cluster: str = "default"
     region: str = ""
@@ -76,6 +79,8 @@ class Settings:
     metadata_endpoint: str = "http://169.254.169.254"
     introspection_address: str = "127.0.0.1"
     introspection_port: int = 51678
+    task_endpoint_port: int = 51679
+    task_endpoint_rate: tuple[int, int] = (40, 60)
     log_level: str = "info"
     log_file: str = ""
     instance: InstanceSettings = field(default_factory=InstanceSettings)
@@ -103,6 +108,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         metadata_endpoint=read("AWS_EC2_METADATA_SERVICE_ENDPOINT", str, "http://169.254.169.254"),
         introspection_address=read("AWSORCH_INTROSPECTION_ADDRESS", str, "127.0.0.1"),
         introspection_port=read("AWSORCH_INTROSPECTION_PORT", _integer, 51678),
+        task_endpoint_port=read("AWSORCH_TASK_ENDPOINT_PORT", _port_or_any, 51679),
+        task_endpoint_rate=read("ECS_TASK_METADATA_RPS_LIMIT", _rate, (40, 60)),
         log_level=read("ECS_LOGLEVEL", str, "info"),
         log_file=read("ECS_LOGFILE", str, ""),
         instance=_load_instance(read),
@@ -189,6 +196,19 @@ def _pull_behavior(text: str) -> str:
     if text not in PULL_BEHAVIORS:
         raise ValueError("one of " + ", ".join(PULL_BEHAVIORS))
     return text
+
+
+def _port_or_any(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise ValueError("a port such as 51679, or 0 for any that is free")
+    return int(text)
+
+
+def _rate(text: str) -> tuple[int, int]:
+    rate, _, burst = (part.strip() for part in text.partition(","))
+    if not (rate.isdecimal() and burst.isdecimal() and int(rate) > 0 and int(burst) > 0):
+        raise ValueError('the calls a second and at once, such as "40,60"')
+    return int(rate), int(burst)
 
 
 def _port_range(text: str) -> tuple[int, int]:

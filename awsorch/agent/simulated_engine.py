@@ -78,6 +78,8 @@ class SimulatedEngine:
         self._sink: Sink | None = None
         self._labels: Mapping[str, str] = {}
         self.missing_images: set[str] = set()
+        self.bridge_address = "127.0.0.1"
+        """Where a simulated container would reach its host."""
         self.starts: list[str] = []
         """The names of the containers in the order in which they were started."""
 
@@ -225,6 +227,7 @@ class SimulatedEngine:
             memory=self._memory,
             log_drivers=("json-file", "none"),
             volume_plugins=("local",),
+            bridge_address=self.bridge_address,
         )
 
     async def ping(self) -> None:

@@ -64,6 +64,7 @@ class AgentSettings:
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
             "AWSORCH_PORT_BIND_ADDRESS": instance.address,
             "AWSORCH_INTROSPECTION_ADDRESS": instance.address,
+            "AWSORCH_TASK_ENDPOINT_PORT": "0",
             "AWSORCH_INSTANCE_CPU": str(instance.cpu),
             "AWSORCH_INSTANCE_MEMORY": str(instance.memory),
         }

@@ -15,6 +15,8 @@ T = TypeVar("T")
 CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/c1"
 _INSTANCE_ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/c1/{:032x}"
 PATIENCE = 30.0
+PROTECTED_FROM = 1_900_000_000.0
+"""When a protection begins, for a back end whose clock stands still."""
 
 
 class Backend:
@@ -29,6 +31,10 @@ class Backend:
         self.telemetry_frames: list[str] = []
         self.failures: dict[str, list[tuple[int, str, str]]] = {}
         """Operation -> answers (status, error name, message) to give before it works again."""
+        self.answers: dict[str, list[dict[str, Any]]] = {}
+        """Operation -> what to answer before its usual answer is given again."""
+        self.protected_until: dict[str, float] = {}
+        """Task -> when its protection ends, in seconds since the epoch."""
         self.refuse_control: list[tuple[int, str]] = []
         """HTTP answers to the next control handshakes."""
         self.next_instance_arn = ""
@@ -142,9 +148,11 @@ class Backend:
         if failures:
             status, name, message = failures.pop(0)
             await self._notify()
-            return web.json_response({"__type": name, "message": message}, status=status)
+            headers = {"x-amzn-RequestId": f"request-{next(self._numbers)}"}
+            return web.json_response({"__type": name, "message": message}, status=status, headers=headers)
         self.requests.append((operation, body))
-        answer = await self._answer(operation, body)
+        given = self.answers.get(operation)
+        answer = given.pop(0) if given else await self._answer(operation, body)
         await self._notify()
         return web.json_response(answer)
 
@@ -158,8 +166,20 @@ class Backend:
                 return {"containerInstance": {"containerInstanceArn": arn, "attributes": [*body["attributes"], zone]}}
             case "DiscoverPollEndpoint":
                 return {"endpoint": f"{self.url}/acs", "telemetryEndpoint": f"{self.url}/tcs/"}
+            case "GetTaskProtection" | "UpdateTaskProtection":
+                return self._protection(body)
             case _:
                 return {"acknowledgment": "ok"}
+
+    def _protection(self, body: dict[str, Any]) -> dict[str, Any]:
+        (task,) = body["tasks"]
+        if body.get("protectionEnabled"):
+            self.protected_until[task] = PROTECTED_FROM + 60.0 * body.get("expiresInMinutes", 120)
+        elif "protectionEnabled" in body:
+            self.protected_until.pop(task, None)
+        until = self.protected_until.get(task)
+        view = {"taskArn": task, "protectionEnabled": until is not None}
+        return {"protectedTasks": [{**view, "expirationDate": until} if until else view], "failures": []}
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
         if self.refuse_control:

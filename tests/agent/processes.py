@@ -30,6 +30,7 @@ class AgentProcess:
             "AWS_ACCESS_KEY_ID": "AKID",
             "AWS_SECRET_ACCESS_KEY": "secret",
             "AWSORCH_INTROSPECTION_PORT": "0",
+            "AWSORCH_TASK_ENDPOINT_PORT": "0",
             "AWSORCH_INSTANCE_CPU": "65536",
             **({"DOCKER_HOST": os.environ["DOCKER_HOST"]} if "DOCKER_HOST" in os.environ else {}),
             **environment,

@@ -57,6 +57,7 @@ class Bench:
             "AWS_DEFAULT_REGION": "us-east-1",
             "ECS_DATADIR": str(self._folder),
             "AWSORCH_INTROSPECTION_PORT": "0",
+            "AWSORCH_TASK_ENDPOINT_PORT": "0",
             "ECS_CONTAINER_STOP_TIMEOUT": "1s",
             **KEYS,
         }

@@ -94,6 +94,18 @@ def attempt(request: pytest.FixtureRequest) -> Try:
     return run
 
 
+def test_the_host_has_an_address_on_the_bridge(attempt: Try) -> None:
+    """Whoever listens there is on this host."""
+
+    async def scenario(bench: Bench) -> None:
+        address = (await bench.engine.facts()).bridge_address
+        server = await asyncio.start_server(lambda *_: None, address, 0)
+        server.close()
+        await server.wait_closed()
+
+    attempt(scenario)
+
+
 def test_create_start_die(attempt: Try) -> None:
     async def scenario(bench: Bench) -> None:
         bench.watch()

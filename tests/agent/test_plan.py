@@ -1,8 +1,10 @@
 """What Docker is asked for, given what ACS says."""
 
+import dataclasses
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from awsorch.agent import plan
@@ -52,6 +54,21 @@ def test_the_region_of_the_definition_wins() -> None:
     body = created(a_task(a_container(environment={"AWS_REGION": "us-west-2"})))
     assert "AWS_REGION=us-west-2" in body["Env"]
     assert "AWS_REGION=eu-west-1" not in body["Env"]
+
+
+def test_a_container_is_told_where_its_agent_is_whatever_its_definition_says() -> None:
+    task = a_task(a_container(environment={"ECS_AGENT_URI": "mine"}))
+    here = dataclasses.replace(PLACE, agent_url="http://172.17.0.1:51679")
+
+    def environment(names: plan.Names, place: plan.Placement) -> list[str]:
+        body = plan.create_arguments(task, task.containers[0], names=names, bindings=(), place=place).body
+        return [each for each in body["Env"] if each.startswith("ECS_")]
+
+    names = plan.names_for(task, lambda: "0f")
+    assert environment(names, here) == ["ECS_AGENT_URI=http://172.17.0.1:51679/api/0f"]
+    assert environment(names, PLACE) == ["ECS_AGENT_URI=mine"], "there is no endpoint"
+    older = msgspec.json.decode(b'{"containers": {"app": "ecs-web-7-app-0f"}}', type=plan.Names)
+    assert environment(older, here) == ["ECS_AGENT_URI=mine"], "a task from before there was one"
 
 
 def test_docker_config_is_laid_over() -> None:

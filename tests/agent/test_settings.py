@@ -13,6 +13,7 @@ def test_defaults_are_the_official_agent_s() -> None:
     assert settings.engine.cleanup_wait == 3 * 3600
     assert (settings.engine.stop_timeout, settings.engine.start_timeout) == (30, 180)
     assert settings.engine.pull_behavior == "default"
+    assert (settings.task_endpoint_port, settings.task_endpoint_rate) == (51679, (40, 60))
 
 
 def test_everything_can_be_said() -> None:
@@ -27,6 +28,8 @@ def test_everything_can_be_said() -> None:
             "ECS_CONTAINER_STOP_TIMEOUT": "1m30s",
             "ECS_IMAGE_PULL_BEHAVIOR": "once",
             "AWSORCH_PORT_BIND_ADDRESS": "127.0.0.9",
+            "AWSORCH_TASK_ENDPOINT_PORT": "0",
+            "ECS_TASK_METADATA_RPS_LIMIT": "10, 20",
         }
     )
     assert settings.backend_host == "https://ecs.example:8443"
@@ -35,6 +38,7 @@ def test_everything_can_be_said() -> None:
     assert settings.instance.attributes == {"a": "b"}
     assert settings.instance.dynamic_port_range == (40000, 40100)
     assert settings.instance.port_bind_address == "127.0.0.9"
+    assert (settings.task_endpoint_port, settings.task_endpoint_rate) == (0, (10, 20))
     assert (settings.engine.stop_timeout, settings.engine.pull_behavior) == (90, "once")
 
 
@@ -64,6 +68,9 @@ def test_durations(text: str, seconds: float) -> None:
         ("ECS_AVAILABLE_LOGGING_DRIVERS", '"json-file"', "JSON list of strings"),
         ("ECS_DYNAMIC_HOST_PORT_RANGE", "9-1", "range of ports"),
         ("ECS_IMAGE_PULL_BEHAVIOR", "never", "prefer-cached"),
+        ("AWSORCH_TASK_ENDPOINT_PORT", "65536", "or 0 for any"),
+        ("ECS_TASK_METADATA_RPS_LIMIT", "40", '"40,60"'),
+        ("ECS_TASK_METADATA_RPS_LIMIT", "0,60", '"40,60"'),
     ],
 )
 def test_what_cannot_be_used_is_named_with_what_would_be_right(name: str, value: str, right: str) -> None:

@@ -106,6 +106,7 @@ def agent_settings(port: int, engine: str, folder: Path) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
         "AWSORCH_INTROSPECTION_PORT": "0",
+        "AWSORCH_TASK_ENDPOINT_PORT": "0",
     }
 
 

@@ -32,6 +32,7 @@ def test_an_agent_is_told_where_it_is_and_what_it_has() -> None:
         "AWS_SECRET_ACCESS_KEY": "shh",
         "AWSORCH_PORT_BIND_ADDRESS": "127.201.1.1",
         "AWSORCH_INTROSPECTION_ADDRESS": "127.201.1.1",
+        "AWSORCH_TASK_ENDPOINT_PORT": "0",
         "AWSORCH_INSTANCE_CPU": "2048",
         "AWSORCH_INSTANCE_MEMORY": "3883",
     }

@@ -1,0 +1,68 @@
+"""What an agent listens at while it lives: introspection for people on the host, the endpoint of its tasks' containers.
+
+It decides whether and where; what is answered, the servers know.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+from awsorch.agent.api import ECS
+from awsorch.agent.assignment import Assignment
+from awsorch.agent.rates import RateLimit
+from awsorch.agent.session import Registration
+from awsorch.agent.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+
+class Servers:
+    """The servers of one agent; an async context manager that closes what was opened."""
+
+    def __init__(self, settings: Settings, registration: Registration, tasks: Mapping[str, Assignment]) -> None:
+        self._settings = settings
+        self._registration = registration
+        self._tasks = tasks
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> "Servers":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    async def introspect(self) -> None:
+        """Serve the introspection endpoint if it is wanted."""
+        address, port = self._settings.introspection_address, self._settings.introspection_port
+        if not port:
+            return
+        from awsorch.agent.introspection import Introspection  # only who serves pays its memory
+
+        introspection = Introspection(self._registration, self._tasks)
+        self._open.push_async_callback(introspection.close)
+        try:
+            await introspection.start(address, port)
+        except OSError as error:
+            LOG.warning("no introspection on %s:%d: %s", address, port, error)
+
+    async def serve_containers(self, ecs: ECS, address: str, kept_port: int) -> int:
+        """Serve the containers' endpoint on the bridge's `address`; returns its port, or 0 if that is impossible.
+
+        `kept_port` is the one that containers of a former life know, 0 if there are none.
+        """
+        from awsorch.agent.task_endpoint import TaskEndpoint  # as above
+        from awsorch.agent.task_protection import TaskProtection
+
+        rate, burst = self._settings.task_endpoint_rate
+        endpoint = TaskEndpoint(RateLimit(rate, burst, asyncio.get_running_loop().time))
+        TaskProtection(ecs, self._registration.cluster, self._tasks).serve(endpoint)
+        self._open.push_async_callback(endpoint.close)
+        try:
+            return await endpoint.start(address, self._settings.task_endpoint_port or kept_port)
+        except OSError as error:
+            LOG.warning("containers cannot reach this agent, so they get no ECS_AGENT_URI: %s", error)
+            return 0
