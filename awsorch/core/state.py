@@ -32,6 +32,7 @@ from awsorch.core.model_services import (
     Target,
 )
 from awsorch.core.placement.fleet import Fleet
+from awsorch.core.placement.strategies import ZONE
 from awsorch.core.revisions import RevisionIndex
 from awsorch.core.service_index import ServiceIndex
 
@@ -134,6 +135,9 @@ class ClusterState(State):
         self.instance_keys = SortedKeys()
         self.service_keys = SortedKeys()
         self.instances_by_status: Groups[ContainerInstance] = Groups(lambda i: i.status, lambda i: i.id)
+        self.instances_by_zone: Groups[ContainerInstance] = Groups(
+            lambda i: i.attributes.get(ZONE) if i.status == "ACTIVE" and i.agent_connected else None, lambda i: i.id
+        )
         self.instances_by_token: Groups[ContainerInstance] = Groups(lambda i: i.client_token, lambda i: i.id)
         self.instances_by_ec2_id: Groups[ContainerInstance] = Groups(
             lambda i: i.ec2_instance_id if i.status != "INACTIVE" else None, lambda i: i.id
@@ -149,6 +153,7 @@ class ClusterState(State):
             self.fleet.instance_changed,
             self.instance_keys.changed,
             self.instances_by_status.changed,
+            self.instances_by_zone.changed,
             self.instances_by_token.changed,
             self.instances_by_ec2_id.changed,
         )

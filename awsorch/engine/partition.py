@@ -76,7 +76,7 @@ class Partition(Generic[S]):
         self._epoch = 0
         self._failures = 0
         self.bugs = 0
-        self.reconciler = Reconciler(self._look, ports.clock)
+        self.reconciler = Reconciler(self._look, self._now)
 
     @property
     def state(self) -> S:
@@ -157,6 +157,10 @@ class Partition(Generic[S]):
             self._durable.set_result(durable)
             self._durable = None
 
+    def _now(self) -> float:
+        """The time that events are stamped with, in milliseconds: a key that is due by it is due for its planner, too."""
+        return round(self._ports.clock(), 3)
+
     def _look(self, key: Key) -> None:
         self.post(Look(planner=key[0], subject=key[1], cause=f"look at {key[0]} {key[1]}".rstrip()))
 
@@ -195,7 +199,7 @@ class Partition(Generic[S]):
 
     async def _write_group(self) -> None:
         """Decide what waits, commit it as one, let it out."""
-        now = round(self._ports.clock(), 3)
+        now = self._now()
         state = self.state
         decided: list[_Decided] = []
         changes: dict[tuple[type[Any], str], Any | None] = {}

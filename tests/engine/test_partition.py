@@ -194,3 +194,28 @@ def test_a_commit_that_fails_in_no_known_way_does_not_end_the_writer() -> None:
         assert set(partition.state.clusters) == {"b"}
 
     with_registry(test)
+
+
+def test_a_key_is_looked_at_when_its_time_has_come_for_its_planner_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events are stamped in milliseconds: a key that is due between two of them is not looked at again and again."""
+    looks: list[float] = []
+
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        due = loop.clock() + 1.0004
+
+        def look(tx: Any, subject: str) -> None:
+            looks.append(tx.now)
+            if tx.now < due:
+                tx.wake(expire_tasks.KEY, due)
+
+        monkeypatch.setitem(PLANNERS, "expire_tasks", look)  # type: ignore[arg-type]
+        store = MemoryStore()
+        partition = Partition("cluster/c", ClusterState, Ports(store, lambda name, command: None, loop.clock))
+        lease = await store.take_lease("cluster/c", "me", "", loop.clock(), 60)
+        await partition.start(lease.epoch)
+        await asyncio.sleep(5)
+        assert len(looks) == 2
+        assert looks[-1] >= due
+        await partition.stop()
+
+    run(scenario)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from awsorch.core.errors import Refusal
-from awsorch.core.events import DeregisterInstance, Event, SetInstanceStatus, StartTasks, TaskTemplate
+from awsorch.core.events import DeregisterInstance, Event, InstanceGone, SetInstanceStatus, StartTasks, TaskTemplate
 from awsorch.core.model import Strategy, TaskDefinition
 from awsorch.core.resources import demand_of
+from awsorch.core.services.failures import LONGEST_PAUSE_S
 from tests.sim.machine import Machine, Plan
 from tests.sim.network import Weather
+from tests.sim.services import PROTECTION_S, ServiceChaos
 from tests.support import virtual_time
 from tests.support.builders import a_definition
 from tests.support.virtual_time import VirtualTimeLoop
@@ -82,7 +84,11 @@ class Chaos:
             (3, self.kill_controller),
             (2, self.fill_disk),
             (2, self.wait_long),
+            (2, self.declare_gone),
+            (4, self.come_back),
         ]
+        self.services = ServiceChaos(world, self._client)
+        self._acts += self.services.acts
 
     async def rage(self, steps: int) -> None:
         """So many things, seconds or less apart."""
@@ -170,6 +176,20 @@ class Chaos:
         faults.full = False
         self._world.say("disk has room")
 
+    async def declare_gone(self) -> None:
+        """Somebody takes a machine for dead that was only cut off."""
+        machine = self._machine()
+        if machine is not None and machine.reachable and machine.instance_id is not None:
+            self._world.cut_off(machine, self._rng.choice((10.0, 90.0)))
+            event = InstanceGone(cause="notice", instance_id=machine.instance_id, reason="Host EC2 terminated.")
+            self._client(self._ask(lambda: event))
+
+    async def come_back(self) -> None:
+        """Agents that were told that they are not registered forget who they were and start again."""
+        for machine in self._world.machines.values():
+            if machine.retired and machine.alive:
+                machine.come_back()
+
     async def wait_long(self) -> None:
         await self._world.sleep(self._rng.choice((60.0, 400.0, 4000.0)))
 
@@ -235,8 +255,9 @@ def play(
             chaos = Chaos(world)
             await chaos.rage(steps)
             world.calm()
+            chaos.services.calm()
             await chaos.until_answered()
-            await world.settle()
+            await world.settle(LONGEST_PAUSE_S + PROTECTION_S + 900.0)
         except Exception as error:
             world.say(f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else "failed")
             report.broken = str(error) or repr(error)

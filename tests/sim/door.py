@@ -7,6 +7,8 @@ for; after each connect the agent is told all of its tasks and gets a manifest; 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from awsorch.core.events import AgentConnected, AgentDisconnected, Event
@@ -19,6 +21,10 @@ from tests.sim.network import Unreachable
 if TYPE_CHECKING:
     from tests.sim.machine import Agent, Machine
     from tests.support.world import World
+
+
+#: How long a connection lasts, in seconds.
+RENEWED_S = 600.0
 
 
 class Session:
@@ -101,7 +107,7 @@ class Door:
         except BaseException:
             self._close(session)
             raise
-        self.world.network.spawn(self._send_manifest(session))
+        self.world.network.spawn(self._send_manifests(session))
         return session
 
     def die(self) -> None:
@@ -161,14 +167,16 @@ class Door:
 
     @staticmethod
     def _payload(task: Task) -> Any:
-        return task.id, task.desired_status, task.demand, tuple(container.name for container in task.containers)
+        containers = tuple(container.name for container in task.containers)
+        return task.id, task.told_status, task.demand, containers, task.definition
 
-    async def _send_manifest(self, session: Session) -> None:
-        try:
-            wanted = await self.read(lambda state: wanted_on(state, session.instance_id))
-        except Unreachable:
-            return
-        session.send(lambda: session.agent.receive_manifest(wanted, session))
+    async def _send_manifests(self, session: Session) -> None:
+        """At once, and again in time: connections are renewed, and with each new one comes a manifest."""
+        while self.alive and session.open:
+            with suppress(Unreachable):
+                wanted = await self.read(lambda state: wanted_on(state, session.instance_id))
+                session.send(partial(session.agent.receive_manifest, wanted, session))
+            await self.world.sleep(RENEWED_S)
 
     def verify_stops(self, session: Session, candidates: frozenset[str]) -> None:
         """The agent has tasks that its manifest lacks: look again, and confirm those that are really not wanted."""
@@ -208,7 +216,7 @@ class Door:
 def wanted_on(state: ClusterState, instance_id: str) -> frozenset[str]:
     """The tasks that may run on an instance."""
     on_it = (state.tasks[task_id] for task_id in state.fleet.tasks_on(instance_id))
-    return frozenset(task.id for task in on_it if task.desired_status == "RUNNING")
+    return frozenset(task.id for task in on_it if task.told_status == "RUNNING")
 
 
 def marked_connected(state: ClusterState) -> list[tuple[str, str | None]]:

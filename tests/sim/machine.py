@@ -12,11 +12,12 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING
 
 from awsorch.core.errors import Refusal
 from awsorch.core.events import ContainerReport, RegisterInstance, TaskReported
-from awsorch.core.model import Demand, Resources
+from awsorch.core.model import Demand, NetworkBinding, Resources
 from tests.sim.network import Unreachable
 
 if TYPE_CHECKING:
@@ -26,25 +27,30 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What will become of a task's container: seconds to pull, to run (None: for ever) and to stop."""
+    """What will become of a task's container: seconds to pull, to run (None: for ever) and to stop.
+    ``sick``: load balancers find it unhealthy."""
 
     pull_s: float = 0.2
     run_s: float | None = None
     stop_s: float = 0.2
     exit_code: int = 0
     pull_fails: bool = False
+    sick: bool = False
 
 
 @dataclass(slots=True)
 class Run:
-    """One task on one machine. ``stage``: accepted, running, exited. ``reports`` are still to be acknowledged."""
+    """One task on one machine, as the container instance ``home``. ``stage``: accepted, running, exited. ``port``: the
+    host port of container port 80. ``reports`` are still to be acknowledged."""
 
     task_id: str
     demand: Demand
     containers: tuple[str, ...]
     plan: Plan
+    home: str
     desired: str = "RUNNING"
     stage: str = "accepted"
+    port: int = 0
     reports: list[TaskReported] = field(default_factory=list)
 
 
@@ -83,11 +89,23 @@ class Machine:
     def die(self) -> None:
         """The machine is gone, with everything on it."""
         self.kill_agent()
+        for run in self.running():
+            self._answer_checks(run.port, False)
         self.alive = False
+
+    def come_back(self) -> None:
+        """Somebody had the agent forget its registration, and starts it again: a new container instance, with all that
+        still runs here."""
+        self.kill_agent()
+        self.instance_id = None
+        self.retired = False
+        self.start_agent()
 
     def start_containers(self, run: Run) -> None:
         """Start a task's containers; they end by themselves when their time is up."""
+        run.port = self._free_port(run)
         run.stage = "running"
+        self._answer_checks(run.port, not run.plan.sick)
         self.world.say(f"{self.name} starts {run.task_id[:6]}")
         self.world.promises.container_started(self, run)
         if run.plan.run_s is not None:
@@ -99,10 +117,22 @@ class Machine:
         if not self.alive or run.stage != "running":
             return
         run.stage = "exited"
+        self._answer_checks(run.port, False)
         run.plan.exit_code = exit_code
         self.world.say(f"{self.name} sees {run.task_id[:6]} exit with {exit_code}")
         if self.agent is not None:
             self.agent.containers_ended(run)
+
+    def _free_port(self, run: Run) -> int:
+        """The port that the task asks for, or the lowest that is free: given away again as soon as it may be."""
+        if run.demand.tcp_ports:
+            return run.demand.tcp_ports[0]
+        taken = {other.port for other in self.running()}
+        return next(port for port in count(32768) if port not in taken)
+
+    def _answer_checks(self, port: int, healthy: bool) -> None:
+        for group in self.world.aws.groups.values():
+            group.health[self.name, port] = "healthy" if healthy else "unhealthy"
 
 
 class Agent:
@@ -184,18 +214,21 @@ class Agent:
 
     # --- what the controller says ------------------------------------------------------------------------------------
 
-    def receive_tasks(self, tasks: list[tuple[str, str, Demand, tuple[str, ...]]]) -> None:
-        """A payload: (task id, desired status, demand, container names) each."""
-        for task_id, desired, demand, containers in sorted(tasks, key=lambda task: task[1] == "RUNNING"):
+    def receive_tasks(self, tasks: list[tuple[str, str, Demand, tuple[str, ...], str]]) -> None:
+        """A payload: (task id, desired status, demand, container names, task definition) each."""
+        for task_id, desired, demand, containers, definition in sorted(tasks, key=lambda task: task[1] == "RUNNING"):
             run = self.machine.runs.get(task_id)
             if run is None:
-                run = Run(task_id, demand, containers, self.world.plan_for(task_id), desired)
+                plan = self.world.plan_for(task_id, definition)
+                run = Run(task_id, demand, containers, plan, str(self.machine.instance_id), desired)
                 self.machine.runs[task_id] = run
                 if desired == "STOPPED":
                     run.stage = "exited"
                     self._report(run, self._final_report(run, reason=""))
                     continue
             elif desired == "STOPPED":
+                if run.desired == "RUNNING" and run.stage == "running":
+                    self.world.promises.told_to_stop(self.machine, run)
                 run.desired = "STOPPED"
             self._settle(run)
 
@@ -246,7 +279,10 @@ class Agent:
     # --- reports -----------------------------------------------------------------------------------------------------
 
     def _running_report(self, run: Run) -> TaskReported:
-        containers = tuple(ContainerReport(name=name, status="RUNNING") for name in run.containers)
+        bindings = (NetworkBinding(bind_ip="0.0.0.0", container_port=80, host_port=run.port),)
+        containers = tuple(
+            ContainerReport(name=name, status="RUNNING", network_bindings=bindings) for name in run.containers
+        )
         return TaskReported(
             cause=f"agent {self.machine.name}", task_id=run.task_id, status="RUNNING", containers=containers
         )

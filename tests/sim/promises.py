@@ -15,6 +15,7 @@ from awsorch.core.invariants import check
 from awsorch.core.lifecycle import TASK_STATUSES
 from awsorch.core.model import Task
 from awsorch.engine.ports import Change
+from tests.sim.service_promises import ServicePromises
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine, Run
@@ -26,6 +27,7 @@ class Promises:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.services = ServicePromises(world)
         self.broken: list[str] = []
         self.accepted: dict[str, float] = {}
         self.stops: set[str] = set()
@@ -46,6 +48,8 @@ class Promises:
         for change in changes:
             if change.kind is Task:
                 self._follow(change.key, self._durable.get(change.key), change.record)
+        for complaint in self.services.stored(changes):
+            self.breaks(complaint)
 
     def _follow(self, task_id: str, old: Task | None, new: Task | None) -> None:
         if new is None:
@@ -97,11 +101,12 @@ class Promises:
     # --- told by machines --------------------------------------------------------------------------------------------
 
     def container_started(self, machine: Machine, run: Run) -> None:
-        """Containers start once for a task, and what runs on a machine fits it."""
+        """Containers start once for a task, and what runs on a machine fits it, but for what it ran before it was
+        declared gone and came back."""
         self.started[run.task_id] += 1
         if self.started[run.task_id] > 1:
             self.breaks(f"task {run.task_id} was started twice, now on {machine.name}")
-        running = machine.running()
+        running = [other for other in machine.running() if other.home == run.home]
         cpu = sum(other.demand.cpu for other in running)
         memory = sum(other.demand.memory for other in running)
         ports = [port for other in running for port in other.demand.tcp_ports]
@@ -110,6 +115,11 @@ class Promises:
                 f"{machine.name} is over-committed: {cpu}/{machine.resources.cpu} CPU units, "
                 f"{memory}/{machine.resources.memory} MiB, ports {sorted(ports)}"
             )
+
+    def told_to_stop(self, machine: Machine, run: Run) -> None:
+        """An agent heard that a task which runs is to be stopped."""
+        for complaint in self.services.told_to_stop(machine, run):
+            self.breaks(complaint)
 
     # --- asked by the world ------------------------------------------------------------------------------------------
 
@@ -137,6 +147,7 @@ class Promises:
             yield from self._settled(task, machines.get(task.instance_id))
         for machine in machines.values():
             yield from self._at_home(machine)
+        yield from self.services.converged()
 
     def _settled(self, task: Task, machine: Machine | None) -> Iterator[str]:
         if task.last_status == "STOPPED":

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from awsorch.adapters.alarms import CloudWatchAlarms
+from awsorch.adapters.load_balancers import ElasticLoadBalancing
 from awsorch.core.commands import Command
 from awsorch.core.errors import Refusal
 from awsorch.core.events import CreateCluster, Event, InstanceGone, NewTask, OpenGate, RunTasks, StopTask, TaskTemplate
@@ -28,6 +30,7 @@ from tests.sim.machine import Machine, Plan
 from tests.sim.network import Network, Unreachable, Weather
 from tests.sim.promises import Promises
 from tests.support.builders import a_definition, arn
+from tests.support.fake_aws import FakeAws
 from tests.support.states import contents, differences
 from tests.support.virtual_time import VirtualTimeLoop
 
@@ -117,11 +120,14 @@ class World:
         self.promises = Promises(self)
         self.store = WitnessedStore(self)
         self.machines: dict[str, Machine] = {}
+        self.aws = FakeAws()
         self.plans: dict[str, Plan] = {}
+        self.conducts: dict[str, Callable[[], Plan]] = {}
         self.next_plan: Callable[[], Plan] = Plan
         self.drops_command: Callable[[Command], bool] = lambda command: False
         self.controller: Controller | None = None
         self.door: Door | None = None
+        self._adapters: tuple[ElasticLoadBalancing, CloudWatchAlarms] | None = None
         self._machines_made = 0
         loop.set_exception_handler(lambda _, context: self.promises.breaks(f"nobody caught {context!r}"))
 
@@ -185,6 +191,9 @@ class World:
         controller = Controller(self.store, send, self.loop.clock)
         door = Door(self, controller)
         outbox.connect(agents=door)
+        targets, alarms = ElasticLoadBalancing(self.aws, outbox.post), CloudWatchAlarms(self.aws, outbox.post)
+        outbox.connect_aws(targets=targets, alarms=alarms, inboxes=controller.clusters)
+        self._adapters = targets, alarms
         await controller.start()
         self.controller, self.door = controller, door
         self.say("controller started")
@@ -203,6 +212,8 @@ class World:
         self.say("controller killed")
         self.controller = self.door = None
         door.die()
+        for adapter in self._adapters or ():
+            await adapter.close()
         await controller.stop()
         await self.store.close()
 
@@ -322,10 +333,10 @@ class World:
             self.plans.update((one.id, replace(plan)) for one in new)
         return new
 
-    def plan_for(self, task_id: str) -> Plan:
+    def plan_for(self, task_id: str, definition: str) -> Plan:
         """What will become of a task on the machine that got it."""
         if task_id not in self.plans:
-            self.plans[task_id] = self.next_plan()
+            self.plans[task_id] = self.conducts.get(definition, self.next_plan)()
         return self.plans[task_id]
 
     def status_of(self, task_id: str) -> str:
@@ -341,6 +352,7 @@ class World:
         self.network.weather = Weather()
         self.store.faults = Faults()
         self.drops_command = lambda command: False
+        self.aws.fault, self.aws.loses, self.aws.delay = lambda _: None, lambda _: False, lambda _: 0.0
         for machine in self.machines.values():
             machine.reachable = True
 

@@ -9,11 +9,11 @@ Source: ECS developer guide, "Balancing an Amazon ECS service across Availabilit
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 
 from awsorch.core.model_services import Service
 from awsorch.core.placement.filters import filter_of
-from awsorch.core.placement.strategies import ZONE
 from awsorch.core.rules.run_tasks import definition_constraints
 from awsorch.core.rules.stop_tasks import request_stop
 from awsorch.core.service_index import Phases
@@ -66,18 +66,21 @@ def begin(tx: Transaction[ClusterState], service: Service) -> bool:
         return False
     primary = primary_of(tx.state, service)
     own = tx.state.service_index.phases(service.name, service.deployment)
-    room = upper_bound(service, service.desired_count) - own.live
-    zones = _zones(tx.state, service)
-    counts = Counter(dict.fromkeys(zones, 0))
-    counts.update(tx.state.tasks[task_id].zone or "" for task_id in own.healthy)
-    if len(zones) < 2 or room <= 0 or max(counts.values()) - min(counts[zone] for zone in zones) < 2:
+    crews = tx.state.service_index.crews(service.name).values()
+    room = upper_bound(service, service.desired_count) - sum(crew.live for crew in crews)
+    counts = Counter(tx.state.tasks[task_id].zone or "" for task_id in own.healthy)
+    # Even over all zones is even over those that the tasks may be in, and that is the usual case: ask no instance then.
+    even = room <= 0 or _are_even(counts, tx.state.instances_by_zone.names())
+    zones = {} if even else _zones(tx.state, service)
+    if len(zones) < 2 or _are_even(counts, zones):
         clear(tx, service.name, "zones")
         return False
+    counts.update(dict.fromkeys(zones, 0))
     thin = min(zones, key=lambda zone: (counts[zone], zone))
     # What is still stopping would end the move as soon as it began, and so would tasks that fail again and again.
     pause_until = next_start(service, primary)
     movable = _movable(tx, own, counts, counts[thin] + 1)
-    if own.stopping or not movable or tx.now < pause_until:
+    if any(crew.stopping for crew in crews) or not movable or tx.now < pause_until:
         tx.wake(("keep_services", service.name), max(pause_until, tx.now + PAUSE_S))
         return False
     fair = service.desired_count // len(counts)
@@ -92,6 +95,11 @@ def begin(tx: Transaction[ClusterState], service: Service) -> bool:
     return True
 
 
+def _are_even(counts: Counter[str], zones: Collection[str]) -> bool:
+    """Whether no zone has two tasks more than one of these."""
+    return max(counts.values(), default=0) - min((counts[zone] for zone in zones), default=0) < 2
+
+
 def _movable(tx: Transaction[ClusterState], own: Phases, counts: Counter[str], most: int) -> int:
     """How many tasks are in zones that have more than ``most`` of them and may go: protected ones stay."""
     tasks = (tx.state.tasks[task_id] for task_id in own.healthy)
@@ -102,9 +110,9 @@ def _zones(state: ClusterState, service: Service) -> dict[str, frozenset[str]]:
     """Zones with instances that may take the service's tasks, and their ids."""
     template = template_of(state, service, primary_of(state, service))
     asked = filter_of(template.demand.attributes, service.constraints + definition_constraints(template))
-    zones: dict[str, set[str]] = {}
-    for instance in state.instances.values():
-        zone = instance.attributes.get(ZONE)
-        if zone and instance.status == "ACTIVE" and instance.agent_connected and asked.accepts(instance):
-            zones.setdefault(zone, set()).add(instance.id)
-    return {zone: frozenset(ids) for zone, ids in zones.items()}
+    zones: dict[str, frozenset[str]] = {}
+    for zone in state.instances_by_zone.names():
+        ids = frozenset(i for i in state.instances_by_zone[zone] if asked.accepts(state.instances[i]))
+        if ids:
+            zones[zone] = ids
+    return zones
