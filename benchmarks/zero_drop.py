@@ -10,10 +10,12 @@ during the updates may be at most twice that at rest.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import docker
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sink_agent import free_port
@@ -29,6 +32,20 @@ from sink_agent import free_port
 ROOT = Path(__file__).parent.parent
 AWSORCH = Path(sys.executable).with_name("awsorch")
 REPLICAS = 10
+BASE = "awsorch/busybox:latest"
+#: A web server that keeps connections: one that forks for each request would need all the CPU there is.
+IMAGE = "awsorch/benchmark-web:latest"
+SERVER = "/usr/sbin/haproxy"
+CONFIGURATION = """\
+global
+  nbthread 1
+defaults
+  mode http
+  timeout client 60s
+frontend web
+  bind :80
+  http-request return status 200 content-type text/plain string \\"version {version}\\"
+"""
 TIMES = 2.0
 LIMIT_S = 180.0
 
@@ -68,17 +85,35 @@ def balancer(port: int) -> tuple[str, str]:
     return f"http://{made['DNSName']}/", group
 
 
+def build_server() -> None:
+    """An image of the machine's own HAProxy, which answers by itself, with the libraries that it needs."""
+    linked = subprocess.run(("ldd", SERVER), check=True, capture_output=True, text=True).stdout
+    files = [SERVER, *(word for word in linked.split() if word.startswith("/"))]
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for file in files:
+            archive.add(os.path.realpath(file), arcname=f"root{file}")
+        dockerfile = f"FROM {BASE}\nCOPY root /\n".encode()
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(dockerfile)
+        archive.addfile(entry, io.BytesIO(dockerfile))
+    context.seek(0)
+    for line in docker.APIClient().build(fileobj=context, custom_context=True, tag=IMAGE, rm=True, decode=True):
+        if "error" in line:
+            raise RuntimeError(line["error"])
+
+
 def register(ecs: Any, version: int) -> str:
     """A revision whose page says which version it is."""
-    command = f"mkdir -p /www && echo version {version} > /www/index.html && exec httpd -f -p 80 -h /www"
+    configuration = CONFIGURATION.format(version=version).replace("\n", "\\n")
+    command = f'printf "{configuration}" > /server.cfg && exec {SERVER} -db -f /server.cfg'
     container = {
         "name": "web",
-        "image": "awsorch/busybox:latest",
+        "image": IMAGE,
         "memory": 32,
         "cpu": 64,
         "command": ["sh", "-c", command],
         "portMappings": [{"containerPort": 80}],
-        "linuxParameters": {"initProcessEnabled": True},
     }
     answer = ecs.register_task_definition(family="web", containerDefinitions=[container])
     return str(answer["taskDefinition"]["taskDefinitionArn"])
@@ -108,6 +143,7 @@ def main() -> int:
     parser.add_argument("--updates", type=int, default=5)
     parser.add_argument("--rest-seconds", type=float, default=20.0)
     options = parser.parse_args()
+    build_server()
     with cloud() as port:
         ecs = client("ecs", port)
         url, group = balancer(port)
