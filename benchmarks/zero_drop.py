@@ -111,9 +111,11 @@ def register(ecs: Any, version: int) -> str:
         "name": "web",
         "image": IMAGE,
         "memory": 32,
-        "cpu": 64,
+        "cpu": 256,
         "command": ["sh", "-c", command],
         "portMappings": [{"containerPort": 80}],
+        # Process 1 is spared from signals that it does not handle, and HAProxy leaves SIGTERM to the kernel.
+        "linuxParameters": {"initProcessEnabled": True},
     }
     answer = ecs.register_task_definition(family="web", containerDefinitions=[container])
     return str(answer["taskDefinition"]["taskDefinitionArn"])
