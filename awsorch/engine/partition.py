@@ -158,7 +158,7 @@ class Partition(Generic[S]):
             self._durable = None
 
     def _now(self) -> float:
-        """The time that events are stamped with, in milliseconds: a key that is due by it is due for its planner, too."""
+        """The time that events are stamped with, to the millisecond: a key due by it is due for its planner, too."""
         return round(self._ports.clock(), 3)
 
     def _look(self, key: Key) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from awsorch.local.balancer.process import HaproxyMissing, child_spec, find_haproxy, prepare
+from awsorch.local.balancer.process import HaproxyMissing, find_haproxy, prepare
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,7 +23,7 @@ def test_missing_haproxy_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mon
 def test_first_configuration_is_one_that_haproxy_takes_and_nobody_else_reads(tmp_path: Path) -> None:
     folder = tmp_path / "balancer"
     prepare(folder, 100)
-    program = child_spec(folder, os.environ).command[0]
+    program = find_haproxy(os.environ.get("PATH", ""))
     command = [program, "-c", "-C", str(folder), "-f", "haproxy.cfg"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
