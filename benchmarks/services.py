@@ -2,10 +2,11 @@
 
 The core alone, in virtual time, with agents and load balancers that obey: 1,000 services of 20 tasks on 1,000
 instances, every other one behind a target group of its own. A look should take under 20 ms in 99 of 100 cases, at rest
-and while a tenth of the services is rolled out; and a change (a task that crashes, one task more and less, an unhealthy target, a
-rollout) should cost at most 1.5 times of what it costs among 100 services on 100 instances. Ends with 1 if not.
+and while a tenth of the services is rolled out; and a change (a task that crashes, one task more and less, an unhealthy
+target, a rollout) should cost at most 1.5 times of what it costs among 100 services on 100 instances. Ends with 1 if
+not.
 
-    python benchmarks/services.py [--services 1000] [--few 100] [--repeats 5]
+    python benchmarks/services.py [--services 1000] [--few 100] [--repeats 7]
 """
 
 from __future__ import annotations
