@@ -149,6 +149,18 @@ def test_tasks_that_fail_in_a_thin_zone_are_not_started_again_and_again() -> Non
     assert sum("started" in text for text in world.said()) < 20
 
 
+def test_tasks_of_an_older_deployment_that_are_still_stopping_count_when_zones_are_evened_out() -> None:
+    world = uneven()
+    world.conduct["web:1"] = Conduct(stop_seconds=100.0)
+    world.deploy()
+    steady(world)
+    world.add_instance()
+    # The world checks at each look that there are never more than maximumPercent allows.
+    world.update(desired_count=4, managed_tags=True)
+    world.run(300)
+    assert sorted(Counter(task.zone for task in world.tasks()).values()) == [2, 2]
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_nothing_is_left_of_a_service_that_went(world: ServiceWorld, count: int) -> None:
     world.create(count=count)

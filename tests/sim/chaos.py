@@ -79,7 +79,7 @@ class Chaos:
             (4, self.kill_agent),
             (6, self.start_agents),
             (4, self.cut_off),
-            (2, self.drain),
+            (5, self.drain),
             (2, self.deregister),
             (3, self.kill_controller),
             (2, self.fill_disk),

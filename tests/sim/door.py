@@ -6,6 +6,7 @@ for; after each connect the agent is told all of its tasks and gets a manifest; 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -176,7 +177,7 @@ class Door:
             with suppress(Unreachable):
                 wanted = await self.read(lambda state: wanted_on(state, session.instance_id))
                 session.send(partial(session.agent.receive_manifest, wanted, session))
-            await self.world.sleep(RENEWED_S)
+            await asyncio.sleep(RENEWED_S)
 
     def verify_stops(self, session: Session, candidates: frozenset[str]) -> None:
         """The agent has tasks that its manifest lacks: look again, and confirm those that are really not wanted."""

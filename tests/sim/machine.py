@@ -51,6 +51,7 @@ class Run:
     desired: str = "RUNNING"
     stage: str = "accepted"
     port: int = 0
+    started_at: float = 0.0
     reports: list[TaskReported] = field(default_factory=list)
 
 
@@ -104,7 +105,7 @@ class Machine:
     def start_containers(self, run: Run) -> None:
         """Start a task's containers; they end by themselves when their time is up."""
         run.port = self._free_port(run)
-        run.stage = "running"
+        run.stage, run.started_at = "running", self.world.now
         self._answer_checks(run.port, not run.plan.sick)
         self.world.say(f"{self.name} starts {run.task_id[:6]}")
         self.world.promises.container_started(self, run)

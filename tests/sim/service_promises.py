@@ -96,10 +96,10 @@ class ServicePromises:
             task for task in ended if task.stop_code == SCHEDULER and task.service and task.service.health == "HEALTHY"
         ]
         self.scheduled_stops += len(ours)
-        now = self._world.loop.clock()
         for task in ours:
             assert task.service is not None
-            if not service.is_daemon and (task.service.protected_until or 0.0) > now:
+            assert task.stopping_at is not None
+            if not service.is_daemon and (task.service.protected_until or 0.0) > task.stopping_at:
                 yield f"{service.name}: the scheduler stopped {task.id}, which is protected"
         healthy = {task.id for task in old if phase_of(task) == HEALTHY}
         left = {task.id for task in self._of(service.name).values() if phase_of(task) == HEALTHY}
@@ -122,7 +122,11 @@ class ServicePromises:
             if group is None or waited > LONGEST_DRAIN_S:
                 continue
             address = (machine.name, run.port)
-            if address in group.seen(self._world.now):
+            # An earlier task may have had the port: what of it still drains is not this one's.
+            came = group.since.get(address, -1.0)
+            left = group.draining.get(address, -1.0)
+            drains = left > self._world.now and left - group.drain_seconds >= run.started_at
+            if came >= run.started_at or drains:
                 yield f"task {task.id} is told to stop and {address} still gets requests from {balancer.group}"
 
     # --- at the end --------------------------------------------------------------------------------------------------
@@ -150,6 +154,10 @@ class ServicePromises:
             yield f"{service.name}: {primary.id} is {primary.rollout_state}, and there are {len(older)} older ones"
         if not len(own.healthy) == live == service.desired_count:
             yield f"{service.name} has {live} tasks, {len(own.healthy)} healthy, not {service.desired_count}"
+        for task_id in own.healthy:
+            instance = state.instances[str(state.tasks[task_id].instance_id)]
+            if instance.status != "ACTIVE":
+                yield f"{service.name} still has {task_id} on {instance.id}, which is {instance.status}"
 
     def _targets(self) -> Iterator[str]:
         state = self._world.state

@@ -6,14 +6,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from awsorch.core import step
 from awsorch.core.events import RunTasks
+from awsorch.core.model import Task
 from awsorch.core.placement.slot import Hold, Slot
-from awsorch.core.rules import reports, run_tasks
+from awsorch.core.planners import sync_targets
+from awsorch.core.rules import reports, run_tasks, targets
+from awsorch.core.service_index import Phases
+from awsorch.core.services import replicas
 from awsorch.engine.partition import Partition
 from tests.sim.chaos import play
 from tests.sim.run import attempt, main, seeds_of
@@ -81,9 +86,62 @@ def run_again_when_asked_again(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(step.RULES, RunTasks, lambda tx, event: rule(tx, replace(event, token=None)))  # type: ignore[arg-type]
 
 
+def start_too_many(patch: pytest.MonkeyPatch) -> None:
+    """Deployments know no maximumPercent."""
+    patch.setattr(replicas, "upper_bound", lambda service, desired: 10 * desired)
+
+
+def stop_too_many(patch: pytest.MonkeyPatch) -> None:
+    """Deployments know no minimumHealthyPercent."""
+    patch.setattr(replicas, "lower_bound", lambda service, desired: 0)
+
+
+def protect_nobody(patch: pytest.MonkeyPatch) -> None:
+    """Protection is recorded and not heeded."""
+    patch.setattr(replicas, "is_protected", lambda task, now: False)
+
+
+def stop_before_draining(patch: pytest.MonkeyPatch) -> None:
+    """Agents are told at once, while load balancers still send requests."""
+    patch.setattr(Task, "told_status", property(lambda task: task.desired_status))
+
+
+def stop_when_draining_begins(patch: pytest.MonkeyPatch) -> None:
+    """Agents are told when targets are deregistered, not when they are drained."""
+    record = targets._record
+
+    def hasty(tx: Any, event: Any, target: Any, seen: Any) -> bool:
+        gone = target.leaving and target.address in event.deregistered
+        return record(tx, event, target, None if gone else seen)
+
+    patch.setattr(targets, "_record", hasty)
+
+
+def leave_targets_behind(patch: pytest.MonkeyPatch) -> None:
+    """Targets of tasks that have ended stay registered."""
+    patch.setattr(sync_targets, "_sync", partial(without_deregistering, sync_targets._sync))
+
+
+def without_deregistering(sync: Any, tx: Any, group: str, known: Any) -> Any:
+    """The command, without what is to leave."""
+    return replace(sync(tx, group, known), deregister=())
+
+
+def stay_where_it_drains(patch: pytest.MonkeyPatch) -> None:
+    """Tasks stay on instances that drain."""
+    patch.setattr(replicas, "displaced", lambda tx, phases: Phases())
+
+
 @pytest.mark.parametrize(
     "breakage",
     [
+        start_too_many,
+        stop_too_many,
+        protect_nobody,
+        stop_before_draining,
+        stop_when_draining_begins,
+        leave_targets_behind,
+        stay_where_it_drains,
         forget_to_mind,
         believe_every_report,
         count_no_memory,
