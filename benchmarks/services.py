@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -188,7 +187,8 @@ def growth(few: Cluster, many: Cluster, repeats: int) -> bool:
                 spent = cluster.cost(cluster.names[2 * attempt + 1], change)
                 if attempt:  # the first one warms up
                     costs[which].append(spent)
-        small, large = (statistics.median(costs[which]) * 1000 for which in ("few", "many"))
+        # Whatever else the machine did only adds to it: the least is nearest to what the change itself costs.
+        small, large = (min(costs[which]) * 1000 for which in ("few", "many"))
         print(f"{change.__name__:<24}{small:8.2f} ms among few {large:8.2f} ms among many   ratio {large / small:.2f}")
         fine &= large <= GROWTH_LIMIT * small
     return fine
@@ -202,9 +202,12 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     few, many = Cluster(options.few), Cluster(options.services)
+    gc.collect()
     gc.freeze()
     print(f"{options.services} services, {len(many.state.tasks)} tasks, {len(many.state.instances)} instances")
     fine = looks(many)
+    gc.collect()
+    gc.freeze()  # what was made to get here is nothing that a change made
     print(f"CPU time of all that follows from one change, among {options.few} services and among {options.services}")
     fine &= growth(few, many, options.repeats)
     return 0 if fine else 1

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
+from awsorch.core.model import Constraint
 from awsorch.core.model_services import Service
 from awsorch.core.placement.filters import filter_of
+from awsorch.core.placement.strategies import ZONE
 from awsorch.core.rules.run_tasks import definition_constraints
 from awsorch.core.rules.stop_tasks import request_stop
 from awsorch.core.service_index import Phases
@@ -71,7 +73,7 @@ def begin(tx: Transaction[ClusterState], service: Service) -> bool:
     counts = Counter(tx.state.tasks[task_id].zone or "" for task_id in own.healthy)
     # Even over all zones is even over those that the tasks may be in, and that is the usual case: ask no instance then.
     even = room <= 0 or _are_even(counts, tx.state.instances_by_zone.names())
-    zones = {} if even else _zones(tx.state, service)
+    zones = [] if even else _zones(tx.state, service)
     if len(zones) < 2 or _are_even(counts, zones):
         clear(tx, service.name, "zones")
         return False
@@ -85,7 +87,7 @@ def begin(tx: Transaction[ClusterState], service: Service) -> bool:
         return False
     fair = service.desired_count // len(counts)
     count = min(max(1, fair - counts[thin]), movable, room, BATCH)
-    placed = start_tasks(tx, service, primary, count, only=zones[thin], zone=thin)
+    placed = start_tasks(tx, service, primary, count, also=(_within(thin),), zone=thin)
     if not placed.tasks:
         complain(tx, service.name, "zones", NO_ROOM.format(zone=thin))
         return False
@@ -106,13 +108,13 @@ def _movable(tx: Transaction[ClusterState], own: Phases, counts: Counter[str], m
     return sum(counts[task.zone or ""] > most and not is_protected(task, tx.now) for task in tasks)
 
 
-def _zones(state: ClusterState, service: Service) -> dict[str, frozenset[str]]:
-    """Zones with instances that may take the service's tasks, and their ids."""
+def _zones(state: ClusterState, service: Service) -> list[str]:
+    """Zones with an instance that may take the service's tasks."""
     template = template_of(state, service, primary_of(state, service))
     asked = filter_of(template.demand.attributes, service.constraints + definition_constraints(template))
-    zones: dict[str, frozenset[str]] = {}
-    for zone in state.instances_by_zone.names():
-        ids = frozenset(i for i in state.instances_by_zone[zone] if asked.accepts(state.instances[i]))
-        if ids:
-            zones[zone] = ids
-    return zones
+    by_zone = state.instances_by_zone
+    return [zone for zone in by_zone.names() if any(asked.accepts(state.instances[i]) for i in by_zone[zone])]
+
+
+def _within(zone: str) -> Constraint:
+    return Constraint(type="memberOf", expression=f"attribute:{ZONE} == {zone}")
