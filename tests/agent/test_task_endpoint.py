@@ -249,7 +249,7 @@ def test_real_containers_reach_it_and_again_after_a_kill(
         rest=${ECS_AGENT_URI#http://}; address=${rest%%/*}; mkfifo /tmp/in
         body='{"ProtectionEnabled":true}'
         while true; do
-            nc ${address%:*} ${address#*:} < /tmp/in > /tmp/out & exec 3> /tmp/in
+            timeout 5 nc ${address%:*} ${address#*:} < /tmp/in > /tmp/out & exec 3> /tmp/in
             printf 'PUT /%s/task-protection/v1/state HTTP/1.0\\r\\nHost: agent\\r\\nContent-Length: %d\\r\\n\\r\\n%s' \\
                 ${rest#*/} ${#body} "$body" >&3
             wait; exec 3>&-; sleep 0.2

@@ -17,7 +17,7 @@ ASK = """
 set -e
 rest=${ECS_AGENT_URI#http://}; address=${rest%%/*}
 mkfifo /tmp/in
-nc ${address%:*} ${address#*:} < /tmp/in > /tmp/out & exec 3> /tmp/in
+timeout 5 nc ${address%:*} ${address#*:} < /tmp/in > /tmp/out & exec 3> /tmp/in
 printf '%s /%s/task-protection/v1/state HTTP/1.0\\r\\nHost: agent\\r\\nContent-Length: %d\\r\\n\\r\\n%s' \\
     "$1" "${rest#*/}" ${#2} "$2" >&3
 wait; exec 3>&-; rm /tmp/in; cat /tmp/out

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SOCKET, MASTER_SOCKET = "haproxy.sock", "master.sock"
+_RELOAD_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 _ANSWER_SECONDS = 10.0
 _AT_ONCE = 4
 """HAProxy takes ten connections at a time on its socket; others may look too."""
@@ -74,7 +75,16 @@ class Runtime:
     async def reload(self) -> None:
         """Have the master start a process with the configuration file as it is now; does not wait for it. Raises
         BalancerDown.
+
+        A master that is being started, or takes its own place, refuses connections for a moment: it is asked again.
         """
+        for pause in _RELOAD_PAUSES:
+            try:
+                await self._ask(MASTER_SOCKET, "reload")
+            except BalancerDown:
+                await asyncio.sleep(pause)
+            else:
+                return
         await self._ask(MASTER_SOCKET, "reload")
 
     async def earlier(self) -> list[int]:
