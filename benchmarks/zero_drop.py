@@ -143,6 +143,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=500.0)
     parser.add_argument("--updates", type=int, default=5)
+    parser.add_argument("--maximum-percent", type=int, default=120)
     parser.add_argument("--rest-seconds", type=float, default=20.0)
     options = parser.parse_args()
     build_server()
@@ -151,7 +152,11 @@ def main() -> int:
         url, group = balancer(port)
         entry = {"targetGroupArn": group, "containerName": "web", "containerPort": 80}
         ecs.create_service(
-            serviceName="web", taskDefinition=register(ecs, 0), desiredCount=REPLICAS, loadBalancers=[entry]
+            serviceName="web",
+            taskDefinition=register(ecs, 0),
+            desiredCount=REPLICAS,
+            loadBalancers=[entry],
+            deploymentConfiguration={"minimumHealthyPercent": 100, "maximumPercent": options.maximum_percent},
         )
         until_rolled_out(ecs)
         time.sleep(5)
@@ -185,7 +190,10 @@ def report(updates: list[tuple[float, float]], told: Any, options: argparse.Name
     at_rest, during, failed, versions = [], [], [], set()
     for second, spent, status, body in told["results"]:
         at = told["began"] + second
-        (during if any(began <= at <= ended for began, ended in updates) else at_rest).append(spent)
+        if at < updates[0][0]:
+            at_rest.append(spent)
+        elif any(began <= at <= ended for began, ended in updates):
+            during.append(spent)
         versions.add(body)
         if status != 200:
             failed.append((round(second, 1), status, body))
