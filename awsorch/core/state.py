@@ -210,6 +210,11 @@ class Transaction(Generic[S]):
         text = f"{self.state.seed}/{self.state.revision}/{self._made_ids}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
+    def new_uuid(self) -> str:
+        """A new id in the form of a UUID."""
+        made = self.new_id()
+        return f"{made[:8]}-{made[8:12]}-{made[12:16]}-{made[16:20]}-{made[20:]}"
+
     def undo(self) -> None:
         """Put everything back as it was before this transaction."""
         for kind, key, old in reversed(self._undo):

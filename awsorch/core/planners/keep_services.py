@@ -17,13 +17,12 @@ from awsorch.core.rules.services import belongings
 from awsorch.core.services import zones
 from awsorch.core.services.deployments import HISTORY_S, deployments_of, history_of
 from awsorch.core.services.health import judge
-from awsorch.core.services.speech import STEADY, say
+from awsorch.core.services.speech import REPEAT_AFTER_S, STEADY, say
 from awsorch.core.services.tasks import stop_tasks
 from awsorch.core.state import ClusterState, Transaction
 from awsorch.core.wakes import RETENTION_S
 
 BATCH = 50
-STEADY_AGAIN_S = 6 * 3600.0
 
 
 def look(tx: Transaction[ClusterState], subject: str) -> None:
@@ -89,11 +88,11 @@ def _say_steady(tx: Transaction[ClusterState], service: Service) -> None:
             tx.put(replace(service, steady_at=None))
         return
     service = tx.state.services[service.name]
-    if service.steady_at is None or tx.now >= service.steady_at + STEADY_AGAIN_S:
+    if service.steady_at is None or tx.now >= service.steady_at + REPEAT_AFTER_S:
         say(tx, service.name, STEADY)
         _forget_history(tx, service)
         tx.put(replace(tx.state.services[service.name], steady_at=tx.now))
-    tx.wake(("keep_services", service.name), (tx.state.services[service.name].steady_at or 0.0) + STEADY_AGAIN_S)
+    tx.wake(("keep_services", service.name), (tx.state.services[service.name].steady_at or 0.0) + REPEAT_AFTER_S)
 
 
 def _forget_history(tx: Transaction[ClusterState], service: Service) -> None:

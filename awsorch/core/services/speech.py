@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from awsorch.core.model_services import Problem, Service, ServiceEvent
 from awsorch.core.state import ClusterState, Transaction
@@ -39,9 +38,7 @@ def say(tx: Transaction[ClusterState], service: str, text: str, task_set: str | 
     record = tx.state.services[service]
     number = record.event_count + 1
     head = f"(service {service}, taskSet {task_set})" if task_set else f"(service {service})"
-    made = tx.new_id()
-    uuid = f"{made[:8]}-{made[8:12]}-{made[12:16]}-{made[16:20]}-{made[20:]}"
-    event = ServiceEvent(service=service, number=number, id=uuid, created_at=tx.now, message=f"{head} {text}")
+    event = ServiceEvent(service=service, number=number, id=tx.new_uuid(), created_at=tx.now, message=f"{head} {text}")
     tx.put(event)
     tx.put(replace(record, event_count=number))
     oldest = tx.state.service_events.get(f"{service}/{number - EVENTS_KEPT}")
@@ -101,8 +98,3 @@ def _nearness(reason: str) -> int:
 def listed(ids: Iterable[str]) -> str:
     """``(task <id>) (task <id>)``, as events name tasks."""
     return " ".join(f"(task {task_id})" for task_id in ids)
-
-
-def prefix(tx: Transaction[Any], arn: str) -> str:
-    """``arn:…:ecs:<region>:<account>:`` of another ARN, for making ARNs inside a step."""
-    return ":".join(arn.split(":", 5)[:5]) + ":"

@@ -94,8 +94,5 @@ def _tags(service: Service, definition: TaskDefinition, cluster: str) -> dict[st
 
 
 def _new_task(tx: Transaction[ClusterState], definition: TaskDefinition) -> NewTask:
-    ids = []
-    for _ in definition.definition["containerDefinitions"]:
-        made = tx.new_id()
-        ids.append(f"{made[:8]}-{made[8:12]}-{made[12:16]}-{made[16:20]}-{made[20:]}")
+    ids = [tx.new_uuid() for _ in definition.definition["containerDefinitions"]]
     return NewTask(id=tx.new_id(), container_ids=tuple(ids))
