@@ -64,16 +64,18 @@ class Session:
 def open_session(endpoint: str | None, region: str | None, cluster: str) -> Session:
     """Connect; the first request goes out when a command makes one."""
     import boto3
+    import botocore.session
     from botocore.config import Config
 
     chosen = endpoint or configured_endpoint() or running_endpoint() or DEFAULT_ENDPOINT
     host = urlsplit(chosen).hostname
     if urlsplit(chosen).scheme not in ("http", "https") or not host:
         raise Fault(f"{chosen!r} is not an endpoint; one looks like {DEFAULT_ENDPOINT}")
+    core = botocore.session.get_session()
     if host == "localhost" or host.startswith("127."):
         # Looking for an instance role costs seconds off AWS, and this machine's own door needs none.
-        os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
-    boto = boto3.Session(region_name=region)
+        core.get_component("credential_provider").remove("iam-role")
+    boto = boto3.Session(botocore_session=core, region_name=region)
     if boto.get_credentials() is None:
         # A door without access keys takes any signature, but boto3 wants to sign with something.
         boto = boto3.Session(region_name=region, aws_access_key_id="test", aws_secret_access_key="test")

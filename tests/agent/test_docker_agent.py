@@ -151,14 +151,30 @@ def test_other_networks(tmp_path: Path, image: str, instance_arn: str, mode: str
 
 def test_endings(tmp_path: Path, image: str, instance_arn: str) -> None:
     """Exit codes, a wrong command, no memory, no image, a grace that was not used."""
+    host = tmp_path / "host"
+    host.mkdir()
+    mount = acs.MountPoint(source_volume="host", container_path="/host")
+    volume = acs.Volume(name="host", type="host", host=acs.HostVolume(source_path=str(host)))
 
     async def scenario(backend: Backend, agent: AgentProcess) -> None:
         await agent.start()
         failing = a_task(shell(image, "exit 3"))
         wrong = a_task(a_container("app", image, command=("/no/such/program",)))
-        greedy = a_task(shell(image, "tail /dev/zero", memory=8, host_config={"MemorySwap": 8 << 20}))
+        greedy = a_task(
+            # It waits to be seen running: what runs out of memory sooner than the engine watches for it is only dead.
+            shell(
+                image,
+                "until test -e /host/go; do sleep 0.05; done; tail /dev/zero",
+                memory=8,
+                host_config={"MemorySwap": 8 << 20},
+                mount_points=(mount,),
+            ),
+            volumes=(volume,),
+        )
         missing = a_task(a_container("app", "127.0.0.1:9/nobody/nothing:never"))
         await backend.send_tasks(failing, wrong, greedy, missing)
+        await backend.reported(greedy.arn, "RUNNING")
+        (host / "go").touch()
         last = [(await backend.reported(each.arn, "STOPPED"))["containers"][-1] for each in (failing, wrong, greedy)]
         assert (last[0]["exitCode"], last[0].get("reason")) == (3, None)
         assert last[1]["exitCode"] == 127
@@ -166,10 +182,18 @@ def test_endings(tmp_path: Path, image: str, instance_arn: str) -> None:
         assert "no such file" in last[1]["reason"]
         assert last[2]["exitCode"] == 137
         assert last[2]["reason"] == "OutOfMemoryError: Container killed due to memory usage"
-        polite = a_task(shell(image, "trap 'exit 9' TERM; while true; do sleep 0.1; done", stop_timeout=20))
+        polite = a_task(
+            shell(
+                image,
+                "trap 'exit 9' TERM; touch /host/trapped; while true; do sleep 0.1; done",
+                stop_timeout=20,
+                mount_points=(mount,),
+            ),
+            volumes=(volume,),
+        )
         await backend.send_tasks(polite)
         await backend.reported(polite.arn, "RUNNING")
-        await asyncio.sleep(0.3)  # for the shell to set its trap: nothing outside the container shows it
+        await backend.until((host / "trapped").exists)
         await backend.send_tasks(stop(polite))
         assert (await backend.reported(polite.arn, "STOPPED"))["containers"][-1]["exitCode"] == 9
         report = await backend.reported(missing.arn, "STOPPED")

@@ -147,8 +147,9 @@ def test_botocore_finds_credentials_and_region_here() -> None:
         config = {"ec2_metadata_service_endpoint": service.endpoint(FIRST)}
 
         def fetch() -> None:
-            found["credentials"] = InstanceMetadataFetcher(timeout=5, config=config).retrieve_iam_role_credentials()
-            found["region"] = InstanceMetadataRegionFetcher(timeout=5, config=config).retrieve_region()
+            for_it = {"timeout": 30, "config": config, "env": {}}  # whatever this process was told about metadata
+            found["credentials"] = InstanceMetadataFetcher(**for_it).retrieve_iam_role_credentials()
+            found["region"] = InstanceMetadataRegionFetcher(**for_it).retrieve_region()
 
         thread = threading.Thread(target=fetch)
         thread.start()
