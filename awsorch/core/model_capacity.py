@@ -1,0 +1,188 @@
+"""Records of capacity: providers, the machines behind them, and what tasks that have no place yet wait for.
+
+Registry: CapacityProvider. Cluster partition: Provider (a cluster's copy of one of its providers, with what was seen of
+its group), Machine, Launch. Waiting is part of a Task. Prices are US dollars an hour; memory is MiB, CPU is in units
+(1024 a vCPU), as an agent on the machine would register them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from awsorch.core.model import Constraint, Strategy
+
+GROUP, MANAGED = "EC2_AUTOSCALING", "MANAGED_INSTANCES"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedScaling:
+    """``managedScaling`` with its defaults; step sizes in instances, warm-up in seconds."""
+
+    enabled: bool = False
+    target: int = 100
+    minimum_step: int = 1
+    maximum_step: int = 10000
+    warmup_seconds: int = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityProvider:
+    """A capacity provider of the account. Registry partition. ``group`` is the ARN of an Auto Scaling group's;
+    ``managed`` a ``managedInstancesProvider`` in ECS's shape with its defaults filled in, and ``cluster`` the only
+    cluster that may have it."""
+
+    name: str
+    arn: str
+    type: str
+    status: str = "ACTIVE"
+    group: str | None = None
+    scaling: ManagedScaling = field(default_factory=ManagedScaling)
+    termination_protection: bool = False
+    draining: bool = True
+    managed: Mapping[str, Any] | None = None
+    cluster: str | None = None
+    update_status: str | None = None
+    update_status_reason: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: float
+    deleted_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyItem:
+    """One item of a capacity provider strategy: the provider's name, its base and its weight."""
+
+    provider: str
+    base: int = 0
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What a PROVISIONING task needs beside its demand, and why the last attempt to place it failed (ECS's reason).
+    ``strategy`` holds the providers that it may fall over to."""
+
+    since: float
+    constraints: tuple[Constraint, ...] = ()
+    strategies: tuple[Strategy, ...] = ()
+    strategy: tuple[StrategyItem, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An instance type that can be had at a price, on-demand or spot: what an agent on it would register."""
+
+    instance_type: str
+    cpu: int
+    memory: int
+    gpus: int = 0
+    architecture: str = "x86_64"
+    spot: bool = False
+    price: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return f"{self.instance_type}/spot" if self.spot else self.instance_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFailure:
+    """AWS would not launch: its code and message, since when and how often in a row, and when to try again."""
+
+    code: str
+    message: str
+    since: float
+    count: int = 1
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A capacity provider in its cluster: a copy of its settings, and what was last seen of its Auto Scaling group.
+
+    ``offers``: the types that may be launched, the group's in the order of its preference, a managed provider's by
+    what its requirements allow; ``zones``: where (zone → subnet id). ``minimum``, ``maximum``, ``desired``: the group's
+    own, None before it was seen. ``wanted``: the size that was decided on last, ``decided_at`` when, for ``decided_for`` tasks.
+    ``spare_since``: since when a smaller fleet would have done."""
+
+    name: str
+    arn: str
+    type: str
+    group: str | None = None
+    scaling: ManagedScaling = field(default_factory=ManagedScaling)
+    termination_protection: bool = False
+    draining: bool = True
+    managed: Mapping[str, Any] | None = None
+    offers: tuple[Offer, ...] = ()
+    zones: Mapping[str, str] = field(default_factory=dict)
+    minimum: int | None = None
+    maximum: int | None = None
+    desired: int | None = None
+    seen_at: float | None = None
+    wanted: int | None = None
+    decided_at: float | None = None
+    failure: LaunchFailure | None = None
+    published_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def is_group(self) -> bool:
+        """Whether an Auto Scaling group stands behind it."""
+        return self.type == GROUP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """An EC2 instance behind a capacity provider. ``state`` is that of the group's lifecycle (Pending, Pending:Wait,
+    InService, Terminating:Wait …) or EC2's (pending, running, shutting-down …). ``ending``: why it is to go, once that
+    is decided; ``ended_at``: when the order to end it was last given. ``idle_since``: since when no task but daemons'
+    is there; ``interrupted_at``: when EC2 said that it will take it."""
+
+    id: str
+    provider: str
+    zone: str
+    instance_type: str
+    state: str
+    spot: bool = False
+    price: float = 0.0
+    protected: bool = False
+    since: float
+    ending: str | None = None
+    ended_at: float | None = None
+    idle_since: float | None = None
+    interrupted_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        return self.id
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether no task should count on it any more."""
+        return self.ending is not None or self.state.startswith(("Terminat", "Detach", "shutting", "stopp", "terminat"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One machine that a managed provider ordered and that EC2 has not confirmed. ``id`` is its client token too."""
+
+    id: str
+    provider: str
+    offer: Offer
+    zone: str
+    ordered_at: float
+    attempts: int = 1
+
+    @property
+    def key(self) -> str:
+        return self.id
