@@ -5,10 +5,10 @@ Source: ECS API reference, data types Cluster, ContainerInstance, Task, Containe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from awsorch.core.model import Cluster, Container, ContainerInstance, NetworkBinding, Resources, Task
+from awsorch.core.model import Cluster, Container, ContainerInstance, NetworkBinding, Resources, StrategyItem, Task
 from awsorch.core.placement.slot import Free
 from awsorch.core.services.deployments import revision_of
 from awsorch.core.state import ClusterState
@@ -30,6 +30,11 @@ def failure_view(arn: str, reason: str, detail: str | None = None) -> dict[str, 
     return {"arn": arn, "reason": reason, "detail": detail}
 
 
+def strategy_view(strategy: Iterable[StrategyItem]) -> list[View]:
+    """A capacity provider strategy."""
+    return [{"capacityProvider": item.provider, "weight": item.weight, "base": item.base} for item in strategy]
+
+
 def cluster_view(cluster: Cluster, state: ClusterState | None, include: frozenset[str]) -> View:
     """A Cluster; ``include`` as DescribeClusters has it. ``state`` None is a cluster with nothing in it."""
     counts = _Counts(state) if state is not None else _Counts(None)
@@ -44,8 +49,8 @@ def cluster_view(cluster: Cluster, state: ClusterState | None, include: frozense
         "statistics": counts.statistics() if "STATISTICS" in include else [],
         "tags": tag_list(cluster.tags) if "TAGS" in include else [],
         "settings": [{"name": n, "value": v} for n, v in cluster.settings.items()] if "SETTINGS" in include else [],
-        "capacityProviders": [],
-        "defaultCapacityProviderStrategy": [],
+        "capacityProviders": list(cluster.capacity_providers),
+        "defaultCapacityProviderStrategy": strategy_view(cluster.default_strategy),
         "configuration": cluster.configuration or None if "CONFIGURATIONS" in include else None,
         "serviceConnectDefaults": cluster.service_connect_defaults or None,
         "attachments": [] if "ATTACHMENTS" in include else None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from awsorch.api.views import View, stamp
+from awsorch.api.views import View, stamp, strategy_view
 from awsorch.core.arn import parse_arn
 from awsorch.core.definitions.document import containers_of
 from awsorch.core.model import Cluster, Constraint, LoadBalancer, Strategy, Task
@@ -90,7 +90,7 @@ def load_balancer_view(balancer: LoadBalancer) -> View:
 def _launch(revision: ServiceRevision) -> View:
     """Either of two members, never both."""
     if revision.capacity_provider_strategy:
-        return {"capacityProviderStrategy": list(revision.capacity_provider_strategy)}
+        return {"capacityProviderStrategy": strategy_view(revision.capacity_provider_strategy)}
     return {"launchType": revision.launch_type}
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from awsorch.core.model_capacity import Launch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,4 +46,93 @@ class WatchAlarms:
     names: tuple[str, ...]
 
 
-Command = SendTasks | CloseSession | SyncTargets | WatchAlarms
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchGroup:
+    """Tell how a capacity provider's Auto Scaling group is: GroupSeen, or GroupFailed. First see to it that the group
+    has ECS's tag, and, where ``hook`` is true, the lifecycle hook of managed draining (or has it no more)."""
+
+    provider: str
+    group: str
+    hook: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetGroupSize:
+    """Make a group want this many instances, then tell how it is: GroupSeen, or GroupFailed."""
+
+    provider: str
+    group: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectMachines:
+    """Protect these instances of a group from its own scale-in, or no longer."""
+
+    provider: str
+    group: str
+    machines: tuple[str, ...]
+    protected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndMachines:
+    """Terminate these instances; those of a group so that it wants as many fewer. Then tell: GroupSeen or
+    MachinesSeen."""
+
+    provider: str
+    group: str | None
+    machines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldMachines:
+    """Instances that wait in the group's termination hook: go on (``release``), or wait for another heartbeat."""
+
+    provider: str
+    group: str
+    machines: tuple[str, ...]
+    release: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchMachines:
+    """Run one instance for each of these orders, and never two: what came of them is MachinesLaunched. ``settings`` is
+    the provider's ``managedInstancesProvider``, ``subnets`` has the subnet of each zone."""
+
+    provider: str
+    launches: tuple[Launch, ...]
+    settings: Mapping[str, Any]
+    subnets: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchMachines:
+    """Tell the state of these EC2 instances: MachinesSeen."""
+
+    provider: str | None
+    machines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishReservation:
+    """Give CloudWatch a value of CapacityProviderReservation, in percent."""
+
+    provider: str
+    value: float
+
+
+Command = (
+    SendTasks
+    | CloseSession
+    | SyncTargets
+    | WatchAlarms
+    | WatchGroup
+    | SetGroupSize
+    | ProtectMachines
+    | EndMachines
+    | HoldMachines
+    | LaunchMachines
+    | WatchMachines
+    | PublishReservation
+)

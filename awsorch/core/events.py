@@ -14,6 +14,7 @@ from awsorch.core.model import (
     Pace,
     Resources,
     Strategy,
+    StrategyItem,
     TaskDefinition,
     TaskService,
 )
@@ -217,12 +218,14 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTasks(Event):
-    """RunTask: place as many of ``ids`` as fit. Reply: PlacedTasks."""
+    """RunTask: place as many of ``ids`` as fit; with a capacity provider ``strategy`` the others wait in PROVISIONING.
+    Reply: PlacedTasks."""
 
     ids: tuple[NewTask, ...]
     template: TaskTemplate
     constraints: tuple[Constraint, ...] = ()
     strategies: tuple[Strategy, ...] = ()
+    strategy: tuple[StrategyItem, ...] = ()
     token: str | None = None
     fingerprint: str = ""
 

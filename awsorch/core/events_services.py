@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.core.events import Event
-from awsorch.core.model import Constraint, LoadBalancer, Strategy, TaskDefinition
+from awsorch.core.model import Constraint, LoadBalancer, Strategy, StrategyItem, TaskDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class RevisionWish:
 
     definition: TaskDefinition
     launch_type: str | None = "EC2"
-    capacity_provider_strategy: tuple[Mapping[str, Any], ...] = ()
+    capacity_provider_strategy: tuple[StrategyItem, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
 

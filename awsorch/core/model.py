@@ -26,6 +26,8 @@ class Cluster:
     settings: Mapping[str, str] = field(default_factory=dict)
     configuration: Mapping[str, Any] = field(default_factory=dict)
     service_connect_defaults: Mapping[str, Any] = field(default_factory=dict)
+    capacity_providers: tuple[str, ...] = ()
+    default_strategy: tuple[StrategyItem, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     deleted_at: float | None = None
 
@@ -277,9 +279,30 @@ class TaskService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyItem:
+    """One item of a capacity provider strategy: the provider's name, its base and its weight."""
+
+    provider: str
+    base: int = 0
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What a PROVISIONING task needs beside its demand, since when it waits, and why there is no place for it yet
+    (ECS's reason). ``strategy`` has the providers that it may fall over to."""
+
+    since: float
+    constraints: tuple[Constraint, ...] = ()
+    strategies: tuple[Strategy, ...] = ()
+    strategy: tuple[StrategyItem, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A task. ``definition`` is the key (family:revision) of the copy that this partition holds; ``service`` is there
-    for tasks of services."""
+    for tasks of services, ``waiting`` while its capacity provider has no place for it."""
 
     id: str
     arn: str
@@ -317,6 +340,7 @@ class Task:
     stopped_reason: str | None = None
     health_status: str = "UNKNOWN"
     service: TaskService | None = None
+    waiting: Waiting | None = None
     placement: Placement | None = None
     story: tuple[StoryEntry, ...] = ()
 

@@ -1,7 +1,7 @@
-"""Records of capacity: providers, the machines behind them, and what tasks that have no place yet wait for.
+"""Records of capacity: providers and the machines behind them.
 
 Registry: CapacityProvider. Cluster partition: Provider (a cluster's copy of one of its providers, with what was seen of
-its group), Machine, Launch. Waiting is part of a Task. Prices are US dollars an hour; memory is MiB, CPU is in units
+its group), Machine, Launch. Prices are US dollars an hour; memory is MiB, CPU is in units
 (1024 a vCPU), as an agent on the machine would register them.
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from awsorch.core.model import Constraint, Strategy
 
 GROUP, MANAGED = "EC2_AUTOSCALING", "MANAGED_INSTANCES"
 
@@ -55,27 +53,6 @@ class CapacityProvider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyItem:
-    """One item of a capacity provider strategy: the provider's name, its base and its weight."""
-
-    provider: str
-    base: int = 0
-    weight: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """What a PROVISIONING task needs beside its demand, and why the last attempt to place it failed (ECS's reason).
-    ``strategy`` holds the providers that it may fall over to."""
-
-    since: float
-    constraints: tuple[Constraint, ...] = ()
-    strategies: tuple[Strategy, ...] = ()
-    strategy: tuple[StrategyItem, ...] = ()
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """An instance type that can be had at a price, on-demand or spot: what an agent on it would register."""
 
@@ -109,8 +86,8 @@ class Provider:
 
     ``offers``: the types that may be launched, the group's in the order of its preference, a managed provider's by
     what its requirements allow; ``zones``: where (zone → subnet id). ``minimum``, ``maximum``, ``desired``: the group's
-    own, None before it was seen. ``wanted``: the size that was decided on last, ``decided_at`` when, for ``decided_for`` tasks.
-    ``spare_since``: since when a smaller fleet would have done."""
+    own, None before it was seen. ``wanted``: the size that was decided on last, ``decided_at`` when. ``hooked``: the
+    lifecycle hook of managed draining is in place."""
 
     name: str
     arn: str
@@ -126,6 +103,7 @@ class Provider:
     maximum: int | None = None
     desired: int | None = None
     seen_at: float | None = None
+    hooked: bool = False
     wanted: int | None = None
     decided_at: float | None = None
     failure: LaunchFailure | None = None

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from awsorch.core.model import Constraint, LoadBalancer, Strategy
+from awsorch.core.model import Constraint, LoadBalancer, Strategy, StrategyItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class ServiceRevision:
     definition: str
     definition_arn: str
     launch_type: str | None = "EC2"
-    capacity_provider_strategy: tuple[Mapping[str, Any], ...] = ()
+    capacity_provider_strategy: tuple[StrategyItem, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
     created_at: float

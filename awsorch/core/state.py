@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from awsorch.core.commands import Command
+from awsorch.core.capacity_index import CapacityIndex
 from awsorch.core.definitions.references import Reference
 from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
 from awsorch.core.model import (
@@ -23,6 +24,7 @@ from awsorch.core.model import (
     Task,
     TaskDefinition,
 )
+from awsorch.core.model_capacity import CapacityProvider, Launch, Machine, Provider
 from awsorch.core.model_services import (
     Deployment,
     Service,
@@ -81,9 +83,10 @@ class State:
 
 
 class RegistryState(State):
-    """The registry partition: clusters, task definitions and account settings of one account and region."""
+    """The registry partition: clusters, task definitions, account settings and capacity providers of one account and
+    region."""
 
-    kinds = (Cluster, Family, TaskDefinition, AccountSetting)
+    kinds = (Cluster, Family, TaskDefinition, AccountSetting, CapacityProvider)
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed)
@@ -91,6 +94,7 @@ class RegistryState(State):
         self.families: dict[str, Family] = self.tables[Family]
         self.definitions: dict[str, TaskDefinition] = self.tables[TaskDefinition]
         self.settings: dict[str, AccountSetting] = self.tables[AccountSetting]
+        self.providers: dict[str, CapacityProvider] = self.tables[CapacityProvider]
         self.revisions = RevisionIndex()
         self.follow(TaskDefinition, self.revisions.changed)
 
@@ -115,6 +119,9 @@ class ClusterState(State):
         ServiceDeployment,
         ServiceEvent,
         Target,
+        Provider,
+        Machine,
+        Launch,
     )
 
     def __init__(self, seed: str) -> None:
@@ -129,6 +136,9 @@ class ClusterState(State):
         self.service_deployments: dict[str, ServiceDeployment] = self.tables[ServiceDeployment]
         self.service_events: dict[str, ServiceEvent] = self.tables[ServiceEvent]
         self.targets: dict[str, Target] = self.tables[Target]
+        self.providers: dict[str, Provider] = self.tables[Provider]  # in the order in which they were attached
+        self.machines: dict[str, Machine] = self.tables[Machine]
+        self.launches: dict[str, Launch] = self.tables[Launch]
         self.task_index = TaskIndex()
         self.service_index = ServiceIndex()
         self.fleet = Fleet()
@@ -142,7 +152,11 @@ class ClusterState(State):
         self.instances_by_ec2_id: Groups[ContainerInstance] = Groups(
             lambda i: i.ec2_instance_id if i.status != "INACTIVE" else None, lambda i: i.id
         )
+        self.capacity_index = CapacityIndex()
         self.follow(Task, self.task_index.changed, self.fleet.task_changed, self.service_index.task_changed)
+        self.follow(Task, self.capacity_index.task_changed)
+        self.follow(Machine, self.capacity_index.machine_changed)
+        self.follow(Launch, self.capacity_index.launch_changed)
         self.follow(Service, self.service_index.service_changed, self.service_keys.changed)
         self.follow(ServiceRevision, self.service_index.revision_changed)
         self.follow(Deployment, self.service_index.deployment_changed)

@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from awsorch.core.commands import SyncTargets, WatchAlarms
+from awsorch.core.commands import (
+    EndMachines,
+    HoldMachines,
+    LaunchMachines,
+    ProtectMachines,
+    PublishReservation,
+    SetGroupSize,
+    SyncTargets,
+    WatchAlarms,
+    WatchGroup,
+    WatchMachines,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,4 +143,52 @@ class Alarms(Protocol):
 
     def watch_alarms(self, cluster: str, command: WatchAlarms) -> None:
         """Have it carried out: AlarmsSeen, where they can be seen. Returns at once."""
+        ...
+
+
+class InstanceGroups(Protocol):
+    """EC2 Auto Scaling as commands see it. Each returns at once; GroupSeen or GroupFailed is posted."""
+
+    def watch_group(self, cluster: str, command: WatchGroup) -> None:
+        """See how a group is, and that it has ECS's tag and hook."""
+        ...
+
+    def set_group_size(self, cluster: str, command: SetGroupSize) -> None:
+        """SetDesiredCapacity, then see."""
+        ...
+
+    def protect_machines(self, cluster: str, command: ProtectMachines) -> None:
+        """SetInstanceProtection."""
+        ...
+
+    def end_machines(self, cluster: str, command: EndMachines) -> None:
+        """TerminateInstanceInAutoScalingGroup with a smaller desired capacity, then see."""
+        ...
+
+    def hold_machines(self, cluster: str, command: HoldMachines) -> None:
+        """CompleteLifecycleAction, or RecordLifecycleActionHeartbeat."""
+        ...
+
+
+class Machines(Protocol):
+    """EC2 as commands see it. Each returns at once; what comes of it is posted: MachinesLaunched or MachinesSeen."""
+
+    def launch_machines(self, cluster: str, command: LaunchMachines) -> None:
+        """CreateFleet, once for each order however often it is given."""
+        ...
+
+    def end_machines(self, cluster: str, command: EndMachines) -> None:
+        """TerminateInstances, then see."""
+        ...
+
+    def watch_machines(self, cluster: str, command: WatchMachines) -> None:
+        """DescribeInstances of these."""
+        ...
+
+
+class Reservations(Protocol):
+    """CloudWatch as commands see it."""
+
+    def publish_reservation(self, cluster: str, command: PublishReservation) -> None:
+        """PutMetricData of CapacityProviderReservation. Returns at once; a value that is lost stays lost."""
         ...

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from awsorch.core import model, model_services
+from awsorch.core import model, model_capacity, model_services
 from awsorch.engine.ports import Change, StoreFailure
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -76,6 +76,10 @@ KINDS = (
     Kind("service-deployment", model_services.ServiceDeployment),
     Kind("service-event", model_services.ServiceEvent),
     Kind("target", model_services.Target),
+    Kind("capacity-provider", model_capacity.CapacityProvider),
+    Kind("provider", model_capacity.Provider),
+    Kind("machine", model_capacity.Machine),
+    Kind("launch", model_capacity.Launch),
 )
 
 _BY_NAME = {kind.name: kind for kind in KINDS}

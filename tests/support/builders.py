@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from awsorch.core import model, model_services
+from awsorch.core import model, model_capacity, model_services
 from awsorch.core.resources import demand_of
 
 ACCOUNT = "123456789012"
@@ -158,6 +158,58 @@ def records_of_services() -> list[Any]:
     ]
 
 
+def a_provider(**members: Any) -> model_capacity.Provider:
+    """An Auto Scaling group's provider in its cluster: managed scaling on, the group seen, 0 to 10 instances."""
+    made = model_capacity.Provider(
+        name="cp",
+        arn=arn("capacity-provider/cp"),
+        type=model_capacity.GROUP,
+        group=f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:u:autoScalingGroupName/cp",
+        scaling=model_capacity.ManagedScaling(enabled=True),
+        offers=(an_offer(),),
+        zones={"us-east-1a": "subnet-a", "us-east-1b": "subnet-b"},
+        minimum=0,
+        maximum=10,
+        desired=0,
+        seen_at=1.0,
+        hooked=True,
+    )
+    return replace(made, **members)
+
+
+def an_offer(**members: Any) -> model_capacity.Offer:
+    """Two vCPU and nearly 4 GiB."""
+    made = model_capacity.Offer(instance_type="t3.medium", cpu=2048, memory=3883, price=0.0416)
+    return replace(made, **members)
+
+
+def a_machine(**members: Any) -> model_capacity.Machine:
+    """An instance in service in the group of provider cp."""
+    made = model_capacity.Machine(
+        id="i-1", provider="cp", zone="us-east-1a", instance_type="t3.medium", state="InService", since=1.0
+    )
+    return replace(made, **members)
+
+
+def records_of_capacity() -> list[Any]:
+    """One of each class of core.model_capacity that is stored, with its optional members filled in."""
+    failure = model_capacity.LaunchFailure(code="InsufficientInstanceCapacity", message="m", since=1.0, until=2.0)
+    return [
+        model_capacity.CapacityProvider(
+            name="cp",
+            arn=arn("capacity-provider/cp"),
+            type=model_capacity.MANAGED,
+            managed={"infrastructureRoleArn": "r"},
+            cluster="default",
+            tags={"a": "b"},
+            created_at=1.0,
+        ),
+        a_provider(failure=failure, wanted=2),
+        a_machine(ending="empty", idle_since=2.0),
+        model_capacity.Launch(id="o1", provider="cp", offer=an_offer(spot=True), zone="us-east-1a", ordered_at=1.0),
+    ]
+
+
 def one_of_each() -> list[Any]:
     """A record of every class that is stored, with its optional members filled in."""
     entry = model.StoryEntry(at=2.5, what="placed", cause="r-1")
@@ -199,4 +251,5 @@ def one_of_each() -> list[Any]:
         ),
         model.RunToken(token="t", fingerprint="f", task_ids=("a", "b"), created_at=1.0),
         *records_of_services(),
+        *records_of_capacity(),
     ]
