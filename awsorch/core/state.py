@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-from awsorch.core.commands import Command
 from awsorch.core.capacity_index import CapacityIndex
+from awsorch.core.commands import Command
 from awsorch.core.definitions.references import Reference
 from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
 from awsorch.core.model import (
