@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.types import ContainerSpec, ServiceMode, TaskTemplate, UpdateConfig
+from docker.types import ContainerSpec, RestartPolicy, ServiceMode, TaskTemplate, UpdateConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -122,6 +122,8 @@ class Floor:
         self._remove([victim, fresh])
         return spent
 
+    kill_without_delay = kill
+
     def _remove(self, ids: list[str]) -> None:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda i: self._engine.remove_container(i, force=True), ids))
@@ -163,8 +165,15 @@ class Swarm:
         return spent
 
     def kill(self) -> float:
-        """One container of three killed; the restart delay is Swarm's own."""
-        self._create(3)
+        """One container of three killed; the restart delay is Swarm's own, five seconds."""
+        return self._kill(None)
+
+    def kill_without_delay(self) -> float:
+        """The same with the restart delay taken away."""
+        return self._kill(RestartPolicy(condition="any", delay=0))
+
+    def _kill(self, restart: RestartPolicy | None) -> float:
+        self._create(3, restart=restart)
         until("all replicas running", lambda: self._running() == 3)
         before = {task["ID"] for task in self._tasks()}
         victim = self._containers()[0]["Id"]
@@ -175,12 +184,13 @@ class Swarm:
         self._remove()
         return spent
 
-    def _template(self, version: str) -> Any:
-        return TaskTemplate(ContainerSpec(self._image, command=COMMAND, env=[f"VERSION={version}"]))
+    def _template(self, version: str, restart: RestartPolicy | None = None) -> Any:
+        container = ContainerSpec(self._image, command=COMMAND, env=[f"VERSION={version}"])
+        return TaskTemplate(container, restart_policy=restart)
 
-    def _create(self, count: int, update: Any = None) -> None:
+    def _create(self, count: int, update: Any = None, restart: RestartPolicy | None = None) -> None:
         mode = ServiceMode("replicated", count)
-        self._api.create_service(self._template("1"), name="web", mode=mode, update_config=update)
+        self._api.create_service(self._template("1", restart), name="web", mode=mode, update_config=update)
 
     def _tasks(self) -> list[Any]:
         return list(self._api.tasks(filters={"service": "web", "desired-state": "running"}))
@@ -249,6 +259,8 @@ class Awsorch:
         spent = time.perf_counter() - began
         self._remove()
         return spent
+
+    kill_without_delay = kill
 
     def _create(self, count: int, minimum: int = 100, maximum: int = 200) -> None:
         self._made += 1
@@ -329,6 +341,7 @@ def questions(figures: list[str]) -> Iterator[tuple[str, Callable[[Any], float]]
             )
     if "kill" in figures:
         yield "a killed container replaced", lambda side: side.kill()
+        yield "a killed container, no restart delay", lambda side: side.kill_without_delay()
 
 
 def main() -> int:
