@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from awsorch.core.model import Task
+from awsorch.core.model import ContainerInstance, Task
 from awsorch.core.model_capacity import Launch, Machine
 
 _NONE: dict[str, None] = {}
@@ -20,11 +20,16 @@ class CapacityIndex:
         self._waiting: dict[str, list[tuple[float, str]]] = {}
         self._machines: dict[str, dict[str, None]] = {}
         self._launches: dict[str, dict[str, None]] = {}
+        self._tasks: dict[str, int] = {}
         self.waiting_count = 0
 
     def waiting(self, provider: str) -> list[str]:
         """Ids of the tasks that wait for this provider, oldest first."""
         return [task_id for _, task_id in self._waiting.get(provider, ())]
+
+    def has_tasks(self, provider: str) -> bool:
+        """Whether a task that has not STOPPED is this provider's."""
+        return provider in self._tasks
 
     def machines(self, provider: str) -> list[str]:
         """Ids of the provider's machines."""
@@ -36,6 +41,10 @@ class CapacityIndex:
 
     def task_changed(self, old: Task | None, new: Task | None) -> None:
         """Follow one task."""
+        was, now = _owner(old), _owner(new)
+        if was != now:
+            self._count(was, -1)
+            self._count(now, 1)
         before, after = _place(old), _place(new)
         if before == after:
             return
@@ -51,6 +60,15 @@ class CapacityIndex:
             insort(self._waiting.setdefault(provider, []), entry)
             self.waiting_count += 1
 
+    def _count(self, provider: str | None, by: int) -> None:
+        if provider is None:
+            return
+        left = self._tasks.get(provider, 0) + by
+        if left:
+            self._tasks[provider] = left
+        else:
+            del self._tasks[provider]
+
     def machine_changed(self, old: Machine | None, new: Machine | None) -> None:
         """Follow one machine."""
         _follow(self._machines, old, new)
@@ -58,6 +76,17 @@ class CapacityIndex:
     def launch_changed(self, old: Launch | None, new: Launch | None) -> None:
         """Follow one order."""
         _follow(self._launches, old, new)
+
+
+def make_of(instance: ContainerInstance) -> str | None:
+    """What tells how further instances of a capacity provider will be: the provider and the instance type."""
+    if instance.capacity_provider is None:
+        return None
+    return f"{instance.capacity_provider}/{instance.attributes.get('ecs.instance-type')}"
+
+
+def _owner(task: Task | None) -> str | None:
+    return task.capacity_provider if task is not None and task.last_status not in ("STOPPED", "DELETED") else None
 
 
 def _place(task: Task | None) -> tuple[str, tuple[float, str]] | None:

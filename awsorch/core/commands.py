@@ -77,8 +77,8 @@ class ProtectMachines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndMachines:
-    """Terminate these instances; those of a group so that it wants as many fewer. Then tell: GroupSeen or
-    MachinesSeen."""
+    """Terminate these instances; those of a group so that it wants as many fewer. Those on their way out already are
+    left alone. Then tell: GroupSeen or MachinesSeen."""
 
     provider: str
     group: str | None

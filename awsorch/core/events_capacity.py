@@ -72,6 +72,7 @@ class AttachProviders(Event):
     """All the providers of the cluster, as they are now. Raises ResourceInUseException where one that a task or service
     needs is not among them, unless ``force`` (the registry has decided: at start, and when a provider changed)."""
 
+    cluster: str
     attached: tuple[Attached, ...]
     force: bool = False
 

@@ -86,10 +86,14 @@ class AccountSetting:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How patient the scheduler is. ``settle_seconds``: a running task without any health check counts as healthy after
-    this long (ECS: 40). ``poll_seconds``: load balancers and alarms are asked this often while something moves."""
+    this long (ECS: 40). ``poll_seconds``: load balancers, alarms and groups are asked this often while something moves.
+    ``idle_seconds``: an instance that nothing needs is given back after this long. ``silence_seconds``: services
+    replace the tasks of an instance whose agent has been away for this long."""
 
     settle_seconds: float = 40.0
     poll_seconds: float = 2.0
+    idle_seconds: float = 60.0
+    silence_seconds: float = 5.0
 
 
 DEFAULT_PACE = Pace()

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GROUP, MANAGED = "EC2_AUTOSCALING", "MANAGED_INSTANCES"
+#: How the states of machines on their way out begin.
+GOING = ("Terminat", "Detach", "shutting", "stopp", "terminat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFailure:
-    """AWS would not launch: its code and message, since when and how often in a row, and when to try again."""
+    """AWS would not launch: its code and message, since when and how often in a row, and when to try again.
+    ``activity`` names the group's scaling activity that failed."""
 
+    activity: str = ""
     code: str
     message: str
     since: float
@@ -86,11 +90,13 @@ class Provider:
 
     ``offers``: the types that may be launched, the group's in the order of its preference, a managed provider's by
     what its requirements allow; ``zones``: where (zone → subnet id). ``minimum``, ``maximum``, ``desired``: the group's
-    own, None before it was seen. ``wanted``: the size that was decided on last, ``decided_at`` when. ``hooked``: the
-    lifecycle hook of managed draining is in place."""
+    own, None before it was seen. ``hooked``: the lifecycle hook of managed draining is in place. ``wanted``: the size
+    that was decided on and not seen yet; ``stepped``: instances added since ``decided_at``, which step sizes limit.
+    ``refused``: until when an offer (``type@zone``) is not worth asking for."""
 
     name: str
     arn: str
+    cluster: str
     type: str
     group: str | None = None
     scaling: ManagedScaling = field(default_factory=ManagedScaling)
@@ -106,12 +112,19 @@ class Provider:
     hooked: bool = False
     wanted: int | None = None
     decided_at: float | None = None
+    stepped: int = 0
+    refused: Mapping[str, float] = field(default_factory=dict)
     failure: LaunchFailure | None = None
     published_at: float | None = None
 
     @property
     def key(self) -> str:
         return self.name
+
+    @property
+    def scales(self) -> bool:
+        """Whether it launches instances for tasks that find no room."""
+        return not self.is_group or (self.scaling.enabled and self.maximum != 0)
 
     @property
     def is_group(self) -> bool:
@@ -124,7 +137,8 @@ class Machine:
     """An EC2 instance behind a capacity provider. ``state`` is that of the group's lifecycle (Pending, Pending:Wait,
     InService, Terminating:Wait …) or EC2's (pending, running, shutting-down …). ``ending``: why it is to go, once that
     is decided; ``ended_at``: when the order to end it was last given. ``idle_since``: since when no task but daemons'
-    is there; ``interrupted_at``: when EC2 said that it will take it."""
+    is there; ``spare_since``: since when its tasks would have room elsewhere; ``held_at``: when its group's termination
+    hook last got a heartbeat; ``interrupted_at``: when EC2 said that it will take it."""
 
     id: str
     provider: str
@@ -138,6 +152,8 @@ class Machine:
     ending: str | None = None
     ended_at: float | None = None
     idle_since: float | None = None
+    spare_since: float | None = None
+    held_at: float | None = None
     interrupted_at: float | None = None
 
     @property
@@ -147,7 +163,7 @@ class Machine:
     @property
     def is_leaving(self) -> bool:
         """Whether no task should count on it any more."""
-        return self.ending is not None or self.state.startswith(("Terminat", "Detach", "shutting", "stopp", "terminat"))
+        return self.ending is not None or self.state.startswith(GOING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

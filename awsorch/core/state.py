@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-from awsorch.core.capacity_index import CapacityIndex
+from awsorch.core.capacity_index import CapacityIndex, make_of
 from awsorch.core.commands import Command
 from awsorch.core.definitions.references import Reference
 from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
@@ -144,14 +144,6 @@ class ClusterState(State):
         self.fleet = Fleet()
         self.instance_keys = SortedKeys()
         self.service_keys = SortedKeys()
-        self.instances_by_status: Groups[ContainerInstance] = Groups(lambda i: i.status, lambda i: i.id)
-        self.instances_by_zone: Groups[ContainerInstance] = Groups(
-            lambda i: i.attributes.get(ZONE) if i.status == "ACTIVE" and i.agent_connected else None, lambda i: i.id
-        )
-        self.instances_by_token: Groups[ContainerInstance] = Groups(lambda i: i.client_token, lambda i: i.id)
-        self.instances_by_ec2_id: Groups[ContainerInstance] = Groups(
-            lambda i: i.ec2_instance_id if i.status != "INACTIVE" else None, lambda i: i.id
-        )
         self.capacity_index = CapacityIndex()
         self.follow(Task, self.task_index.changed, self.fleet.task_changed, self.service_index.task_changed)
         self.follow(Task, self.capacity_index.task_changed)
@@ -162,6 +154,21 @@ class ClusterState(State):
         self.follow(Deployment, self.service_index.deployment_changed)
         self.follow(ServiceDeployment, self.service_index.history_changed)
         self.follow(Target, self.service_index.target_changed)
+        self._index_instances()
+
+    def _index_instances(self) -> None:
+        self.instances_by_status: Groups[ContainerInstance] = Groups(lambda i: i.status, lambda i: i.id)
+        self.instances_by_zone: Groups[ContainerInstance] = Groups(
+            lambda i: i.attributes.get(ZONE) if i.status == "ACTIVE" and i.agent_connected else None, lambda i: i.id
+        )
+        self.silent_instances: Groups[ContainerInstance] = Groups(
+            lambda i: "silent" if i.disconnected_at is not None and i.status != "INACTIVE" else None, lambda i: i.id
+        )
+        self.instances_by_make: Groups[ContainerInstance] = Groups(make_of, lambda i: i.id)
+        self.instances_by_token: Groups[ContainerInstance] = Groups(lambda i: i.client_token, lambda i: i.id)
+        self.instances_by_ec2_id: Groups[ContainerInstance] = Groups(
+            lambda i: i.ec2_instance_id if i.status != "INACTIVE" else None, lambda i: i.id
+        )
         self.follow(
             ContainerInstance,
             self.fleet.instance_changed,
@@ -169,6 +176,8 @@ class ClusterState(State):
             self.instances_by_status.changed,
             self.instances_by_zone.changed,
             self.instances_by_token.changed,
+            self.silent_instances.changed,
+            self.instances_by_make.changed,
             self.instances_by_ec2_id.changed,
         )
 

@@ -6,13 +6,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from awsorch.core import events, events_services
+from awsorch.core import events, events_capacity, events_services
 from awsorch.core import events_registry as registry
 from awsorch.core.commands import Command
-from awsorch.core.planners import expire_tasks, keep_services, mind_instances, retry_placements, sync_targets
+from awsorch.core.planners import (
+    end_machines,
+    expire_tasks,
+    keep_services,
+    mind_instances,
+    place_tasks,
+    retry_placements,
+    size_groups,
+    sync_targets,
+)
 from awsorch.core.rules import (
     account_settings,
     attributes,
+    capacity,
     clusters,
     instances,
     protection,
@@ -66,6 +76,12 @@ RULES: Mapping[type[events.Event], Rule] = {
     events_services.AlarmsSeen: services.alarms_seen,
     events_services.TargetsSeen: targets.targets_seen,
     events_services.TargetsFailed: targets.targets_failed,
+    events_capacity.AttachProviders: capacity.attach_providers,
+    events_capacity.GroupSeen: capacity.group_seen,
+    events_capacity.GroupFailed: capacity.group_failed,
+    events_capacity.MachinesLaunched: capacity.machines_launched,
+    events_capacity.MachinesSeen: capacity.machines_seen,
+    events_capacity.MachineNotice: capacity.machine_notice,
 }
 
 PLANNERS: Mapping[str, Planner] = {
@@ -74,6 +90,9 @@ PLANNERS: Mapping[str, Planner] = {
     "keep_services": keep_services.look,
     "retry_placements": retry_placements.look,
     "sync_targets": sync_targets.look,
+    "size_groups": size_groups.look,
+    "place_tasks": place_tasks.look,
+    "end_machines": end_machines.look,
 }
 
 

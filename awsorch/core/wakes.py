@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from awsorch.core.model import ContainerInstance, RunToken, Task
+from awsorch.core.model_capacity import Launch, Machine, Provider
 from awsorch.core.model_services import Service, Target
 from awsorch.core.service_index import phase_of
 from awsorch.core.state import ClusterState, Key, State
@@ -28,6 +29,8 @@ def wakes_of(old: Any | None, new: Any | None) -> Iterator[tuple[Key, float]]:
         if old is None or _offers(old) != _offers(new):
             yield ("retry_placements", ""), 0.0
             yield ("retry_placements", "daemons"), 0.0
+            for provider in {old.capacity_provider if old is not None else None, new.capacity_provider} - {None}:
+                yield ("end_machines", provider or ""), 0.0
     elif isinstance(new, Service):
         if old is None or _wishes(old) != _wishes(new):
             yield ("keep_services", new.name), 0.0
@@ -35,13 +38,51 @@ def wakes_of(old: Any | None, new: Any | None) -> Iterator[tuple[Key, float]]:
         # A deployment is not complete before its older tasks get no more requests.
         if old.leaving and (new is None or new.state != old.state):
             yield ("keep_services", old.service), 0.0
+    elif isinstance(new, Machine) or isinstance(old, Machine):
+        yield from _machine_wakes(old, new)
+    elif isinstance(new, Provider):
+        if old is None or _settings(old) != _settings(new):
+            yield ("size_groups", new.name), 0.0
+            yield ("end_machines", new.name), 0.0
+    elif isinstance(old, Launch) and new is None:
+        yield ("size_groups", old.provider), 0.0
     elif isinstance(new, RunToken):
         yield ("expire_tasks", ""), new.created_at + TOKEN_LIFE_S
 
 
 def _offers(instance: ContainerInstance) -> tuple[Any, ...]:
     """What of an instance decides about placing tasks there."""
-    return instance.status, instance.agent_connected, instance.resources, instance.attributes
+    return (
+        instance.status,
+        instance.agent_connected,
+        instance.resources,
+        instance.attributes,
+        instance.capacity_provider,
+    )
+
+
+def _settings(provider: Provider) -> tuple[Any, ...]:
+    """What of a provider decides about its machines."""
+    return (
+        provider.scaling,
+        provider.managed,
+        provider.termination_protection,
+        provider.draining,
+        provider.minimum,
+        provider.maximum,
+        provider.desired,
+        provider.offers,
+        provider.failure,
+    )
+
+
+def _machine_wakes(old: Machine | None, new: Machine | None) -> Iterator[tuple[Key, float]]:
+    """Both planners of a provider look when a machine comes, goes, or is to go."""
+    known = new or old
+    assert known is not None
+    if old is None or new is None or (old.state, old.ending) != (new.state, new.ending):
+        yield ("size_groups", known.provider), 0.0
+        yield ("end_machines", known.provider), 0.0
 
 
 def _wishes(service: Service) -> tuple[Any, ...]:
@@ -58,6 +99,13 @@ def _wishes(service: Service) -> tuple[Any, ...]:
 
 
 def _task_wakes(old: Task | None, new: Task) -> Iterator[tuple[Key, float]]:
+    before = old.capacity_provider if old is not None and old.waiting is not None else None
+    after = new.capacity_provider if new.waiting is not None else None
+    if before != after:
+        for provider in (before, after):
+            if provider is not None:
+                yield ("size_groups", provider), 0.0
+                yield ("place_tasks", provider), 0.0
     if new.service is not None:
         moved = old is None or phase_of(old) != phase_of(new)
         if moved:
@@ -90,3 +138,7 @@ def all_keys(state: State) -> Iterable[Key]:
             yield "keep_services", name
         for group in state.service_index.groups():
             yield "sync_targets", group
+        for name in state.providers:
+            yield "size_groups", name
+            yield "end_machines", name
+            yield "place_tasks", name

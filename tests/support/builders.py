@@ -163,6 +163,7 @@ def a_provider(**members: Any) -> model_capacity.Provider:
     made = model_capacity.Provider(
         name="cp",
         arn=arn("capacity-provider/cp"),
+        cluster="default",
         type=model_capacity.GROUP,
         group=f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:autoScalingGroup:u:autoScalingGroupName/cp",
         scaling=model_capacity.ManagedScaling(enabled=True),

@@ -13,7 +13,8 @@ from awsorch.api.views import failure_view, stopped_task_view, task_view
 from awsorch.core.errors import Refusal, client_error, invalid_parameter
 from awsorch.core.events import NewTask, RunTasks, StartTasks, StopTask
 from awsorch.core.model import Cluster, TaskDefinition
-from awsorch.core.rules.run_tasks import PlacedTasks, repeated_tasks
+from awsorch.core.rules.new_tasks import PlacedTasks
+from awsorch.core.rules.run_tasks import repeated_tasks
 from awsorch.core.state import ClusterState, fingerprint
 from awsorch.engine.partition import Partition
 

@@ -5,13 +5,20 @@ This is where a lost SendTasks is derived again: whatever has not settled in tim
 
 from __future__ import annotations
 
-from awsorch.core.commands import CloseSession, SendTasks
+from awsorch.core.capacity.losses import SPOT, stop_tasks_on
+from awsorch.core.commands import CloseSession, SendTasks, WatchMachines
 from awsorch.core.model import ContainerInstance, Task
 from awsorch.core.rules.stop_tasks import finish
 from awsorch.core.state import ClusterState, Transaction
 from awsorch.core.wakes import RESEND_AFTER_S, RETENTION_S
 
 BATCH = 50
+#: What EC2 makes of a machine whose agent is away is asked this often. Seconds.
+ASK_AGAIN_S = 15.0
+#: With more than this share of the agents away nothing is replaced at first, but after this long it is. Seconds.
+MOST_AWAY = 0.55
+LONGEST_DOUBT_S = 300.0
+_CODES = {SPOT: "SpotInterruption"}
 
 
 def look(tx: Transaction[ClusterState], subject: str) -> None:
@@ -25,13 +32,15 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
         _end_tasks(tx, instance)
     elif instance.agent_connected:
         _send_unsettled(tx, instance)
+    else:
+        _mind_silence(tx, instance)
 
 
 def _end_tasks(tx: Transaction[ClusterState], instance: ContainerInstance) -> None:
     key = ("mind_instances", instance.id)
     orphans = sorted(tx.state.fleet.tasks_on(instance.id))
     reason = instance.status_reason or "Container instance was deregistered."
-    code = "UserInitiated" if reason.startswith("Container instance") else "TerminationNotice"
+    code = _CODES.get(reason, "UserInitiated" if reason.startswith("Container instance") else "TerminationNotice")
     for task_id in orphans[:BATCH]:
         finish(tx, tx.state.tasks[task_id], code, reason)
     if len(orphans) > BATCH:
@@ -42,6 +51,33 @@ def _end_tasks(tx: Transaction[ClusterState], instance: ContainerInstance) -> No
         tx.wake(key, forget_at)
     else:
         tx.remove(instance)
+
+
+def _mind_silence(tx: Transaction[ClusterState], instance: ContainerInstance) -> None:
+    """An agent is away. EC2 is asked what became of its machine; services do not wait for the answer longer than
+    ``silence_seconds``: they replace their tasks there. Other tasks are left: they may well go on."""
+    key = ("mind_instances", instance.id)
+    if instance.ec2_instance_id is not None:
+        tx.send(WatchMachines(provider=instance.capacity_provider, machines=(instance.ec2_instance_id,)))
+    since = instance.disconnected_at
+    if since is None:
+        return  # it has not connected yet
+    patience = tx.state.gate.pace.silence_seconds
+    if tx.now < since + patience:
+        tx.wake(key, since + patience)
+        return
+    tx.wake(key, tx.now + ASK_AGAIN_S)
+    if _is_us(tx.state) and tx.now < since + LONGEST_DOUBT_S:
+        return
+    reason = f"The agent of container instance {instance.id} is disconnected."
+    stop_tasks_on(tx, instance, "InfrastructureHealth", reason, services_only=True)
+
+
+def _is_us(state: ClusterState) -> bool:
+    """Whether so many agents are away at once that the fault is likelier to be on this side."""
+    total = len(state.instances_by_status["ACTIVE"]) + len(state.instances_by_status["DRAINING"])
+    away = len(state.silent_instances["silent"])
+    return away > 1 and away > MOST_AWAY * total
 
 
 def _send_unsettled(tx: Transaction[ClusterState], instance: ContainerInstance) -> None:

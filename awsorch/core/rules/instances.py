@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from awsorch.core.commands import CloseSession, SendTasks
+from awsorch.core.capacity.losses import end_instance
+from awsorch.core.commands import SendTasks, WatchGroup
 from awsorch.core.errors import client_error, invalid_parameter
 from awsorch.core.events import (
     AgentConnected,
@@ -52,6 +53,7 @@ def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) ->
             registered_at=tx.now,
             tags=event.tags,
             client_token=event.client_token,
+            capacity_provider=_provider_of(tx, event.ec2_instance_id),
         )
         tx.put(instance)
         return instance
@@ -74,6 +76,19 @@ def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) ->
     )
     tx.put(instance)
     return instance
+
+
+def _provider_of(tx: Transaction[ClusterState], machine_id: str | None) -> str | None:
+    """The capacity provider whose machine it is. A machine that nobody has seen may be new in one of the groups."""
+    if machine_id is None:
+        return None
+    machine = tx.state.machines.get(machine_id)
+    if machine is not None:
+        return machine.provider
+    for provider in tx.state.providers.values():
+        if provider.group is not None:
+            tx.send(WatchGroup(provider=provider.name, group=provider.group, hook=provider.draining))
+    return None
 
 
 def _known_instance(state: ClusterState, event: RegisterInstance) -> ContainerInstance | None:
@@ -100,7 +115,7 @@ def deregister_instance(tx: Transaction[ClusterState], event: DeregisterInstance
         raise client_error(f"Referenced container instance {event.instance_id} not found.")
     if tx.state.fleet.tasks_on(instance.id) and not event.force:
         raise invalid_parameter("Found running tasks on the instance.")
-    return _end_instance(tx, instance, FORCED if event.force else None)
+    return end_instance(tx, instance, FORCED if event.force else None)
 
 
 def instance_gone(tx: Transaction[ClusterState], event: InstanceGone) -> ContainerInstance | None:
@@ -108,22 +123,7 @@ def instance_gone(tx: Transaction[ClusterState], event: InstanceGone) -> Contain
     instance = tx.state.instances.get(event.instance_id)
     if instance is None or instance.status == "INACTIVE":
         return instance
-    return _end_instance(tx, instance, event.reason)
-
-
-def _end_instance(tx: Transaction[ClusterState], instance: ContainerInstance, reason: str | None) -> ContainerInstance:
-    ended = replace(
-        instance,
-        status="INACTIVE",
-        status_reason=reason,
-        agent_connected=False,
-        agent_session=None,
-        deregistered_at=tx.now,
-        version=instance.version + 1,
-    )
-    tx.put(ended)
-    tx.send(CloseSession(instance_id=instance.id, reason="InactiveInstanceException"))
-    return ended
+    return end_instance(tx, instance, event.reason)
 
 
 def set_instance_status(tx: Transaction[ClusterState], event: SetInstanceStatus) -> Selection:
@@ -134,20 +134,21 @@ def set_instance_status(tx: Transaction[ClusterState], event: SetInstanceStatus)
         if instance is None or instance.status not in ("ACTIVE", "DRAINING"):
             refused[instance_id] = "MISSING" if instance is None else "INACTIVE"
             continue
-        if instance.status != event.status:
-            instance = replace(instance, status=event.status, version=instance.version + 1)
-            tx.put(instance)
-            _wake_services(tx, instance)
-        found.append(instance)
+        found.append(set_status(tx, instance, event.status))
     return Selection(found=tuple(found), refused=refused)
 
 
-def _wake_services(tx: Transaction[ClusterState], instance: ContainerInstance) -> None:
-    """Services replace their tasks on a DRAINING instance, and keep those on one that is ACTIVE again."""
+def set_status(tx: Transaction[ClusterState], instance: ContainerInstance, status: str) -> ContainerInstance:
+    """Make it DRAINING: services replace their tasks there; or ACTIVE again: they keep them."""
+    if instance.status == status:
+        return instance
+    instance = replace(instance, status=status, version=instance.version + 1)
+    tx.put(instance)
     for task_id in tx.state.fleet.tasks_on(instance.id):
         service = tx.state.tasks[task_id].service
         if service is not None:
             tx.wake(("keep_services", service.name))
+    return instance
 
 
 def agent_connected(tx: Transaction[ClusterState], event: AgentConnected) -> ContainerInstance:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from awsorch.core.model import Constraint, Task
 from awsorch.core.model_services import Deployment, Service
 from awsorch.core.placement.filters import filter_of
-from awsorch.core.rules.run_tasks import definition_constraints
+from awsorch.core.rules.new_tasks import definition_constraints
 from awsorch.core.services.bounds import lower_bound
 from awsorch.core.services.deployments import primary_of
 from awsorch.core.services.failures import next_start

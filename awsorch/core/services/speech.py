@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from awsorch.core.model_services import Problem, Service, ServiceEvent
+from awsorch.core.rules.new_tasks import EMPTY_PROVIDER, QUOTA, nearest
 from awsorch.core.state import ClusterState, Transaction
 
 EVENTS_KEPT = 100
@@ -75,11 +76,14 @@ def no_place(failures: Iterable[tuple[str, str]]) -> str:
     counts: dict[str, list[str]] = {}
     for instance_id, reason in failures:
         counts.setdefault(reason, []).append(instance_id)
+    if QUOTA in counts:
+        return "was unable to place tasks in your cluster because the tasks provisioning capacity limit was exceeded."
+    if EMPTY_PROVIDER in counts:
+        return f"was unable to place a task. Reason: TaskFailedToStart: {EMPTY_PROVIDER}."
     head = "was unable to place a task because no container instance met all of its requirements."
     if not counts:
         return f"{head} {NO_INSTANCES}"
-    # An instance that lacks room passed the earlier filters, so it came closer than one without its agent.
-    reason = max(counts, key=lambda r: (_nearness(r), len(counts[r]), r))
+    reason = nearest(reason for reason, ids in counts.items() for _ in ids)
     closest = min(counts[reason])
     if reason in _CLOSEST:
         what = _CLOSEST[reason]
@@ -87,12 +91,6 @@ def no_place(failures: Iterable[tuple[str, str]]) -> str:
         quoted = reason.removesuffix(".") + "." if " " in reason else reason
         what = f'encountered error "{quoted}"'
     return f"{head} The closest matching (container-instance {closest}) {what}. {_GUIDE}"
-
-
-def _nearness(reason: str) -> int:
-    if reason.startswith("RESOURCE:"):
-        return 2
-    return 1 if reason not in ("AGENT", "INACTIVE", "MISSING") else 0
 
 
 def listed(ids: Iterable[str]) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from awsorch.core.arn import parse_arn
+from awsorch.core.capacity.strategy import split
 from awsorch.core.definitions.overrides import prepare_overrides
 from awsorch.core.events import NewTask, TaskTemplate
 from awsorch.core.model import Constraint, Task, TaskDefinition, TaskService
 from awsorch.core.model_services import Deployment, Service
 from awsorch.core.placement.place import Request, place
 from awsorch.core.resources import demand_of
-from awsorch.core.rules.run_tasks import PlacedTasks, definition_constraints, record_tasks
+from awsorch.core.rules.new_tasks import PlacedTasks, definition_constraints, place_or_wait, record_tasks
 from awsorch.core.rules.stop_tasks import request_stop
 from awsorch.core.services.speech import listed, say
 from awsorch.core.state import ClusterState, Transaction
@@ -41,11 +43,25 @@ def start_tasks(
         seed=int(ids[0].id[:15], 16),
         only=only,
     )
-    placed = record_tasks(tx, template, ids, place(tx.state.fleet, request))
+    strategy = tx.state.service_revisions[f"{service.name}/{deployment.revision}"].capacity_provider_strategy
+    if strategy:
+        providers = split(strategy, _providers_of(tx.state, service), count)
+        placed = place_or_wait(tx, template, ids, request, providers, strategy, wait=zone is None)
+    else:
+        placed = record_tasks(tx, template, ids, place(tx.state.fleet, request))
     if placed.tasks:
         where = f"tasks in {zone} to AZ Rebalance" if zone else "tasks"
         say(tx, service.name, f"has started {len(placed.tasks)} {where}: {listed(t.id for t in placed.tasks)}.")
     return placed
+
+
+def _providers_of(state: ClusterState, service: Service) -> Counter[str]:
+    """How many of the service's tasks that are to stay each capacity provider has."""
+    counts: Counter[str] = Counter()
+    for phases in state.service_index.crews(service.name).values():
+        for phase in ("pending", "unknown", "healthy"):
+            counts.update(state.tasks[task_id].capacity_provider or "" for task_id in phases.of(phase))
+    return counts
 
 
 def stop_tasks(

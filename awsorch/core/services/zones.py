@@ -16,7 +16,7 @@ from awsorch.core.model import Constraint
 from awsorch.core.model_services import Service
 from awsorch.core.placement.filters import filter_of
 from awsorch.core.placement.strategies import ZONE
-from awsorch.core.rules.run_tasks import definition_constraints
+from awsorch.core.rules.new_tasks import definition_constraints
 from awsorch.core.rules.stop_tasks import request_stop
 from awsorch.core.service_index import Phases
 from awsorch.core.services.bounds import upper_bound

@@ -1,0 +1,234 @@
+"""Give back machines that nothing needs: one look at one capacity provider's machines.
+
+A machine is first found idle (or its tasks are found to have room elsewhere), looked at again after a while, drained,
+and ended when it is empty. Machines that others end are drained and let go; such as never register are ended.
+
+Source: ECS developer guide, "Control the instances Amazon ECS terminates", "Safely stop Amazon ECS workloads running on
+EC2 instances"; design, scale-in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil
+
+from awsorch.core.capacity.group_size import census, instances_needed
+from awsorch.core.capacity.spare import find_spare
+from awsorch.core.commands import EndMachines, HoldMachines, ProtectMachines
+from awsorch.core.model import ContainerInstance, Task
+from awsorch.core.model_capacity import GOING, Machine, Provider
+from awsorch.core.rules.capacity import drain
+from awsorch.core.rules.instances import set_status
+from awsorch.core.state import ClusterState, Transaction
+
+BATCH = 50
+#: Machines are looked at this often even when nothing told of a change. Seconds.
+PERIOD_S = 30.0
+#: An order to end a machine that seems to have got lost is given again after this long. Seconds.
+ASK_AGAIN_S = 10.0
+#: A machine whose agent has not registered for this long, or the warm-up if that is longer, is ended. Seconds.
+REGISTER_S = 300.0
+#: A termination hook is told this often to wait on, and for this long at most. Seconds.
+HEARTBEAT_S, LONGEST_HOLD_S = 900.0, 48 * 3600.0
+IDLE, SPARE, UNREGISTERED = "idle", "consolidation", "its agent did not register"
+
+
+def look(tx: Transaction[ClusterState], subject: str) -> None:
+    """One provider's machines."""
+    provider = tx.state.providers.get(subject)
+    if provider is None:
+        return
+    for machine_id in tx.state.capacity_index.machines(subject):
+        _note_idle(tx, tx.state.machines[machine_id])
+    tx.wake(("end_machines", subject), tx.now + PERIOD_S)
+    if provider.is_group and provider.termination_protection:
+        _protect(tx, provider)
+    if not provider.is_group or provider.scaling.enabled:
+        _end_unregistered(tx, provider)
+        _choose(tx, provider)
+        _end(tx, provider)
+    if provider.is_group:
+        _hold(tx, provider)
+
+
+def _machines(state: ClusterState, provider: Provider) -> list[Machine]:
+    return [state.machines[machine_id] for machine_id in state.capacity_index.machines(provider.name)]
+
+
+def _instance(state: ClusterState, machine: Machine) -> ContainerInstance | None:
+    for instance_id in state.instances_by_ec2_id[machine.id]:
+        return state.instances[instance_id]
+    return None
+
+
+def is_empty(state: ClusterState, instance: ContainerInstance) -> bool:
+    """Whether nothing but daemons' tasks is there."""
+    for task_id in state.fleet.tasks_on(instance.id):
+        task = state.tasks[task_id]
+        service = state.services.get(task.service.name) if task.service is not None else None
+        if service is None or not service.is_daemon:
+            return False
+    return True
+
+
+def _note_idle(tx: Transaction[ClusterState], machine: Machine) -> None:
+    instance = _instance(tx.state, machine)
+    idle = instance is not None and is_empty(tx.state, instance)
+    if idle and machine.idle_since is None:
+        tx.put(replace(machine, idle_since=tx.now, spare_since=None))
+    elif not idle and machine.idle_since is not None:
+        tx.put(replace(machine, idle_since=None))
+
+
+def _protect(tx: Transaction[ClusterState], provider: Provider) -> None:
+    """The group's own scale-in may take what is empty, and nothing else."""
+    for wish in (True, False):
+        wrong = tuple(
+            machine.id
+            for machine in _machines(tx.state, provider)
+            if machine.state == "InService" and machine.protected != wish and (machine.idle_since is None) == wish
+        )
+        if wrong:
+            assert provider.group is not None
+            command = ProtectMachines(
+                provider=provider.name, group=provider.group, machines=wrong[:BATCH], protected=wish
+            )
+            tx.send(command)
+
+
+def _end_unregistered(tx: Transaction[ClusterState], provider: Provider) -> None:
+    limit = max(REGISTER_S, float(provider.scaling.warmup_seconds))
+    for machine in _machines(tx.state, provider):
+        if machine.is_leaving or _instance(tx.state, machine) is not None:
+            continue
+        if machine.since + limit <= tx.now:
+            tx.put(replace(machine, ending=UNREGISTERED))
+        else:
+            tx.wake(("end_machines", provider.name), machine.since + limit)
+
+
+def _choose(tx: Transaction[ClusterState], provider: Provider) -> None:
+    """Decide which machines go: idle ones, the longest idle first; with none of those one whose tasks fit elsewhere."""
+    machines = [machine for machine in _machines(tx.state, provider) if not machine.is_leaving]
+    waiting = [tx.state.tasks[task_id] for task_id in tx.state.capacity_index.waiting(provider.name)]
+    if waiting and _grows(tx, provider, waiting):
+        _keep(tx, provider)
+        return
+    delay = idle_delay(tx.state, provider)
+    if delay is None:
+        return
+    idle = sorted((m for m in machines if m.idle_since is not None), key=lambda m: (m.idle_since or 0.0, m.id))
+    free = len(machines) - _least(provider, len(machines) - len(idle))
+    for machine in idle[: max(min(free, BATCH), 0)]:
+        due = (machine.idle_since or 0.0) + delay
+        if due <= tx.now:
+            _decide(tx, machine, IDLE)
+        else:
+            tx.wake(("end_machines", provider.name), due)
+    if free > len(idle) and not idle and not waiting:
+        _fold(tx, provider, machines, delay)
+
+
+def _grows(tx: Transaction[ClusterState], provider: Provider, waiting: list[Task]) -> bool:
+    """Whether more machines are wanted, or on their way."""
+    if not provider.is_group:
+        return True
+    count = census(tx.state, provider)
+    return count.coming > 0 or instances_needed(tx.state, provider, waiting) > 0
+
+
+def _keep(tx: Transaction[ClusterState], provider: Provider) -> None:
+    """Take machines back that were to be emptied: there is work for them again."""
+    for machine in _machines(tx.state, provider):
+        if machine.ending != SPARE or machine.ended_at is not None:
+            continue
+        tx.put(replace(machine, ending=None, spare_since=None))
+        instance = _instance(tx.state, machine)
+        if instance is not None and instance.status == "DRAINING":
+            set_status(tx, instance, "ACTIVE")
+
+
+def idle_delay(state: ClusterState, provider: Provider) -> float | None:
+    """How long a machine that nothing needs is kept, in seconds; None for ever."""
+    wish = ((provider.managed or {}).get("infrastructureOptimization") or {}).get("scaleInAfter")
+    if wish is None:
+        return state.gate.pace.idle_seconds
+    return None if wish < 0 else float(wish)
+
+
+def _least(provider: Provider, needed: int) -> int:
+    """The size that the provider must keep when so many machines are needed."""
+    if not provider.is_group:
+        return needed
+    return max(provider.minimum or 0, ceil(needed * 100 / provider.scaling.target))
+
+
+def _decide(tx: Transaction[ClusterState], machine: Machine, why: str) -> None:
+    tx.put(replace(machine, ending=why))
+    drain(tx, machine.id)
+
+
+def _fold(tx: Transaction[ClusterState], provider: Provider, machines: list[Machine], delay: float) -> None:
+    """One machine whose tasks would all have room on the others, found twice with the delay between, is drained."""
+    if provider.is_group and (provider.termination_protection or not provider.draining):
+        return
+    if any(machine.ending is not None for machine in _machines(tx.state, provider)):
+        return  # one at a time
+    spare = find_spare(tx, provider, machines)
+    for machine in machines:
+        if machine.spare_since is not None and (spare is None or machine.id != spare.id):
+            tx.put(replace(machine, spare_since=None))
+    if spare is None:
+        return
+    if spare.spare_since is None:
+        tx.put(replace(spare, spare_since=tx.now))
+        tx.wake(("end_machines", provider.name), tx.now + delay)
+    elif spare.spare_since + delay <= tx.now:
+        _decide(tx, spare, SPARE)
+    else:
+        tx.wake(("end_machines", provider.name), spare.spare_since + delay)
+
+
+def _end(tx: Transaction[ClusterState], provider: Provider) -> None:
+    """End what is to go and is empty; those that were told are told again after a while."""
+    due = []
+    for machine in _machines(tx.state, provider):
+        if machine.ending is None or machine.interrupted_at is not None or machine.state.startswith(GOING):
+            continue
+        instance = _instance(tx.state, machine)
+        if instance is not None and not is_empty(tx.state, instance):
+            continue
+        if machine.ended_at is None or machine.ended_at + ASK_AGAIN_S <= tx.now:
+            due.append(machine)
+    for machine in due[:BATCH]:
+        tx.put(replace(machine, ended_at=tx.now))
+    if due:
+        ids = tuple(machine.id for machine in due[:BATCH])
+        tx.send(EndMachines(provider=provider.name, group=provider.group, machines=ids))
+        tx.wake(("end_machines", provider.name), tx.now + ASK_AGAIN_S)
+        tx.wake(("size_groups", provider.name))
+
+
+def _hold(tx: Transaction[ClusterState], provider: Provider) -> None:
+    """Machines that wait in the termination hook go on when they are empty, or have waited for two days."""
+    assert provider.group is not None
+    release, hold = [], []
+    for machine in _machines(tx.state, provider):
+        if machine.state != "Terminating:Wait":
+            continue
+        instance = _instance(tx.state, machine)
+        since = machine.ended_at or tx.now
+        if instance is None or is_empty(tx.state, instance) or since + LONGEST_HOLD_S <= tx.now:
+            release.append(machine.id)
+        elif machine.held_at is None or machine.held_at + HEARTBEAT_S <= tx.now:
+            hold.append(machine.id)
+            tx.put(replace(machine, held_at=tx.now, ended_at=since))
+        else:
+            tx.wake(("end_machines", provider.name), machine.held_at + HEARTBEAT_S)
+    for ids, done in ((release, True), (hold, False)):
+        if ids:
+            command = HoldMachines(
+                provider=provider.name, group=provider.group, machines=tuple(ids[:BATCH]), release=done
+            )
+            tx.send(command)
+            tx.wake(("end_machines", provider.name), tx.now + ASK_AGAIN_S)
