@@ -1,0 +1,85 @@
+"""Making a purchase cheaper: what awkward tasks really cost is learnt from one way of buying for the next, and the
+machines that give least for their price are given up and bought again with others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from awsorch.core.capacity.buying import Buy, Market, price_of
+
+#: Ways of sorting lots by proportion that are tried, and how often each with what was learnt.
+BINS = (12, 1, 4)
+LESSONS = 2
+#: Rounds of giving up and buying again, and how many tasks may be bought again in all.
+ROUNDS = 30
+EFFORT = 60_000
+#: Sorts of machine that are given up at once.
+GIVEN_UP = (3, 8, 20)
+#: Prices that differ by less are the same. US dollars an hour.
+SAME = 1e-9
+
+
+def cheapest(market: Market, counts: Sequence[int], worth: Sequence[float]) -> list[Buy]:
+    """The cheapest purchase found for ``counts`` of each lot; ``worth`` of one task of each to begin with."""
+    best: list[Buy] | None = None
+    for bins in BINS:
+        learnt = list(worth)
+        for _ in range(LESSONS):
+            bought = market.trim(market.buy(counts, learnt, bins))
+            if best is None or _is_better(bought, best):
+                best = bought
+            learnt = _learn(bought, learnt)
+    return _improve(market, best or [], worth)
+
+
+def _learn(bought: Sequence[Buy], worth: Sequence[float]) -> list[float]:
+    """What tasks of each lot cost there, halfway from what they were worth before."""
+    costs, counts = [0.0] * len(worth), [0] * len(worth)
+    for buy in bought:
+        total = sum(worth[lot] * count for lot, count in buy.filling.contents)
+        for lot, count in buy.filling.contents:
+            costs[lot] += buy.price * worth[lot] * count / total
+            counts[lot] += buy.count * count
+    return [(known + costs[i] / counts[i]) / 2 if counts[i] else known for i, known in enumerate(worth)]
+
+
+def _is_better(one: Sequence[Buy], other: Sequence[Buy]) -> bool:
+    """Cheaper, or as cheap with fewer machines."""
+    saved = price_of(other) - price_of(one)
+    fewer = sum(buy.count for buy in one) < sum(buy.count for buy in other)
+    return saved > SAME or (fewer and saved > -SAME)
+
+
+def _improve(market: Market, bought: list[Buy], worth: Sequence[float]) -> list[Buy]:
+    """Give up a few machines at a time, the worst first, and keep what is bought instead where that is better."""
+    effort = EFFORT
+    tried: set[tuple[int, tuple[int, ...]]] = set()
+    for turn in range(ROUNDS):
+        chosen, bins = _give_up(bought, worth, turn), BINS[turn % len(BINS)]
+        if effort <= 0 or (bins, chosen) in tried:
+            continue
+        tried.add((bins, chosen))
+        given_up = [bought[i] for i in chosen]
+        counts = [0] * len(worth)
+        for buy in given_up:
+            for lot, count in buy.filling.contents:
+                counts[lot] += buy.count * count
+        effort -= sum(counts)
+        again = market.trim(market.buy(counts, worth, bins))
+        if _is_better(again, given_up):
+            bought = [buy for i, buy in enumerate(bought) if i not in chosen] + again
+            tried.clear()
+    return bought
+
+
+def _give_up(bought: Sequence[Buy], worth: Sequence[float], turn: int) -> tuple[int, ...]:
+    """Which ones to buy again."""
+    ranked = sorted(range(len(bought)), key=lambda i: (_use(bought[i], worth), i))
+    start = (turn // len(GIVEN_UP)) * 2 % max(1, len(ranked))
+    return tuple(sorted(ranked[start : start + GIVEN_UP[turn % len(GIVEN_UP)]]))
+
+
+def _use(buy: Buy, worth: Sequence[float]) -> float:
+    """Worth ÷ price; the least is used worst."""
+    return sum(worth[lot] * count for lot, count in buy.filling.contents) / buy.size.price
