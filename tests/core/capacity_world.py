@@ -26,6 +26,8 @@ from awsorch.core.events_capacity import (
     GroupFailed,
     GroupSeen,
     LaunchProblem,
+    LaunchRefused,
+    MachinesLaunched,
     MachinesSeen,
     SeenMachine,
 )
@@ -89,6 +91,12 @@ class CapacityWorld:
         self.due: dict[Key, float] = {}
         self.published: list[float] = []
         self.over: set[str] = set()
+        self.ended: list[str] = []
+        self.launched: dict[str, str] = {}
+        self.bought: dict[str, commands.Launch] = {}
+        self.boots: dict[str, float] = {}
+        self.none_left: set[str] = set()
+        self.lose_launches = False
         self._made = 0
         self.submit(OpenGate(pace=Pace(**{"idle_seconds": 60.0, **pace})))
 
@@ -113,6 +121,7 @@ class CapacityWorld:
         end = self.now + seconds
         while True:
             coming = [at for at in self.due.values() if at > self.now]
+            coming += [at for at in self.boots.values() if at > self.now]
             coming += [at for group in self.groups.values() for at in group.boots.values() if at > self.now]
             self.now = min([end, *coming])
             self._boot()
@@ -142,6 +151,19 @@ class CapacityWorld:
         )
         self.submit(AttachProviders(cluster="default", attached=attached))
         return group
+
+    def add_managed(self, *offers: Offer, name: str = "cp", **managed: Any) -> None:
+        """A managed provider that may launch these."""
+        record = CapacityProvider(
+            name=name,
+            arn=arn(f"capacity-provider/{name}"),
+            type="MANAGED_INSTANCES",
+            managed={"infrastructureRoleArn": "r", **managed},
+            cluster="default",
+            created_at=1.0,
+        )
+        attached = Attached(provider=record, offers=offers, zones=ZONES)
+        self.submit(AttachProviders(cluster="default", attached=(attached,)))
 
     def run(
         self,
@@ -211,8 +233,31 @@ class CapacityWorld:
                 if each in self.over
             )
             self._step(MachinesSeen(provider=command.provider, machines=seen))
+        elif isinstance(command, commands.LaunchMachines):
+            self._launch(command)
+        elif isinstance(command, commands.EndMachines) and command.group is None:
+            for machine_id in command.machines:
+                self.ended.append(machine_id)
+                self.over.add(machine_id)
+            self._carry_out(commands.WatchMachines(provider=command.provider, machines=command.machines))
         elif isinstance(command, (commands.WatchGroup, commands.SetGroupSize, commands.EndMachines)):
             self._call_group(self.groups[command.provider or ""], command)
+
+    def _launch(self, command: commands.LaunchMachines) -> None:
+        """EC2 runs what is ordered, but for types that it has none of."""
+        launched, refused = [], []
+        for order in command.launches:
+            if self.lose_launches:
+                continue
+            if f"{order.offer.key}@{order.zone}" in self.none_left:
+                refused.append(LaunchRefused(launch=order.id, code="InsufficientInstanceCapacity", message="none"))
+                continue
+            machine_id = self.launched.setdefault(order.id, f"i-m{len(self.launched):04}")
+            launched.append((order.id, machine_id))
+            self.bought[machine_id] = order
+            self.boots[machine_id] = self.now + 30.0
+        event = MachinesLaunched(provider=command.provider, launched=tuple(launched), refused=tuple(refused))
+        self._step(event)
 
     def _call_group(self, group: Group, command: commands.Command) -> None:
         if isinstance(command, commands.SetGroupSize):
@@ -256,6 +301,16 @@ class CapacityWorld:
         self.over.add(machine_id)
 
     def _boot(self) -> None:
+        for machine_id, at in list(self.boots.items()):
+            if at <= self.now:
+                del self.boots[machine_id]
+                if machine_id in self.over:
+                    continue
+                order = self.bought[machine_id]
+                seen = SeenMachine(
+                    id=machine_id, zone=order.zone, instance_type=order.offer.instance_type, state="running"
+                )
+                self.register(seen, order.offer)
         for group in self.groups.values():
             for machine_id, at in list(group.boots.items()):
                 if at <= self.now:

@@ -66,12 +66,12 @@ def sibling_of(state: ClusterState, provider: Provider, instance_type: str) -> C
 def imagine(
     provider: Provider, offer: Offer, zone: str, number: int, sibling: ContainerInstance | None
 ) -> ContainerInstance:
-    """An instance as it would register."""
-    if sibling is not None:
-        attributes: Mapping[str, str | None] = {**sibling.attributes, _ZONE: zone}
+    """An instance as it would register, by one of the provider that has, of the same type or at least set up alike."""
+    own: dict[str, str | None] = {_TYPE: offer.instance_type, _ZONE: zone, _CPU: offer.architecture}
+    attributes: Mapping[str, str | None] = {_OS: "linux", **(sibling.attributes if sibling is not None else {}), **own}
+    if sibling is not None and sibling.attributes.get(_TYPE) == offer.instance_type:
         resources = sibling.resources
     else:
-        attributes = {_TYPE: offer.instance_type, _ZONE: zone, _CPU: offer.architecture, _OS: "linux"}
         resources = Resources(
             cpu=offer.cpu, memory=offer.memory, gpu_ids=tuple(f"gpu-{each}" for each in range(offer.gpus))
         )
@@ -95,18 +95,19 @@ class Imagination:
         self._siblings = {
             offer.instance_type: sibling_of(state, provider, offer.instance_type) for offer in provider.offers
         }
+        self._relative = next((known for known in self._siblings.values() if known is not None), None)
         self._zones = _by_count(state, provider)
         self.lines = lines_of(tasks)
 
-    def knows(self, line: Line, offer: Offer) -> bool:
-        """Whether it can be told that the tasks may run on such a machine."""
-        return not line.picky or self._siblings[offer.instance_type] is not None
+    def knows(self, line: Line) -> bool:
+        """Whether it can be told that the tasks may run on the provider's machines."""
+        return not line.picky or self._relative is not None
 
     def machine(self, offer: Offer, number: int, zone: str | None = None) -> ContainerInstance:
         """One machine to be; without ``zone`` in the one whose turn it is."""
         if zone is None:
             zone = self._zones[number % len(self._zones)] if self._zones else ""
-        return imagine(self._provider, offer, zone, number, self._siblings[offer.instance_type])
+        return imagine(self._provider, offer, zone, number, self._siblings.get(offer.instance_type) or self._relative)
 
     def left_over(self, machines: Sequence[ContainerInstance], lines: Sequence[Line]) -> list[int]:
         """How many tasks of each line would find no place on these machines alone."""
@@ -129,13 +130,13 @@ class Imagination:
 
     def _known_demand(self, line: Line) -> Demand:
         """Without what imagined machines cannot tell: every agent has the usual capabilities."""
-        if all(sibling is not None for sibling in self._siblings.values()):
+        if self._relative is not None:
             return line.demand
         attributes = tuple((n, v) for n, v in line.demand.attributes if n in (_TYPE, _ZONE, _CPU, _OS))
         return replace(line.demand, attributes=attributes)
 
     def _known_constraints(self, line: Line) -> tuple[Constraint, ...]:
-        if all(sibling is not None for sibling in self._siblings.values()) or not line.picky:
+        if self.knows(line):
             return line.constraints
         return tuple(constraint for constraint in line.constraints if constraint.type == "distinctInstance")
 

@@ -98,7 +98,7 @@ def instances_needed(state: ClusterState, provider: Provider, waiting: list[Task
     thought = Imagination(state, provider, waiting)
     one = [thought.machine(offer, 0)]
     lines = [line for line in thought.lines if thought.left_over(one, [replace(line, count=1)]) == [0]]
-    sure = [line for line in lines if thought.knows(line, offer)]
+    sure = [line for line in lines if thought.knows(line)]
     # Whether the others may run there the first machine will tell.
     return _fewest(thought, offer, sure) if sure else int(bool(lines))
 

@@ -1,11 +1,127 @@
-"""Machines for managed providers."""
+"""Machines of managed providers: the cheapest mix for the tasks that wait, ordered one by one and never twice.
+
+Source: ECS developer guide, "Amazon ECS Managed Instances"; which machines to choose: ``packing``.
+"""
 
 from __future__ import annotations
 
-from awsorch.core.model import Task
-from awsorch.core.model_capacity import Provider
+from collections.abc import Sequence
+from dataclasses import replace
+
+from awsorch.core.capacity.coming import Imagination, Line, has_connected
+from awsorch.core.capacity.lots import Need
+from awsorch.core.capacity.packing import choose
+from awsorch.core.commands import LaunchMachines
+from awsorch.core.model import ContainerInstance, Task
+from awsorch.core.model_capacity import Launch, Offer, Provider
+from awsorch.core.placement.strategies import ZONE
+from awsorch.core.services.deployments import primary_of
+from awsorch.core.services.tasks import template_of
 from awsorch.core.state import ClusterState, Transaction
+
+#: So many machines are ordered in one look.
+BATCH = 50
+#: An order that nothing was heard of is sent again after this long. Seconds.
+ASK_AGAIN_S = 15.0
 
 
 def order_machines(tx: Transaction[ClusterState], provider: Provider, waiting: list[Task]) -> None:
-    """placeholder until packing is there"""
+    """Order what the waiting tasks need beyond the machines that are on their way."""
+    _send_again(tx, provider)
+    if not waiting:
+        return
+    thought = Imagination(tx.state, provider, waiting)
+    coming = on_the_way(tx.state, provider, thought)
+    left = thought.left_over(coming, thought.lines)
+    lines = [
+        # Whether the tasks may run on such a machine at all, one will tell.
+        replace(line, count=count if thought.knows(line) else int(not coming))
+        for line, count in zip(thought.lines, left, strict=True)
+        if count
+    ]
+    orders = [
+        Launch(id=tx.new_uuid(), provider=provider.name, offer=offer, zone=zone, ordered_at=tx.now)
+        for offer, zone in machines_for(tx.state, provider, lines, tx.now)[:BATCH]
+    ]
+    for order in orders:
+        tx.put(order)
+    if orders:
+        _send(tx, provider, orders)
+
+
+def on_the_way(state: ClusterState, provider: Provider, thought: Imagination) -> list[ContainerInstance]:
+    """The machines that were ordered or launched and take no tasks yet, as they will be."""
+    offers = {offer.key: offer for offer in provider.offers}
+    coming = [(order.offer, order.zone) for order in _orders(state, provider)]
+    for machine_id in state.capacity_index.machines(provider.name):
+        machine = state.machines[machine_id]
+        offer = offers.get(f"{machine.instance_type}/spot" if machine.spot else machine.instance_type)
+        if offer is not None and not machine.is_leaving and not has_connected(state, machine):
+            coming.append((offer, machine.zone))
+    return [thought.machine(offer, number, zone) for number, (offer, zone) in enumerate(coming)]
+
+
+def machines_for(state: ClusterState, provider: Provider, lines: Sequence[Line], now: float) -> list[tuple[Offer, str]]:
+    """What to launch for these tasks, and where: types that a zone was out of are not asked for there for a while."""
+    zones = list(provider.zones)
+    refused = {name for name, until in provider.refused.items() if now < until}
+
+    def free(offer: Offer) -> list[str]:
+        return [zone for zone in zones if f"{offer.key}@{zone}" not in refused]
+
+    offers = [offer for offer in provider.offers if free(offer)]
+    if not offers or not zones:
+        return []
+    cpu, memory = reserve_for_daemons(state)
+    needs = [_need(line) for line in lines]
+    bought = choose(needs, offers, zones, reserve_cpu=cpu, reserve_memory=memory)
+    return [
+        (purchase.offer, purchase.zone if purchase.zone in free(purchase.offer) else free(purchase.offer)[0])
+        for purchase in bought
+    ]
+
+
+def reserve_for_daemons(state: ClusterState) -> tuple[int, int]:
+    """CPU and memory that the daemon services' tasks will take of every machine."""
+    cpu = memory = 0
+    for name in state.service_index.daemons:
+        service = state.services[name]
+        demand = template_of(state, service, primary_of(state, service)).demand
+        cpu, memory = cpu + demand.cpu, memory + demand.memory
+    return cpu, memory
+
+
+def _need(line: Line) -> Need:
+    apart = bool(line.demand.tcp_ports or line.demand.udp_ports) or any(
+        constraint.type == "distinctInstance" for constraint in line.constraints
+    )
+    first = line.strategies[0] if line.strategies else None
+    spread = line.group.startswith("service:") if first is None else (first.field or "").endswith(ZONE)
+    architecture = next((value for name, value in line.demand.attributes if name == "ecs.cpu-architecture"), None)
+    return Need(demand=line.demand, count=line.count, spread=spread, apart=apart, architecture=architecture)
+
+
+def _orders(state: ClusterState, provider: Provider) -> list[Launch]:
+    return [state.launches[launch_id] for launch_id in state.capacity_index.launches(provider.name)]
+
+
+def _send_again(tx: Transaction[ClusterState], provider: Provider) -> None:
+    late = []
+    for order in _orders(tx.state, provider):
+        due = order.ordered_at + ASK_AGAIN_S * order.attempts
+        if due <= tx.now:
+            late.append(replace(order, attempts=order.attempts + 1))
+        else:
+            tx.wake(("size_groups", provider.name), due)
+    for order in late[:BATCH]:
+        tx.put(order)
+    if late:
+        _send(tx, provider, late[:BATCH])
+
+
+def _send(tx: Transaction[ClusterState], provider: Provider, orders: Sequence[Launch]) -> None:
+    command = LaunchMachines(
+        provider=provider.name, launches=tuple(orders), settings=provider.managed or {}, subnets=provider.zones
+    )
+    tx.send(command)
+    tx.wake(("size_groups", provider.name), tx.now + ASK_AGAIN_S)

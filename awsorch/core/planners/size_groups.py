@@ -47,7 +47,8 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
             size_group(tx, provider, waiting)
         else:
             order_machines(tx, provider, waiting)
-    _publish(tx, tx.state.providers[subject], waiting)
+    if provider.is_group:
+        _publish(tx, tx.state.providers[subject], waiting)
 
 
 def _watch(tx: Transaction[ClusterState], provider: Provider) -> None:
@@ -127,6 +128,6 @@ def reservation(state: ClusterState, provider: Provider, waiting: list[Task]) ->
         return 200.0 if waiting else 100.0
     needed = count.busy
     if waiting:
-        extra = instances_needed(state, provider, waiting) if provider.is_group else len(waiting)
+        extra = instances_needed(state, provider, waiting)
         needed = there + min(max(extra, provider.scaling.minimum_step), provider.scaling.maximum_step)
     return needed / there * 100.0

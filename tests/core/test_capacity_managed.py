@@ -1,0 +1,94 @@
+"""Managed providers: the cheapest machines that fit, ordered once, given back when idle."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.core.capacity_world import CapacityWorld
+from tests.support.builders import a_definition, an_offer
+
+SMALL = an_offer(instance_type="m5.large", cpu=2048, memory=7700, price=0.096)
+LARGE = an_offer(instance_type="m5.2xlarge", cpu=8192, memory=31000, price=0.384)
+LEAN = an_offer(instance_type="c5.large", cpu=2048, memory=3700, price=0.085)
+BIG = a_definition("big", cpu=1024, memory=512)
+HUGE = a_definition("huge", cpu=6000, memory=512)
+
+
+@pytest.fixture
+def world() -> CapacityWorld:
+    return CapacityWorld()
+
+
+def types(world: CapacityWorld) -> list[str]:
+    return sorted(order.offer.instance_type for order in world.bought.values())
+
+
+def test_the_cheapest_type_that_fits_is_launched_at_once(world: CapacityWorld) -> None:
+    world.add_managed(SMALL, LARGE, LEAN)
+    world.run(2, definition=BIG)
+    assert types(world) == ["c5.large"]
+    world.pass_time(31)
+    assert len(world.tasks("RUNNING")) == 2
+    assert types(world) == ["c5.large"]
+
+
+def test_tasks_of_different_shapes_get_different_types(world: CapacityWorld) -> None:
+    world.add_managed(SMALL, LARGE, LEAN)
+    world.run(1, definition=HUGE)
+    world.run(2, definition=BIG)
+    assert types(world) == ["m5.2xlarge"]  # the small ones go beside the huge one
+    world.run(2, definition=BIG)
+    assert types(world) == ["c5.large", "m5.2xlarge"]
+    world.pass_time(31)
+    assert len(world.tasks("RUNNING")) == 5
+
+
+def test_a_lost_order_is_sent_again_and_makes_no_second_machine(world: CapacityWorld) -> None:
+    world.add_managed(SMALL)
+    world.lose_launches = True
+    world.run(1, definition=BIG)
+    assert len(world.state.launches) == 1
+    world.lose_launches = False
+    world.pass_time(60)
+    assert len(world.bought) == 1
+    assert not world.state.launches
+    assert len(world.tasks("RUNNING")) == 1
+
+
+def test_what_a_zone_has_none_of_is_had_elsewhere(world: CapacityWorld) -> None:
+    world.add_managed(LEAN, SMALL)
+    world.none_left = {f"c5.large@us-east-1{zone}" for zone in "abc"}
+    world.run(2, definition=BIG)
+    world.pass_time(60)
+    assert types(world) == ["m5.large"]
+    assert len(world.tasks("RUNNING")) == 2
+
+
+def test_idle_machines_are_given_back_when_the_provider_says(world: CapacityWorld) -> None:
+    world.add_managed(SMALL, infrastructureOptimization={"scaleInAfter": 300})
+    (task,) = world.run(1, definition=BIG)
+    world.pass_time(31)
+    world.finish(task)
+    world.pass_time(299)
+    assert world.ended == []
+    world.pass_time(10)
+    assert world.ended == list(world.bought)
+    assert not world.state.machines
+
+
+def test_idle_machines_are_kept_for_ever_where_that_is_wished(world: CapacityWorld) -> None:
+    world.add_managed(SMALL, infrastructureOptimization={"scaleInAfter": -1})
+    (task,) = world.run(1, definition=BIG)
+    world.pass_time(31)
+    world.finish(task)
+    world.pass_time(7200)
+    assert world.ended == []
+
+
+def test_tasks_that_nothing_fits_order_nothing(world: CapacityWorld) -> None:
+    world.add_managed(SMALL)
+    world.run(1, definition=HUGE)
+    world.pass_time(31 * 60)
+    assert not world.bought
+    (task,) = world.tasks("STOPPED")
+    assert task.stopped_reason == "TaskFailedToStart: EMPTY CAPACITY PROVIDER"
