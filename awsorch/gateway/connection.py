@@ -6,6 +6,7 @@ No task waits for an idle connection; one sends while there is something to send
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any
@@ -19,11 +20,23 @@ SEND_TIMEOUT_S = 30.0
 #: A closing handshake takes no longer than this. Seconds.
 CLOSE_TIMEOUT_S = 3.0
 
+#: A machine that vanished (its cable was pulled) says no goodbye: the kernel asks after an idle peer this long, then
+#: this often, and gives up after so many questions. It costs no wake-up here, however many agents there are. Seconds.
+PROBE_AFTER_S, PROBE_EVERY_S, PROBES = 3, 1, 2
+
 #: Close codes: an agent comes back at once after GOING_AWAY, and after a pause after the others.
 GOING_AWAY = 1001
 REFUSED = 1008
 TRY_LATER = 1013
 
+_PROBING = (
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", PROBE_AFTER_S),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", PROBE_EVERY_S),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", PROBES),
+    # What was sent and is not acknowledged in this time ends the connection, too. Milliseconds.
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", (PROBE_AFTER_S + PROBES * PROBE_EVERY_S) * 1000),
+)
 _KEPT: set[asyncio.Task[None]] = set()
 
 
@@ -45,6 +58,7 @@ class Connection:
             timeout=CLOSE_TIMEOUT_S, max_msg_size=MESSAGE_LIMIT, compress=False, autoclose=True, autoping=True
         )
         await ws.prepare(request)
+        _watch_peer(request.transport)
         return cls(ws, request.transport)
 
     @property
@@ -119,3 +133,14 @@ def _keep(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     _KEPT.add(task)
     task.add_done_callback(_KEPT.discard)
     return task
+
+
+def _watch_peer(transport: asyncio.Transport | None) -> None:
+    """Have the kernel find out when the other machine is gone. Not every system has every option."""
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for level, name, value in _PROBING:
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(level, option, value)
