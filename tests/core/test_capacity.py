@@ -270,3 +270,38 @@ def test_waiting_tasks_can_be_stopped(world: CapacityWorld) -> None:
     world.pass_time(600)
     assert not world.state.machines
     assert replace(stopped, waiting=None).instance_id is None
+
+
+def test_a_zone_s_loss_is_replaced_in_the_other_zones(world: CapacityWorld) -> None:
+    group = world.add_group()
+    world.run(6, definition=BIG)
+    world.pass_time(31)
+    lost = [machine for machine in group.machines.values() if machine.zone == "us-east-1a"]
+    for machine in lost:
+        world.take(group, machine.id)
+        world.submit(MachineNotice(machine=machine.id, kind="terminated"))
+    assert len(world.tasks("STOPPED")) == 2 * len(lost)
+    world.run(2, definition=BIG)
+    world.pass_time(31)
+    assert len(world.tasks("RUNNING")) == 6
+    assert len(group.machines) == 3
+
+
+def test_a_size_that_got_lost_is_asked_for_again(world: CapacityWorld) -> None:
+    group = world.add_group()
+    world.deaf = True
+    world.run(1, definition=BIG)
+    assert group.desired == 0
+    world.deaf = False
+    world.pass_time(60)
+    assert group.desired == 1
+    assert len(world.tasks("RUNNING")) == 1
+
+
+def test_who_sets_the_size_by_hand_is_respected(world: CapacityWorld) -> None:
+    group = world.add_group(minimum=0)
+    group.desired = 3
+    world.pass_time(120)
+    assert group.launched == 3
+    world.pass_time(300)
+    assert group.machines == {}
