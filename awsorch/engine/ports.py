@@ -18,6 +18,7 @@ from awsorch.core.commands import (
     WatchGroup,
     WatchMachines,
 )
+from awsorch.core.model_capacity import Offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,4 +192,48 @@ class Reservations(Protocol):
 
     def publish_reservation(self, cluster: str, command: PublishReservation) -> None:
         """PutMetricData of CapacityProviderReservation. Returns at once; a value that is lost stays lost."""
+        ...
+
+
+class CloudFailure(Exception):
+    """EC2 or EC2 Auto Scaling could not be asked, or refused. ``code`` and ``message`` are those of their APIs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoScalingGroup:
+    """What an Auto Scaling group is. ``protected``: its new instances are protected from scale-in."""
+
+    arn: str
+    name: str
+    protected: bool = False
+
+
+class AutoScaling(Protocol):
+    """EC2 Auto Scaling, as those see it who check what a request names."""
+
+    async def find_group(self, arn_or_name: str) -> AutoScalingGroup | None:
+        """The group, None where there is no such. Raises CloudFailure where it can't be asked for."""
+        ...
+
+
+class Subnets(Protocol):
+    """EC2's subnets, as those see them who say where machines may be."""
+
+    async def zones(self, subnets: Sequence[str]) -> Mapping[str, str]:
+        """Availability Zone → the first of these subnets (by id) that is in it. Raises CloudFailure: with EC2's
+        InvalidSubnetID.NotFound where one of them does not exist."""
+        ...
+
+
+class Catalogue(Protocol):
+    """Instance types and their prices."""
+
+    def offers(self, managed: Mapping[str, Any]) -> tuple[Offer, ...]:
+        """What a ``managedInstancesProvider`` may launch: the types that meet its ``instanceRequirements``, on-demand
+        or spot as its ``capacityOptionType`` says. Returns at once."""
         ...
