@@ -136,7 +136,7 @@ class ClusterState(State):
         self.service_deployments: dict[str, ServiceDeployment] = self.tables[ServiceDeployment]
         self.service_events: dict[str, ServiceEvent] = self.tables[ServiceEvent]
         self.targets: dict[str, Target] = self.tables[Target]
-        self.providers: dict[str, Provider] = self.tables[Provider]  # in the order in which they were attached
+        self.providers: dict[str, Provider] = self.tables[Provider]
         self.machines: dict[str, Machine] = self.tables[Machine]
         self.launches: dict[str, Launch] = self.tables[Launch]
         self.task_index = TaskIndex()

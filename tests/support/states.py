@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
+from awsorch.core.capacity_index import CapacityIndex
 from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.revisions import RevisionIndex
@@ -32,7 +33,7 @@ def _index(value: Any) -> Iterator[tuple[str, Any]]:
         yield "", {name: frozenset(value[name]) for name in value.names()}
     elif isinstance(value, Fleet):
         yield "", value.imagine()
-    elif isinstance(value, (RevisionIndex, ServiceIndex)):
+    elif isinstance(value, (CapacityIndex, RevisionIndex, ServiceIndex)):
         yield "", deepcopy(vars(value))
     elif isinstance(value, TaskIndex):
         for name, part in vars(value).items():
