@@ -88,16 +88,15 @@ def imagine(
 
 
 class Imagination:
-    """A provider's machines to be, with the tasks that wait for it."""
+    """A provider's machines to be, and what would have room on them."""
 
-    def __init__(self, state: ClusterState, provider: Provider, tasks: Sequence[Task]) -> None:
+    def __init__(self, state: ClusterState, provider: Provider) -> None:
         self._provider = provider
         self._siblings = {
             offer.instance_type: sibling_of(state, provider, offer.instance_type) for offer in provider.offers
         }
         self._relative = next((known for known in self._siblings.values() if known is not None), None)
         self._zones = _by_count(state, provider)
-        self.lines = lines_of(tasks)
 
     def knows(self, line: Line) -> bool:
         """Whether it can be told that the tasks may run on the provider's machines."""

@@ -6,10 +6,11 @@ publishes once a minute is here what is decided at each change.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from awsorch.core.capacity.coming import Imagination, Line, has_connected
+from awsorch.core.capacity.coming import Imagination, Line, has_connected, lines_of
 from awsorch.core.commands import SetGroupSize
 from awsorch.core.model import ContainerInstance, Task
 from awsorch.core.model_capacity import GOING, Offer, Provider
@@ -83,24 +84,29 @@ def census(state: ClusterState, provider: Provider) -> Census:
 def wished_size(state: ClusterState, provider: Provider, waiting: list[Task]) -> int:
     """The size at which every waiting task finds a place, with the spare instances that ``targetCapacity`` asks for."""
     count = census(state, provider)
-    needed = instances_needed(state, provider, waiting) if waiting else 0
+    needed = instances_needed(state, provider, lines_of(waiting))
     present = count.busy + count.idle + needed
     with_spare = ceil((count.busy + needed) * 100 / provider.scaling.target)
     return count.leaving + max(present, with_spare)
 
 
-def instances_needed(state: ClusterState, provider: Provider, waiting: list[Task]) -> int:
-    """How many instances beside those that are there the waiting tasks need, whether they are coming already or not."""
-    if not provider.offers:
+def instances_needed(state: ClusterState, provider: Provider, lines: Sequence[Line]) -> int:
+    """How many instances beside those that are there these tasks need, whether they are coming already or not."""
+    if not provider.offers or not lines:
         return 0
     # The group chooses among its types itself: what the smallest has room for is sure.
-    offer = min(provider.offers, key=lambda each: (each.cpu, each.memory))
-    thought = Imagination(state, provider, waiting)
+    offer = smallest(provider)
+    thought = Imagination(state, provider)
     one = [thought.machine(offer, 0)]
-    lines = [line for line in thought.lines if thought.left_over(one, [replace(line, count=1)]) == [0]]
-    sure = [line for line in lines if thought.knows(line)]
+    fitting = [line for line in lines if thought.left_over(one, [replace(line, count=1)]) == [0]]
+    sure = [line for line in fitting if thought.knows(line)]
     # Whether the others may run there the first machine will tell.
-    return _fewest(thought, offer, sure) if sure else int(bool(lines))
+    return _fewest(thought, offer, sure) if sure else int(bool(fitting))
+
+
+def smallest(provider: Provider) -> Offer:
+    """The smallest type of the group."""
+    return min(provider.offers, key=lambda each: (each.cpu, each.memory))
 
 
 def _fewest(thought: Imagination, offer: Offer, lines: list[Line]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from awsorch.core.capacity.coming import Imagination, Line, has_connected
+from awsorch.core.capacity.coming import Imagination, Line, has_connected, lines_of
 from awsorch.core.capacity.lots import Need
 from awsorch.core.capacity.packing import choose
 from awsorch.core.commands import LaunchMachines
@@ -30,23 +30,29 @@ def order_machines(tx: Transaction[ClusterState], provider: Provider, waiting: l
     _send_again(tx, provider)
     if not waiting:
         return
-    thought = Imagination(tx.state, provider, waiting)
-    coming = on_the_way(tx.state, provider, thought)
-    left = thought.left_over(coming, thought.lines)
-    lines = [
-        # Whether the tasks may run on such a machine at all, one will tell.
-        replace(line, count=count if thought.knows(line) else int(not coming))
-        for line, count in zip(thought.lines, left, strict=True)
-        if count
-    ]
     orders = [
         Launch(id=tx.new_uuid(), provider=provider.name, offer=offer, zone=zone, ordered_at=tx.now)
-        for offer, zone in machines_for(tx.state, provider, lines, tx.now)[:BATCH]
+        for offer, zone in machines_missing(tx.state, provider, lines_of(waiting), tx.now)[:BATCH]
     ]
     for order in orders:
         tx.put(order)
     if orders:
         _send(tx, provider, orders)
+
+
+def machines_missing(
+    state: ClusterState, provider: Provider, lines: Sequence[Line], now: float
+) -> list[tuple[Offer, str]]:
+    """What to launch, and where, for those of the tasks that the machines on their way have no room for."""
+    thought = Imagination(state, provider)
+    coming = on_the_way(state, provider, thought)
+    missing = [
+        # Whether the tasks may run on such a machine at all, one will tell.
+        replace(line, count=count if thought.knows(line) else int(not coming))
+        for line, count in zip(lines, thought.left_over(coming, lines), strict=True)
+        if count
+    ]
+    return machines_for(state, provider, missing, now)
 
 
 def on_the_way(state: ClusterState, provider: Provider, thought: Imagination) -> list[ContainerInstance]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil
 
+from awsorch.core.capacity.coming import lines_of
 from awsorch.core.capacity.group_size import census, instances_needed
 from awsorch.core.capacity.spare import find_spare
 from awsorch.core.commands import EndMachines, HoldMachines, ProtectMachines
@@ -134,7 +135,7 @@ def _grows(tx: Transaction[ClusterState], provider: Provider, waiting: list[Task
     if not provider.is_group:
         return True
     count = census(tx.state, provider)
-    return count.coming > 0 or instances_needed(tx.state, provider, waiting) > 0
+    return count.coming > 0 or instances_needed(tx.state, provider, lines_of(waiting)) > 0
 
 
 def _keep(tx: Transaction[ClusterState], provider: Provider) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from awsorch.core.capacity.coming import lines_of
 from awsorch.core.capacity.failures import is_failing, worked
 from awsorch.core.capacity.group_size import census, expected_size, instances_needed, size_group
 from awsorch.core.capacity.orders import order_machines
@@ -128,6 +129,6 @@ def reservation(state: ClusterState, provider: Provider, waiting: list[Task]) ->
         return 200.0 if waiting else 100.0
     needed = count.busy
     if waiting:
-        extra = instances_needed(state, provider, waiting)
+        extra = instances_needed(state, provider, lines_of(waiting))
         needed = there + min(max(extra, provider.scaling.minimum_step), provider.scaling.maximum_step)
     return needed / there * 100.0
