@@ -21,6 +21,8 @@ CHILD = "haproxy"
 CONFIGURATION = "haproxy.cfg"
 _PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where distributions have it, which not every user's PATH has."""
+_NICE = -10
+_AHEAD = f'{{ echo {_NICE} > /proc/self/autogroup; }} 2> /dev/null; exec nice -n {_NICE} "$@"'
 
 
 class HaproxyMissing(RuntimeError):
@@ -45,10 +47,13 @@ def child_spec(folder: Path, environment: Mapping[str, str]) -> ChildSpec:
 
 
 def _ahead() -> tuple[str, ...]:
-    """What gives requests the CPU before the containers that a rollout starts; only root may ask for it, and `nice`
-    goes on where it is refused."""
-    nice = shutil.which("nice")
-    return (nice, "-n", "-10") if nice is not None and os.geteuid() == 0 else ()
+    """What gives requests the CPU before the containers that a rollout starts. Only root may ask for it, and what is
+    refused is gone on without.
+
+    Where the kernel groups processes by session (autogroups, see sched(7)) a nice value counts only within a session,
+    and the session, which the supervisor makes for each child, has a nice value of its own.
+    """
+    return ("sh", "-c", _AHEAD, CHILD) if os.geteuid() == 0 else ()
 
 
 def prepare(folder: Path, connections: int) -> None:
