@@ -10,7 +10,7 @@ from tests.support.service_world import ServiceWorld
 def steady_world(instances: int = 4) -> ServiceWorld:
     world = ServiceWorld(instances=instances)
     world.create(count=4)
-    world.run(600, until=lambda: world.steady())
+    world.run(600, until=world.steady)
     return world
 
 
