@@ -6,6 +6,7 @@ Source: ECS API, InstanceRequirementsRequest; EC2 API of the same name, for defa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -40,6 +41,9 @@ _PRICES = (
     "spotMaxPricePercentageOverLowestPrice",
     "maxSpotPriceAsPercentageOfOptimalOnDemandPrice",
 )
+_PATTERNS = ("allowedInstanceTypes", "excludedInstanceTypes")
+_PATTERN = re.compile(r"[a-zA-Z0-9.*-]{1,30}")
+MOST_PATTERNS = 400
 _DEFAULTS: Requirements = {"bareMetal": "excluded", "burstablePerformance": "excluded"}
 
 
@@ -97,11 +101,13 @@ def check(requirements: Requirements) -> None:
     for name, value in requirements.items():
         if isinstance(value, Mapping):
             _check_range(name, value)
+        elif name in _PATTERNS:
+            _check_patterns(name, value)
         elif name in _CHOICES:
             _check_choices(name, [value] if isinstance(value, str) else value)
         elif name in _PRICES and value < (1 if name == _PRICES[2] else 0):
             raise _bad(name, f"{value} is no percentage of a price that could be paid")
-    for one, other in (("allowedInstanceTypes", "excludedInstanceTypes"), _PRICES[1:]):
+    for one, other in (_PATTERNS, _PRICES[1:]):
         if one in requirements and other in requirements:
             raise _bad(one, f"it can't be combined with {other}; specify one of them")
 
@@ -118,6 +124,14 @@ def _check_choices(name: str, values: Iterable[str]) -> None:
     for value in values:
         if value not in _CHOICES[name]:
             raise _bad(name, f"{value} is none of {', '.join(_CHOICES[name])}")
+
+
+def _check_patterns(name: str, patterns: Sequence[str]) -> None:
+    if len(patterns) > MOST_PATTERNS:
+        raise _bad(name, f"{len(patterns)} are too many; {MOST_PATTERNS} can be given")
+    for pattern in patterns:
+        if not _PATTERN.fullmatch(pattern):
+            raise _bad(name, f"{pattern} is no instance type, with * for any part of it")
 
 
 def _bad(name: str, why: str) -> Refusal:
