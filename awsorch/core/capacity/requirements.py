@@ -22,6 +22,9 @@ Test = Callable[[InstanceType, Any], bool]
 ON_DEMAND_OVER_LOWEST = 20
 SPOT_OVER_LOWEST = 100
 
+#: So many better offers make another one superfluous.
+ALTERNATIVES = 3
+
 _CHOICES = {
     "cpuManufacturers": ("intel", "amd", "amazon-web-services"),
     "instanceGenerations": ("current", "previous"),
@@ -155,6 +158,20 @@ def offers_meeting(
         met = _protected(met, requirements, spot)
     found = (kind.offer(spot=spot) for kind in sorted(met, key=lambda kind: kind.name))
     return tuple(offer for offer in found if offer is not None)
+
+
+def shortened(offers: Iterable[Offer]) -> tuple[Offer, ...]:
+    """The offers but those of which ALTERNATIVES others of their architecture have as much of everything for no more:
+    one that is out of stock still has others to fall back on. By name."""
+    kept: list[Offer] = []
+    for offer in sorted(offers, key=lambda offer: (offer.price, -offer.cpu, -offer.memory, -offer.gpus, offer.key)):
+        better = 0
+        for other in kept:
+            more = other.cpu >= offer.cpu and other.memory >= offer.memory and other.gpus >= offer.gpus
+            better += more and other.architecture == offer.architecture
+        if better < ALTERNATIVES:
+            kept.append(offer)
+    return tuple(sorted(kept, key=lambda offer: offer.key))
 
 
 def _is_common_with_gpus(kind: InstanceType) -> bool:
