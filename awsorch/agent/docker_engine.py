@@ -39,6 +39,7 @@ from awsorch.agent.engine import (
 )
 from awsorch.agent.settings import EngineSettings
 from awsorch.agent.states import Health
+from awsorch.agent.task_cgroup import claim_cgroup
 
 T = TypeVar("T")
 
@@ -60,6 +61,7 @@ class DockerEngine:
         self._settings = settings
         self._clients: dict[float | None, APIClient] = {}
         self._version = ""
+        self._cgroup_parent = ""
         self._lock = threading.Lock()
         self._starters = ThreadPoolExecutor(STARTERS, thread_name_prefix="start")
         self._quick = ThreadPoolExecutor(2, thread_name_prefix="engine")
@@ -72,7 +74,7 @@ class DockerEngine:
         def call(client: APIClient) -> str:
             try:
                 created = client.create_container_from_config(  # type: ignore[no-untyped-call]
-                    dict(arguments.body), arguments.name
+                    self._in_cgroup(arguments.body), arguments.name
                 )
                 return str(created["Id"])
             except APIError as error:
@@ -82,6 +84,11 @@ class DockerEngine:
                 raise CannotCreateContainerError(_words(error), image_missing=missing) from error
 
         return await self._run(self._starters, self._settings.create_timeout, "created", call)
+
+    def _in_cgroup(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What the body says of the parent cgroup goes first."""
+        ours = {"CgroupParent": self._cgroup_parent} if self._cgroup_parent else {}
+        return {**body, "HostConfig": {**ours, **(body.get("HostConfig") or {})}}
 
     @staticmethod
     def _same_container(client: APIClient, arguments: CreateArguments, conflict: APIError) -> str:
@@ -246,6 +253,9 @@ class DockerEngine:
     async def facts(self) -> EngineFacts:
         def call(client: APIClient) -> EngineFacts:
             info = client.info()
+            # Any other engine, a remote or rootless one, has cgroups that are not this machine's or not for us.
+            if self._settings.docker_host == EngineSettings().docker_host:
+                self._cgroup_parent = claim_cgroup(info.get("CgroupDriver", ""), info["NCPU"])
             plugins = info.get("Plugins") or {}
             return EngineFacts(
                 version=info["ServerVersion"],

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-CGROUP_ROOT = Path("/sys/fs/cgroup")
+from awsorch.agent.task_cgroup import CGROUP_ROOT, FOLDER, SLICE
+
 PROC_ROOT = Path("/proc")
-_V2_FORMS = ("docker/{id}", "system.slice/docker-{id}.scope")
+_SCOPE = "docker-{id}.scope"
+_FORMS = (f"{FOLDER}/{{id}}", f"{SLICE}/{_SCOPE}", "docker/{id}", f"system.slice/{_SCOPE}")
+"""A container's cgroup: among the tasks' as the two drivers name it, or where the engine puts it by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +59,15 @@ class KernelUsage:
         except (OSError, ValueError, KeyError):
             return None
 
-    def _read_v1(self, docker_id: str) -> Usage:
-        cpu = int((self._root / "cpuacct/docker" / docker_id / "cpuacct.usage").read_text())
-        folder = self._root / "memory/docker" / docker_id
+    def _read_v1(self, docker_id: str) -> Usage | None:
+        form = self._find("cpuacct", docker_id)
+        if form is None:
+            return None
+        cpu = int((self._root / "cpuacct" / form / "cpuacct.usage").read_text())
+        folder = self._root / "memory" / form
         used = int((folder / "memory.usage_in_bytes").read_text())
         cache = _fields(folder / "memory.stat")["total_cache"]
-        disks = self._root / "blkio/docker" / docker_id / "blkio.throttle.io_service_bytes_recursive"
+        disks = self._root / "blkio" / form / "blkio.throttle.io_service_bytes_recursive"
         words = [line.split() for line in _lines(disks)]  # "8:0 Read 4096"; "Total 4096" comes last
         received, sent = self._traffic(folder)
         return Usage(
@@ -74,23 +80,28 @@ class KernelUsage:
         )
 
     def _read_v2(self, docker_id: str) -> Usage | None:
-        for form in _V2_FORMS:
-            folder = self._root / form.format(id=docker_id)
-            if folder.exists():
-                used = int((folder / "memory.current").read_text())
-                inactive = _fields(folder / "memory.stat")["inactive_file"]
-                cpu = _fields(folder / "cpu.stat")["usage_usec"]
-                words = " ".join(_lines(folder / "io.stat")).split()  # "8:0 rbytes=4096 wbytes=0 …" for each disk
-                received, sent = self._traffic(folder)
-                return Usage(
-                    cpu=cpu / 1e6,
-                    memory=max(used - inactive, 0),
-                    bytes_read=_sum_of("rbytes=", words),
-                    bytes_written=_sum_of("wbytes=", words),
-                    received=received,
-                    sent=sent,
-                )
-        return None
+        form = self._find("", docker_id)
+        if form is None:
+            return None
+        folder = self._root / form
+        used = int((folder / "memory.current").read_text())
+        inactive = _fields(folder / "memory.stat")["inactive_file"]
+        cpu = _fields(folder / "cpu.stat")["usage_usec"]
+        words = " ".join(_lines(folder / "io.stat")).split()  # "8:0 rbytes=4096 wbytes=0 …" for each disk
+        received, sent = self._traffic(folder)
+        return Usage(
+            cpu=cpu / 1e6,
+            memory=max(used - inactive, 0),
+            bytes_read=_sum_of("rbytes=", words),
+            bytes_written=_sum_of("wbytes=", words),
+            received=received,
+            sent=sent,
+        )
+
+    def _find(self, hierarchy: str, docker_id: str) -> str | None:
+        """A container's cgroup below the hierarchy's root."""
+        forms = (form.format(id=docker_id) for form in _FORMS)
+        return next((form for form in forms if (self._root / hierarchy / form).exists()), None)
 
     def _traffic(self, folder: Path) -> tuple[Traffic | None, Traffic | None]:
         """Received and sent, in the network of the cgroup's first process; None when there is none."""

@@ -193,6 +193,16 @@ class TestUsage:
         )
         assert usage.read("y") is None
 
+    @pytest.mark.parametrize(
+        "folder", ["ecs/x", "ecstasks.slice/docker-x.scope", "docker/x", "system.slice/docker-x.scope"]
+    )
+    def test_containers_are_found_wherever_engines_put_them(self, folder: str, tmp_path: Path) -> None:
+        v1 = {path.replace("docker/x", folder): text for path, text in self.V1.items()}
+        v2 = {path.replace("system.slice/docker-x.scope", folder): text for path, text in self.V2.items()}
+        for name, files in (("1", v1), ("2", v2)):
+            self.write(tmp_path / name, files)
+            assert KernelUsage(tmp_path / name, tmp_path).read("x") == Usage(cpu=2.5, memory=2000)
+
     @pytest.mark.parametrize("files", [V1, V2])
     def test_what_the_kernel_does_not_count_is_left_out(self, files: dict[str, str], tmp_path: Path) -> None:
         self.write(tmp_path, files)
