@@ -20,6 +20,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from awsorch.core.capacity.instance_types import CPU_PER_VCPU, visible_memory
 from awsorch.local.instances import ZONE_STEP, ZONES, LocalInstance, LocalNetwork
 from awsorch.local.moto_child import INSTANCE_IDS_HEADER
 
@@ -27,10 +28,6 @@ _log = logging.getLogger(__name__)
 
 _IMAGE_PARAMETER = "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
 _NETWORK_SEED = 4566
-_VISIBLE_MEMORY_SHARE = 0.948
-"""What is left of an instance type's memory when the kernel has taken its part: 3,883 of 4,096 MiB on a
-t3.medium.
-"""
 
 Ec2Error = (BotoCoreError, ClientError, aiohttp.ClientError, OSError, TimeoutError)
 """What a call may raise when EC2 is down or says no."""
@@ -180,8 +177,8 @@ class MotoEc2:
             answer = await self._client.describe_instance_types(InstanceTypes=[instance_type])
             described = answer["InstanceTypes"][0]
             size = InstanceSize(
-                cpu=described["VCpuInfo"]["DefaultVCpus"] * 1024,
-                memory=int(described["MemoryInfo"]["SizeInMiB"] * _VISIBLE_MEMORY_SHARE),
+                cpu=described["VCpuInfo"]["DefaultVCpus"] * CPU_PER_VCPU,
+                memory=visible_memory(described["MemoryInfo"]["SizeInMiB"]),
             )
             self._sizes[instance_type] = size
         return size
