@@ -17,7 +17,7 @@ from awsorch.core.model import Cluster
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.controller import Controller
 from awsorch.engine.partition import Partition
-from awsorch.engine.ports import LoadBalancers
+from awsorch.engine.ports import AutoScaling, LoadBalancers
 
 Answer = Mapping[str, Any]
 Operation = Callable[["Call"], Awaitable[Answer]]
@@ -40,8 +40,8 @@ def operation(name: str) -> Callable[[Operation], Operation]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. ``caller_arn`` is who signed it; ``base_url`` is how the client addressed us. ``load_balancers`` is
-    None where the controller has no AWS to ask."""
+    """One request. ``caller_arn`` is who signed it; ``base_url`` is how the client addressed us. ``load_balancers`` and
+    ``auto_scaling`` are None where the controller has no AWS to ask."""
 
     operation: str
     request: Mapping[str, Any]
@@ -51,6 +51,7 @@ class Call:
     scope: Scope
     controller: Controller
     load_balancers: LoadBalancers | None = None
+    auto_scaling: AutoScaling | None = None
 
     @property
     def cause(self) -> str:

@@ -19,7 +19,7 @@ from awsorch.api.operations.story import EXTENSIONS
 from awsorch.core.arn import Scope
 from awsorch.core.errors import unsupported
 from awsorch.engine.controller import Controller
-from awsorch.engine.ports import LoadBalancers
+from awsorch.engine.ports import AutoScaling, LoadBalancers
 from awsorch.wire.codec import Codec
 from awsorch.wire.errors import WireError
 
@@ -32,7 +32,8 @@ EXTENSION_PREFIX = "AwsorchV1."
 
 
 class EcsEndpoint:
-    """Handles ECS requests for one controller. Without ``load_balancers`` what requests say of them is not checked."""
+    """Handles ECS requests for one controller. Without ``load_balancers`` and ``auto_scaling`` what requests say of
+    load balancers and Auto Scaling groups is not checked."""
 
     def __init__(
         self,
@@ -40,9 +41,11 @@ class EcsEndpoint:
         scope: Scope,
         authenticator: Authenticator,
         load_balancers: LoadBalancers | None = None,
+        auto_scaling: AutoScaling | None = None,
     ) -> None:
         self._controller = controller
         self._load_balancers = load_balancers
+        self._auto_scaling = auto_scaling
         self._scope = scope
         self._authenticator = authenticator
         self._codec = Codec.load("ecs")
@@ -82,6 +85,7 @@ class EcsEndpoint:
             scope=self._scope,
             controller=self._controller,
             load_balancers=self._load_balancers,
+            auto_scaling=self._auto_scaling,
         )
         return await handler(call)
 

@@ -5,16 +5,16 @@ Source: ECS API reference, data types Cluster, ContainerInstance, Task, Containe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from awsorch.core.model import Cluster, Container, ContainerInstance, NetworkBinding, Resources, StrategyItem, Task
+from awsorch.api.views_capacity import View, attachments_view, strategy_view
+from awsorch.core.model import Cluster, Container, ContainerInstance, NetworkBinding, Resources, Task
 from awsorch.core.placement.slot import Free
 from awsorch.core.services.deployments import revision_of
 from awsorch.core.state import ClusterState
 from awsorch.core.tags import tag_list
 
-View = dict[str, Any]
 #: As what a cluster counts a task, by its lastStatus.
 _COUNTED = {"PROVISIONING": "pending", "PENDING": "pending", "ACTIVATING": "pending", "RUNNING": "running"}
 _HEALTH_ORDER = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
@@ -28,11 +28,6 @@ def stamp(at: float | None) -> float | None:
 def failure_view(arn: str, reason: str, detail: str | None = None) -> dict[str, str | None]:
     """A Failure."""
     return {"arn": arn, "reason": reason, "detail": detail}
-
-
-def strategy_view(strategy: Iterable[StrategyItem]) -> list[View]:
-    """A capacity provider strategy."""
-    return [{"capacityProvider": item.provider, "weight": item.weight, "base": item.base} for item in strategy]
 
 
 def cluster_view(cluster: Cluster, state: ClusterState | None, include: frozenset[str]) -> View:
@@ -53,7 +48,7 @@ def cluster_view(cluster: Cluster, state: ClusterState | None, include: frozense
         "defaultCapacityProviderStrategy": strategy_view(cluster.default_strategy),
         "configuration": cluster.configuration or None if "CONFIGURATIONS" in include else None,
         "serviceConnectDefaults": cluster.service_connect_defaults or None,
-        "attachments": [] if "ATTACHMENTS" in include else None,
+        **(attachments_view(cluster, state) if "ATTACHMENTS" in include else {}),
     }
 
 

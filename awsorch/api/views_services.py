@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from awsorch.api.views import View, stamp, strategy_view
+from awsorch.api.views import stamp
+from awsorch.api.views_capacity import View, strategy_view
 from awsorch.core.arn import parse_arn
 from awsorch.core.definitions.document import containers_of
 from awsorch.core.model import Cluster, Constraint, LoadBalancer, Strategy, Task

@@ -39,6 +39,10 @@ class Scope:
         """ARN of a service, long form."""
         return self.arn(f"service/{cluster}/{name}")
 
+    def capacity_provider(self, name: str) -> str:
+        """ARN of a capacity provider."""
+        return self.arn(f"capacity-provider/{name}")
+
     def task_definition(self, family: str, revision: int) -> str:
         """ARN of a revision."""
         return self.arn(f"task-definition/{family}:{revision}")

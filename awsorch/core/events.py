@@ -51,6 +51,8 @@ class CreateCluster(Event):
     defaults: Mapping[str, str] = field(default_factory=dict)
     configuration: Mapping[str, Any] = field(default_factory=dict)
     service_connect_defaults: Mapping[str, Any] = field(default_factory=dict)
+    capacity_providers: tuple[str, ...] = ()
+    default_strategy: tuple[StrategyItem, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

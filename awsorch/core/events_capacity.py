@@ -33,9 +33,11 @@ class UpdateCapacityProvider(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteCapacityProvider(Event):
-    """DeleteCapacityProvider: refused while a cluster has it. Reply: CapacityProvider."""
+    """DeleteCapacityProvider: refused while a cluster has it. With ``has_machines`` it is DEPROVISIONING until it is
+    deleted once more without. Reply: CapacityProvider."""
 
     name: str
+    has_machines: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,8 @@ class ForgetCapacityProviders(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetClusterCapacity(Event):
-    """PutClusterCapacityProviders: all of a cluster's providers and its default strategy. Its partition has agreed."""
+    """PutClusterCapacityProviders: a cluster's providers, but for its own Managed Instances ones, and its default
+    strategy. Its partition has agreed. Reply: Cluster."""
 
     cluster: str
     providers: tuple[str, ...]

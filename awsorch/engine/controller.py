@@ -9,12 +9,14 @@ from collections.abc import Callable
 from awsorch.core.commands import Command
 from awsorch.core.errors import Refusal
 from awsorch.core.events import ForgetClusters, OpenGate
+from awsorch.core.events_capacity import ForgetCapacityProviders
 from awsorch.core.events_registry import ForgetTaskDefinitions
 from awsorch.core.model import DEFAULT_PACE, Pace
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.core.wakes import RETENTION_S, all_keys
+from awsorch.engine.attachments import Attachments
 from awsorch.engine.partition import Partition, Ports, Unavailable
-from awsorch.engine.ports import Store
+from awsorch.engine.ports import Catalogue, Store, Subnets
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ def partition_name(cluster: str) -> str:
 
 class Controller:
     """Starts, finds and stops partitions. ``send`` carries commands out; ``clock`` gives seconds since the epoch;
-    ``pace`` is that of every cluster."""
+    ``pace`` is that of every cluster. ``catalogue`` and ``subnets`` are for Managed Instances providers."""
 
     def __init__(
         self,
@@ -43,6 +45,8 @@ class Controller:
         send: Callable[[str, Command], None],
         clock: Callable[[], float],
         pace: Pace = DEFAULT_PACE,
+        catalogue: Catalogue | None = None,
+        subnets: Subnets | None = None,
     ) -> None:
         self.pace = pace
         self._store = store
@@ -52,6 +56,7 @@ class Controller:
         self._opening = asyncio.Lock()
         self._sweeper: asyncio.Task[None] | None = None
         self.registry: Partition[RegistryState] = Partition(REGISTRY, RegistryState, self._ports)
+        self.attachments = Attachments(self.registry, self.open_cluster, pace.poll_seconds, catalogue, subnets)
 
     @property
     def clusters(self) -> dict[str, Partition[ClusterState]]:
@@ -70,6 +75,7 @@ class Controller:
             partition = await self.open_cluster(cluster.name)
             if cluster.status == "ACTIVE":
                 await partition.submit(OpenGate(cause="start", pace=self.pace))
+        await self.attachments.attach_all()
         self._sweeper = asyncio.create_task(self._sweep_for_ever(), name="sweeper")
 
     async def stop(self) -> None:
@@ -78,6 +84,7 @@ class Controller:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
             self._sweeper = None
+        await self.attachments.close()
         for partition in self._clusters.values():
             await partition.stop()
         await self.registry.stop()
@@ -135,14 +142,31 @@ class Controller:
                 if partition is not None:
                     await partition.stop()
 
+    async def _forget_providers(self) -> None:
+        """Let go of capacity providers that were deleted an hour ago."""
+        since = self._clock() - RETENTION_S
+
+        def over(state: RegistryState) -> tuple[str, ...]:
+            return tuple(
+                provider.name
+                for provider in state.providers.values()
+                if provider.status == "INACTIVE" and (provider.deleted_at or 0.0) <= since
+            )
+
+        due = await self.registry.read(over)
+        if due:
+            await self.registry.submit(ForgetCapacityProviders(cause="sweep", names=due))
+
     async def _sweep_for_ever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
             try:
                 await self._forget_definitions()
                 await self._forget_clusters()
+                await self._forget_providers()
+                await self.attachments.attach_all()
             except (Unavailable, Refusal) as failure:
-                logger.warning("what was deleted is not forgotten yet, the next sweep will do it: %s", failure)
+                logger.warning("not all that was due at this sweep is done, the next one will do it: %s", failure)
             for partition in list(self._clusters.values()):
                 now = self._clock()
                 keys = list(all_keys(partition.state))

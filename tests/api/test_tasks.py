@@ -383,5 +383,5 @@ def test_unknown_tasks(ecs: Any) -> None:
 
 
 def test_operations_to_come_say_so(ecs: Any) -> None:
-    with refused("UnsupportedFeatureException", "CreateCapacityProvider"):
-        ecs.create_capacity_provider(name="a")
+    with refused("UnsupportedFeatureException", "CreateTaskSet"):
+        ecs.create_task_set(cluster="default", service="a", taskDefinition="b")

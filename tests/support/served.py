@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import boto3
 from aiohttp import web
@@ -18,12 +18,19 @@ from awsorch.api.http import EcsEndpoint
 from awsorch.core.arn import Scope
 from awsorch.core.commands import Command
 from awsorch.core.events import AgentConnected, Event
+from awsorch.core.model import Pace
 from awsorch.engine.controller import Controller
-from awsorch.engine.ports import LoadBalancers
+from awsorch.engine.ports import AutoScaling, Catalogue, LoadBalancers, Subnets
 from awsorch.store.memory import MemoryStore
 
 T = TypeVar("T")
 SCOPE = Scope(region="us-east-1", account="123456789012")
+#: That of a controller, but impatient with what it polls.
+PACE = Pace(poll_seconds=0.05)
+
+
+class Cloud(AutoScaling, Subnets, Catalogue, Protocol):
+    """What the API asks AWS about capacity, from one hand."""
 
 
 class ServedApi:
@@ -32,10 +39,16 @@ class ServedApi:
     ``carry_out``, where there is one, gets every command (with its partition's name) on the server's loop.
     """
 
-    def __init__(self, verifier: SignatureVerifier | None = None, load_balancers: LoadBalancers | None = None) -> None:
+    def __init__(
+        self,
+        verifier: SignatureVerifier | None = None,
+        load_balancers: LoadBalancers | None = None,
+        cloud: Cloud | None = None,
+    ) -> None:
         self.commands: list[tuple[str, Command]] = []
         self.carry_out: Callable[[str, Command], None] | None = None
         self._load_balancers = load_balancers
+        self._cloud = cloud
         self.store = MemoryStore()
         self._verifier = verifier
         self._loop = asyncio.new_event_loop()
@@ -73,9 +86,10 @@ class ServedApi:
         self._loop.close()
 
     async def _start(self) -> tuple[Controller, web.AppRunner, str]:
-        controller = Controller(self.store, self._send, time.time)
+        controller = Controller(self.store, self._send, time.time, PACE, self._cloud, self._cloud)
         await controller.start()
-        endpoint = EcsEndpoint(controller, SCOPE, Authenticator(SCOPE, self._verifier), self._load_balancers)
+        authenticator = Authenticator(SCOPE, self._verifier)
+        endpoint = EcsEndpoint(controller, SCOPE, authenticator, self._load_balancers, self._cloud)
         runner = web.ServerRunner(web.Server(endpoint.handle, access_log=None))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -93,10 +107,12 @@ class ServedApi:
 
 @contextmanager
 def served_api(
-    verifier: SignatureVerifier | None = None, load_balancers: LoadBalancers | None = None
+    verifier: SignatureVerifier | None = None,
+    load_balancers: LoadBalancers | None = None,
+    cloud: Cloud | None = None,
 ) -> Iterator[ServedApi]:
     """A served API, stopped at the end."""
-    api = ServedApi(verifier, load_balancers)
+    api = ServedApi(verifier, load_balancers, cloud)
     try:
         yield api
     finally:

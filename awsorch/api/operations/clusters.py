@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from awsorch.api.calls import Answer, Call, cluster_name, operation
+from awsorch.api.operations.strategies import parse_strategy, provider_name
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import cluster_view, failure_view
-from awsorch.core.errors import client_error, invalid_parameter
+from awsorch.core.capacity.attachments import require_settled
+from awsorch.core.errors import Refusal, invalid_parameter
 from awsorch.core.events import CloseGate, CreateCluster, DeleteCluster, OpenGate, UpdateCluster
 from awsorch.core.model import Cluster
 from awsorch.core.rules.account_settings import RULES, effective_value, principal_of
@@ -30,7 +32,7 @@ async def create_cluster(call: Call) -> Answer:
             "Invalid cluster name. Up to 255 letters (uppercase and lowercase), numbers, underscores, and hyphens "
             "are allowed."
         )
-    _refuse_capacity_providers(call.request)
+    providers = call.request.get("capacityProviders", ())
     cluster = await call.registry.submit(
         CreateCluster(
             cause=call.cause,
@@ -40,11 +42,14 @@ async def create_cluster(call: Call) -> Answer:
             defaults={_INSIGHTS: await call.registry.read(_insights_of(call))},
             configuration=_configuration(call.request),
             service_connect_defaults=call.request.get("serviceConnectDefaults", {}),
+            capacity_providers=tuple(dict.fromkeys(provider_name(text, call.scope) for text in providers)),
+            default_strategy=parse_strategy(call.request.get("defaultCapacityProviderStrategy", ()), call.scope),
             tags=parse_tags(call.request.get("tags", ())),
         )
     )
     partition = await call.controller.open_cluster(name)
     await partition.submit(OpenGate(cause=call.cause, pace=call.controller.pace))
+    await call.controller.attachments.attach(name)
     return {"cluster": cluster_view(cluster, partition.state, _EVERYTHING)}
 
 
@@ -111,8 +116,14 @@ async def delete_cluster(call: Call) -> Answer:
     """Close the partition (refused while something is in it), then mark the cluster INACTIVE."""
     cluster, partition = await call.cluster_partition()
     if cluster.status == "ACTIVE":
+        await partition.read(lambda state: require_settled(state.providers.values()))
         await partition.submit(CloseGate(cause=call.cause))
-        cluster = await call.registry.submit(DeleteCluster(cause=call.cause, name=cluster.name))
+        try:
+            cluster = await call.registry.submit(DeleteCluster(cause=call.cause, name=cluster.name))
+        except Refusal:
+            await partition.submit(OpenGate(cause=call.cause, pace=call.controller.pace))
+            raise
+        await call.controller.attachments.attach(cluster.name)
     return {"cluster": cluster_view(cluster, partition.state, _EVERYTHING)}
 
 
@@ -156,11 +167,3 @@ def _configuration(request: Mapping[str, Any]) -> Mapping[str, Any]:
             "configuration"
         )
     return configuration
-
-
-def _refuse_capacity_providers(request: Mapping[str, Any]) -> None:
-    strategy = [item["capacityProvider"] for item in request.get("defaultCapacityProviderStrategy", ())]
-    for name in [*request.get("capacityProviders", ()), *strategy]:
-        raise client_error(
-            f"The specified capacity provider '{name}' was not found. Specify a valid name or ARN and try again."
-        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from awsorch.api.calls import Call
@@ -12,15 +11,13 @@ from awsorch.core.definitions.overrides import prepare_overrides
 from awsorch.core.definitions.references import parse_reference
 from awsorch.core.errors import Refusal, client_error, invalid_parameter, unsupported
 from awsorch.core.events import TaskTemplate
-from awsorch.core.model import Cluster, Constraint, Strategy, TaskDefinition
+from awsorch.core.model import Cluster, Constraint, Strategy, StrategyItem, TaskDefinition
 from awsorch.core.placement.filters import validate_constraints
 from awsorch.core.placement.strategies import validate_strategies
 from awsorch.core.resources import demand_of
 from awsorch.core.tags import MAX_TAGS, parse_tags
 
 _LAUNCH_TYPES = ("EC2", "EXTERNAL")
-#: What agents of external instances register with.
-_EXTERNAL = "ecs.capability.external"
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*\Z")
 
 
@@ -59,21 +56,21 @@ def read_strategies(request: Mapping[str, Any]) -> tuple[Strategy, ...]:
     return strategies
 
 
-def read_template(call: Call, cluster: Cluster, definition: TaskDefinition) -> TaskTemplate:
-    """Everything that the request says of each of its tasks. Raises ECS's refusals for what can't be."""
+def read_template(
+    call: Call, cluster: Cluster, definition: TaskDefinition, strategy: tuple[StrategyItem, ...] = ()
+) -> TaskTemplate:
+    """Everything that the request says of each of its tasks, which follow this capacity provider strategy. Raises ECS's
+    refusals for what can't be."""
     request = call.request
-    launch_type = read_launch_type(request, definition)
+    launch_type = read_launch_type(request, definition, strategy)
     check_network(request, definition)
     check_volumes(request, definition)
     overrides = prepare_overrides(
         definition.definition, request.get("overrides", {}), region=call.scope.region, account=call.scope.account
     )
-    demand = demand_of(definition.definition, overrides)
-    if launch_type == "EXTERNAL":
-        demand = replace(demand, attributes=(*demand.attributes, (_EXTERNAL, None)))
     return TaskTemplate(
         definition=definition,
-        demand=demand,
+        demand=demand_of(definition.definition, overrides, launch_type),
         group=_group(request, definition),
         overrides=overrides,
         started_by=_started_by(request, 36 if call.operation == "StartTask" else 128),
@@ -84,20 +81,12 @@ def read_template(call: Call, cluster: Cluster, definition: TaskDefinition) -> T
     )
 
 
-def read_launch_type(request: Mapping[str, Any], definition: TaskDefinition) -> str:
-    """EC2 or EXTERNAL; refuses what the definition or this version does not support, and capacity providers."""
-    strategy = request.get("capacityProviderStrategy", ())
-    launch_type: str | None = request.get("launchType")
-    if launch_type and strategy:
-        raise invalid_parameter(
-            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again."
-        )
-    if strategy:
-        raise invalid_parameter(
-            "The specified capacity provider strategy cannot contain a capacity provider that is not associated with "
-            "the cluster. Associate the capacity provider with the cluster and try again."
-        )
-    launch_type = launch_type or "EC2"
+def read_launch_type(
+    request: Mapping[str, Any], definition: TaskDefinition, strategy: tuple[StrategyItem, ...] = ()
+) -> str:
+    """EC2 or EXTERNAL; refuses what the definition or this version does not support. With a strategy it is EC2: all
+    capacity providers that run tasks have EC2 instances."""
+    launch_type: str = "EC2" if strategy else request.get("launchType") or "EC2"
     if launch_type not in definition.definition.get("compatibilities", ()):
         raise invalid_parameter(f"Task definition does not support launch_type {launch_type}.")
     if launch_type not in _LAUNCH_TYPES:

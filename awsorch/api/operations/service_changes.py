@@ -15,14 +15,16 @@ from awsorch.api.operations.service_revisions import DEPLOYING, derive_wish, is_
 from awsorch.api.operations.service_settings import (
     check_controller,
     check_daemon,
+    daemon_strategy,
     read_configuration,
     read_grace,
     zone_obstacle,
 )
 from awsorch.api.operations.services import described
+from awsorch.api.operations.strategies import check_usable, parse_strategy
 from awsorch.core.errors import client_error, invalid_parameter
 from awsorch.core.events_services import RevisionWish, UpdateService
-from awsorch.core.model import TaskDefinition
+from awsorch.core.model import Cluster, StrategyItem, TaskDefinition
 from awsorch.core.model_services import Service, ServiceRevision
 from awsorch.core.rules.services import Outdated, active_service
 from awsorch.core.services.deployments import revision_of
@@ -40,7 +42,7 @@ async def update_service(call: Call) -> Answer:
     cluster, partition = await call.cluster_partition()
     name = call.resource_id(call.request["service"], "service", cluster)
     for attempt in range(TRIES):
-        event = await _derive(call, *await partition.read(lambda state: _current(state, name)))
+        event = await _derive(call, cluster, *await partition.read(lambda state: _current(state, name)))
         try:
             await partition.submit(event)
             break
@@ -58,10 +60,13 @@ def _current(state: ClusterState, name: str) -> _Current:
     return service, revision, state.definitions[revision.definition]
 
 
-async def _derive(call: Call, service: Service, revision: ServiceRevision, definition: TaskDefinition) -> UpdateService:
+async def _derive(
+    call: Call, cluster: Cluster, service: Service, revision: ServiceRevision, definition: TaskDefinition
+) -> UpdateService:
     """The event that this request comes to, the service being as it is."""
     changes = _changes(call.request, service)
-    wish = await _wish(call, revision, definition)
+    strategy = await _strategy(call, cluster, service, revision)
+    wish = await _wish(call, revision, definition, strategy)
     _check_zones(call.request, service, changes, wish or revision)
     return UpdateService(
         cause=call.cause,
@@ -103,7 +108,30 @@ def _changes(request: Mapping[str, Any], service: Service) -> dict[str, Any]:
     return changes
 
 
-async def _wish(call: Call, revision: ServiceRevision, definition: TaskDefinition) -> RevisionWish | None:
+async def _strategy(
+    call: Call, cluster: Cluster, service: Service, revision: ServiceRevision
+) -> tuple[StrategyItem, ...]:
+    """The capacity provider strategy from now on; () goes back to the launch type. Another one needs a deployment."""
+    items = call.request.get("capacityProviderStrategy")
+    if items is None:
+        return revision.capacity_provider_strategy
+    strategy = parse_strategy(items, call.scope)
+    if strategy and service.is_daemon:
+        raise daemon_strategy()
+    if strategy != revision.capacity_provider_strategy:
+        await check_usable(call, cluster, strategy)
+        if not call.request.get("forceNewDeployment", False):
+            raise invalid_parameter(
+                "When switching from launch type to capacity provider strategy on an existing service, or making a "
+                "change to a capacity provider strategy on a service that is already using one, you must force a new "
+                "deployment."
+            )
+    return strategy
+
+
+async def _wish(
+    call: Call, revision: ServiceRevision, definition: TaskDefinition, strategy: tuple[StrategyItem, ...]
+) -> RevisionWish | None:
     """What the deployment is to run that this update makes; None where it makes none."""
     request = call.request
     forced = request.get("forceNewDeployment", False)
@@ -112,7 +140,7 @@ async def _wish(call: Call, revision: ServiceRevision, definition: TaskDefinitio
     named = request.get("taskDefinition")
     if named:
         definition = await find_definition(call, named, client_error)
-    wish = derive_wish(revision, request, definition)
+    wish = derive_wish(revision, request, definition, strategy)
     same = is_same(revision, wish)
     if same and not forced:
         return None

@@ -14,7 +14,7 @@ from awsorch.api.operations.service_load_balancers import read_load_balancers
 from awsorch.api.views_services import load_balancer_view
 from awsorch.core.errors import unsupported
 from awsorch.core.events_services import RevisionWish
-from awsorch.core.model import TaskDefinition
+from awsorch.core.model import StrategyItem, TaskDefinition
 from awsorch.core.model_services import ServiceRevision
 
 Members = Mapping[str, Any]
@@ -27,10 +27,10 @@ _UNSUPPORTED = {
     "gatewayConnectors": "Gateways (gatewayConnectors)",
     "monitoring": "A metric resolution of its own (monitoring)",
 }
-#: Members of UpdateService that make a deployment where they differ from what is there.
+#: Members of UpdateService that make a deployment where they differ from what is there. (Another capacity provider
+#: strategy comes with forceNewDeployment.)
 DEPLOYING = (
     "taskDefinition",
-    "capacityProviderStrategy",
     "loadBalancers",
     "platformVersion",
     "volumeConfigurations",
@@ -39,33 +39,36 @@ DEPLOYING = (
 )
 
 
-def read_wish(members: Members, definition: TaskDefinition) -> RevisionWish:
-    """A revision of this definition with these members of a request. Raises ECS's refusals for what can't be."""
+def read_wish(members: Members, definition: TaskDefinition, strategy: tuple[StrategyItem, ...]) -> RevisionWish:
+    """A revision of this definition with these members of a request and this capacity provider strategy. Raises ECS's
+    refusals for what can't be."""
     for member, what in _UNSUPPORTED.items():
         if members.get(member):
             raise unsupported(f"{what} is not supported by this version of awsorch.")
     if members.get("serviceConnectConfiguration", {}).get("enabled"):
         raise unsupported("Service Connect (serviceConnectConfiguration) is not supported by this version of awsorch.")
-    launch_type = read_launch_type(members, definition)
+    launch_type = read_launch_type(members, definition, strategy)
     check_network(members, definition)
     check_volumes(members, definition)
     return RevisionWish(
         definition=definition,
         launch_type=launch_type,
+        capacity_provider_strategy=strategy,
         load_balancers=read_load_balancers(members.get("loadBalancers", ()), definition.definition),
         document={member: members[member] for member in CARRIED if members.get(member)},
     )
 
 
-def derive_wish(revision: ServiceRevision, request: Members, definition: TaskDefinition) -> RevisionWish:
-    """The current revision with what the update says in its place."""
+def derive_wish(
+    revision: ServiceRevision, request: Members, definition: TaskDefinition, strategy: tuple[StrategyItem, ...]
+) -> RevisionWish:
+    """The current revision with what the update says in its place. ``strategy`` is the one from now on, () for none."""
     current = {
-        # A capacity provider strategy takes the place of the launch type.
-        "launchType": None if request.get("capacityProviderStrategy") else revision.launch_type,
+        "launchType": revision.launch_type,
         "loadBalancers": [load_balancer_view(balancer) for balancer in revision.load_balancers],
         **revision.document,
     }
-    return read_wish({**current, **request}, definition)
+    return read_wish({**current, **request}, definition, strategy)
 
 
 def is_same(revision: ServiceRevision, wish: RevisionWish) -> bool:
@@ -73,6 +76,7 @@ def is_same(revision: ServiceRevision, wish: RevisionWish) -> bool:
     return (
         revision.definition == wish.definition.key
         and revision.launch_type == wish.launch_type
+        and revision.capacity_provider_strategy == wish.capacity_provider_strategy
         and revision.load_balancers == wish.load_balancers
         and revision.document == wish.document
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from awsorch.core.errors import invalid_parameter, unsupported
+from awsorch.core.errors import Refusal, invalid_parameter, unsupported
 from awsorch.core.model import Constraint, LoadBalancer, Strategy
 from awsorch.core.placement.strategies import ZONE
 
@@ -122,6 +122,14 @@ def check_controller(request: Members) -> None:
         raise unsupported(
             f"Deployment controller {controller} is not supported by this version of awsorch. Use ECS and try again."
         )
+
+
+def daemon_strategy() -> Refusal:
+    """DAEMON services follow no capacity provider strategy, not even their cluster's default."""
+    return invalid_parameter(
+        "Specifying a capacity provider strategy is not supported when you create a service using the DAEMON "
+        "scheduling strategy."
+    )
 
 
 def check_daemon(request: Members) -> None:

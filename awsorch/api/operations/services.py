@@ -13,11 +13,13 @@ from awsorch.api.operations.service_revisions import read_wish
 from awsorch.api.operations.service_settings import (
     check_controller,
     check_daemon,
+    daemon_strategy,
     default_configuration,
     read_configuration,
     read_grace,
     zone_obstacle,
 )
+from awsorch.api.operations.strategies import read_strategy
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view
 from awsorch.api.views_services import service_view
@@ -152,7 +154,7 @@ async def _creation(call: Call, cluster: Cluster, token: str | None, asked: str)
         request.get("deploymentConfiguration", {}), default_configuration(daemon=daemon), daemon=daemon
     )
     constraints, strategies = read_constraints(request), read_strategies(request)
-    wish = await _first_wish(call)
+    wish = await _first_wish(call, cluster)
     obstacle = zone_obstacle(
         daemon=daemon,
         launch_type=wish.launch_type,
@@ -186,12 +188,15 @@ async def _creation(call: Call, cluster: Cluster, token: str | None, asked: str)
     )
 
 
-async def _first_wish(call: Call) -> RevisionWish:
+async def _first_wish(call: Call, cluster: Cluster) -> RevisionWish:
     name = call.request.get("taskDefinition")
     if not name:
         raise invalid_parameter("TaskDefinition can not be blank.")
     definition = await find_definition(call, name, client_error)
-    wish = read_wish(call.request, definition)
+    strategy = await read_strategy(call, cluster)
+    if strategy and call.request.get("schedulingStrategy") == "DAEMON":
+        raise daemon_strategy()
+    wish = read_wish(call.request, definition, strategy)
     await check_target_groups(call, wish.load_balancers, definition.definition)
     return wish
 

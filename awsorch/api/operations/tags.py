@@ -11,7 +11,7 @@ from awsorch.core.state import ClusterState, RegistryState
 from awsorch.core.tags import parse_tags, tag_list
 from awsorch.engine.partition import Partition
 
-_IN_REGISTRY = ("cluster", "task-definition")
+_IN_REGISTRY = ("cluster", "task-definition", "capacity-provider")
 
 
 @operation("TagResource")

@@ -8,6 +8,7 @@ from typing import Any
 
 from awsorch.api.calls import Answer, Call, operation
 from awsorch.api.operations.launches import find_definition, read_constraints, read_strategies, read_template
+from awsorch.api.operations.strategies import read_strategy
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view, stopped_task_view, task_view
 from awsorch.core.errors import Refusal, client_error, invalid_parameter
@@ -25,7 +26,8 @@ _TAGS = frozenset(("TAGS",))
 
 @operation("RunTask")
 async def run_task(call: Call) -> Answer:
-    """Place up to ten tasks; what does not fit is a failure with its reason, at HTTP 200."""
+    """Place up to ten tasks; what does not fit is a failure with its reason, at HTTP 200, or with a capacity provider
+    strategy waits in PROVISIONING."""
     request = call.request
     count = request.get("count", 1)
     if count < 1:
@@ -43,11 +45,12 @@ async def run_task(call: Call) -> Answer:
         if again is None:
             raise
         return await _placed(call, cluster, partition, again)
-    template = read_template(call, cluster, definition)
+    strategy = await read_strategy(call, cluster)
     event = RunTasks(
         cause=call.cause,
         ids=tuple(_new_task(definition) for _ in range(count)),
-        template=template,
+        template=read_template(call, cluster, definition, strategy),
+        strategy=strategy,
         constraints=read_constraints(request),
         strategies=read_strategies(request),
         token=token,
@@ -183,16 +186,20 @@ async def _placed(call: Call, cluster: Cluster, partition: Partition[ClusterStat
                 for task in placed.tasks
             ],
             "failures": [
-                failure_view(_instance_arn(call, cluster, instance_id), reason)
-                for instance_id, reason in placed.failures
+                failure_view(_refusing_arn(call, cluster, state, refusing), reason)
+                for refusing, reason in placed.failures
             ],
         }
 
     return await partition.read(look)
 
 
-def _instance_arn(call: Call, cluster: Cluster, instance_id: str) -> str:
-    return call.scope.container_instance(cluster.name, instance_id)
+def _refusing_arn(call: Call, cluster: Cluster, state: ClusterState, refusing: str) -> str:
+    """ARN of what had no place: a container instance, or a capacity provider without any."""
+    provider = state.providers.get(refusing)
+    if provider is not None and refusing not in state.instances:
+        return provider.arn
+    return call.scope.container_instance(cluster.name, refusing)
 
 
 def _new_task(definition: TaskDefinition) -> NewTask:

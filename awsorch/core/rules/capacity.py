@@ -39,7 +39,7 @@ def attach_providers(tx: Transaction[ClusterState], event: AttachProviders) -> t
         require_open(tx.state)
     names = {each.provider.name for each in event.attached}
     dropped = [provider for name, provider in tx.state.providers.items() if name not in names]
-    if not event.force and any(_is_needed(tx.state, provider.name) for provider in dropped):
+    if not event.force and any(is_needed(tx.state, provider.name) for provider in dropped):
         raise Refusal("ResourceInUseException", IN_USE)
     for provider in dropped:
         _drop(tx, provider)
@@ -66,7 +66,7 @@ def _take(tx: Transaction[ClusterState], cluster: str, attached: Attached) -> Pr
     return provider
 
 
-def _is_needed(state: ClusterState, name: str) -> bool:
+def is_needed(state: ClusterState, name: str) -> bool:
     """Whether a task that has not stopped, or a service, is this provider's."""
     if state.capacity_index.has_tasks(name):
         return True

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from awsorch.core.capacity.associations import check_associations, managed_of
 from awsorch.core.errors import Refusal, client_error, cluster_not_found, invalid_parameter
 from awsorch.core.events import CloseGate, CreateCluster, DeleteCluster, ForgetClusters, OpenGate, UpdateCluster
 from awsorch.core.model import Cluster, Gate
+from awsorch.core.rules.revocations import revoke_cluster
 from awsorch.core.state import ClusterState, RegistryState, Transaction
 
 
@@ -23,6 +25,8 @@ def create_cluster(tx: Transaction[RegistryState], event: CreateCluster) -> Clus
             {**old.settings, **event.settings} == old.settings
             and (not event.configuration or old.configuration == event.configuration)
             and (not event.service_connect_defaults or old.service_connect_defaults == event.service_connect_defaults)
+            and (not event.capacity_providers or _given_providers(tx.state, old) == event.capacity_providers)
+            and (not event.default_strategy or old.default_strategy == event.default_strategy)
             and (not event.tags or old.tags == event.tags)
         )
         if not same:
@@ -30,6 +34,7 @@ def create_cluster(tx: Transaction[RegistryState], event: CreateCluster) -> Clus
                 "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
             )
         return old
+    check_associations(tx.state, event.name, event.capacity_providers, event.default_strategy, client_error)
     cluster = Cluster(
         name=event.name,
         arn=event.arn,
@@ -37,10 +42,18 @@ def create_cluster(tx: Transaction[RegistryState], event: CreateCluster) -> Clus
         settings={**event.defaults, **event.settings},
         configuration=event.configuration,
         service_connect_defaults=event.service_connect_defaults,
+        capacity_providers=event.capacity_providers,
+        default_strategy=event.default_strategy,
         tags=event.tags,
     )
     tx.put(cluster)
     return cluster
+
+
+def _given_providers(state: RegistryState, cluster: Cluster) -> tuple[str, ...]:
+    """The cluster's providers but for its own Managed Instances ones."""
+    own = managed_of(state, cluster.name)
+    return tuple(name for name in cluster.capacity_providers if name not in own)
 
 
 def update_cluster(tx: Transaction[RegistryState], event: UpdateCluster) -> Cluster:
@@ -57,14 +70,26 @@ def update_cluster(tx: Transaction[RegistryState], event: UpdateCluster) -> Clus
 
 
 def delete_cluster(tx: Transaction[RegistryState], event: DeleteCluster) -> Cluster:
-    """The cluster becomes INACTIVE and stays describable; deleting it again answers it as it is."""
+    """The cluster becomes INACTIVE, without providers, and stays describable; deleting it again answers it as it is.
+    Refused while it has Managed Instances providers, which are nothing without it."""
     cluster = tx.state.clusters.get(event.name)
     if cluster is None:
         raise cluster_not_found()
     if cluster.status == "ACTIVE":
-        cluster = replace(cluster, status="INACTIVE", deleted_at=tx.now)
+        check_deletable(tx.state, cluster)
+        cluster = replace(cluster, status="INACTIVE", deleted_at=tx.now, capacity_providers=(), default_strategy=())
         tx.put(cluster)
+        revoke_cluster(tx, cluster.name)
     return cluster
+
+
+def check_deletable(state: RegistryState, cluster: Cluster) -> None:
+    """Refuse to delete a cluster whose Managed Instances providers have not been deleted."""
+    if any(p.cluster == cluster.name and p.status != "INACTIVE" for p in state.providers.values()):
+        raise Refusal(
+            "ClusterContainsCapacityProviderException",
+            "The Cluster cannot be deleted while Capacity Providers are active.",
+        )
 
 
 def forget_clusters(tx: Transaction[RegistryState], event: ForgetClusters) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from awsorch.core.errors import Refusal, cluster_not_found, invalid_parameter
 from awsorch.core.events import SetTags
 from awsorch.core.model import Cluster, ContainerInstance, Task, TaskDefinition
+from awsorch.core.model_capacity import CapacityProvider
 from awsorch.core.model_services import Service
 from awsorch.core.state import State, Transaction
 from awsorch.core.tags import merge_tags, without_tags
@@ -19,6 +20,7 @@ KINDS: Mapping[str, type[Any]] = {
     "task": Task,
     "container-instance": ContainerInstance,
     "service": Service,
+    "capacity-provider": CapacityProvider,
 }
 _GONE = {
     "cluster": "The specified cluster is inactive. Specify an active cluster and try again.",
@@ -26,6 +28,8 @@ _GONE = {
     "container-instance": "The specified container instance is inactive. "
     "Specify an active container instance and try again.",
     "service": "The specified service is inactive. Specify an active service and try again.",
+    "capacity-provider": "The specified capacity provider is inactive. "
+    "Specify an active capacity provider and try again.",
 }
 
 
