@@ -11,6 +11,8 @@ from awsorch.core.capacity.worth import Prices
 
 #: Sizes that are tried for the largest task left.
 TRIES = 24
+#: How much is spent on looking, in lots put on machines: about a second where there are hundreds of lots.
+EFFORT = 150_000
 #: A machine that is used this well (worth ÷ what it could hold) is not compared with further ones.
 GOOD = 0.995
 #: One that is used less than this is had in a smaller size where there is one.
@@ -40,6 +42,8 @@ class Market:
         self.prices = prices
         ranked = sorted(sizes, key=lambda size: (-round(self._yield(size), 3), -size.price, size.offer.key))
         self._ranked = ranked
+        #: What may still be spent on looking for something better, in lots put on machines.
+        self.effort = EFFORT
         self._for_lot: dict[int, list[Size]] = {}
 
     def _yield(self, size: Size) -> float:
@@ -68,28 +72,37 @@ class Market:
                 return size
         return None
 
-    def buy(self, counts: Sequence[int], worth: Sequence[float], bins: int) -> list[Buy]:
-        """Machines for ``counts`` of each lot, each of which fits some size."""
+    def buy(
+        self, counts: Sequence[int], worth: Sequence[float], bins: int, among: Sequence[Size] | None = None
+    ) -> list[Buy]:
+        """Machines for ``counts`` of each lot, each of which fits some size; of the sizes ``among`` only, but for tasks
+        that fit none of those."""
         left = list(counts)
         active = [lot for lot, count in enumerate(left) if count]
         filler = Filler(self.lots, active, worth, self.prices, bins)
         bought = []
         for seed in sorted(active, key=lambda lot: (-worth[lot], lot)):
             while left[seed]:
-                size, filling = self._best(filler, seed, left)
+                size, filling = self._best(filler, seed, left, among)
                 times = min(left[lot] // count for lot, count in filling.contents)
                 for lot, count in filling.contents:
                     left[lot] -= times * count
                 bought.append(Buy(size=size, filling=filling, count=times))
         return bought
 
-    def _best(self, filler: Filler, seed: int, left: Sequence[int]) -> tuple[Size, Filling]:
+    def _best(
+        self, filler: Filler, seed: int, left: Sequence[int], among: Sequence[Size] | None
+    ) -> tuple[Size, Filling]:
         """The size, and what is on it, that gives most worth for its price with one of ``seed`` there."""
         best: tuple[float, Size, Filling] | None = None
-        for size in self.sizes_for(seed)[:TRIES]:
+        sizes = self.sizes_for(seed)
+        if among is not None:
+            sizes = [size for size in sizes if size in among] or sizes
+        for size in sizes[:TRIES]:
             if best is not None and best[0] >= GOOD * self._yield(size):
                 break
             filling = filler.fill(size, seed, left)
+            self.effort -= len(filling.contents) + 1
             had = size
             if filling.worth < SLACK * size.price:
                 had = self.cheapest_holding(filling.contents) or size

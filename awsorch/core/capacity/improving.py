@@ -4,16 +4,18 @@ machines that give least for their price are given up and bought again with othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from awsorch.core.capacity.buying import Buy, Market, price_of
+from awsorch.core.capacity.lots import Size
 
 #: Ways of sorting lots by proportion that are tried, and how often each with what was learnt.
 BINS = (12, 1, 4)
 LESSONS = 2
-#: Rounds of giving up and buying again, and how many tasks may be bought again in all.
+#: Rounds of giving up and buying again.
 ROUNDS = 30
-EFFORT = 60_000
+#: Nothing better is looked for where this little is to be gained.
+NEAR = 1.002
 #: Sorts of machine that are given up at once.
 GIVEN_UP = (3, 8, 20)
 #: Prices that differ by less are the same. US dollars an hour.
@@ -21,16 +23,37 @@ SAME = 1e-9
 
 
 def cheapest(market: Market, counts: Sequence[int], worth: Sequence[float]) -> list[Buy]:
-    """The cheapest purchase found for ``counts`` of each lot; ``worth`` of one task of each to begin with."""
+    """The cheapest purchase found for ``counts`` of each lot; ``worth`` of one task of each to begin with, which are
+    dual prices: no purchase costs less than all of it."""
+    enough = NEAR * sum(count * unit for count, unit in zip(counts, worth, strict=True))
     best: list[Buy] | None = None
     for bins in BINS:
         learnt = list(worth)
         for _ in range(LESSONS):
-            bought = market.trim(market.buy(counts, learnt, bins))
-            if best is None or _is_better(bought, best):
-                best = bought
+            best, bought = _better(market, best, market.buy(counts, learnt, bins))
+            if price_of(best) <= enough:
+                return best
             learnt = _learn(bought, learnt)
-    return _improve(market, best or [], worth)
+    if best is None:
+        return []
+    for among in _selections(market, max(buy.size.cpu for buy in best)):
+        if market.effort > 0:
+            best, _ = _better(market, best, market.buy(counts, worth, BINS[0], among))
+    return _improve(market, best, worth)
+
+
+def _selections(market: Market, largest: int) -> Iterator[Sequence[Size]]:
+    """Sizes to buy among: all up to a number of CPU units, the next below ``largest`` first; then each by itself."""
+    for most in sorted({size.cpu for size in market.sizes if size.cpu < largest}, reverse=True):
+        yield [size for size in market.sizes if size.cpu <= most]
+    for size in market.sizes:
+        yield [size]
+
+
+def _better(market: Market, best: list[Buy] | None, bought: Sequence[Buy]) -> tuple[list[Buy], list[Buy]]:
+    """(the better of the two, the second as it is once each machine has the size that it needs)."""
+    trimmed = market.trim(bought)
+    return (trimmed if best is None or _is_better(trimmed, best) else best), trimmed
 
 
 def _learn(bought: Sequence[Buy], worth: Sequence[float]) -> list[float]:
@@ -53,11 +76,10 @@ def _is_better(one: Sequence[Buy], other: Sequence[Buy]) -> bool:
 
 def _improve(market: Market, bought: list[Buy], worth: Sequence[float]) -> list[Buy]:
     """Give up a few machines at a time, the worst first, and keep what is bought instead where that is better."""
-    effort = EFFORT
     tried: set[tuple[int, tuple[int, ...]]] = set()
     for turn in range(ROUNDS):
         chosen, bins = _give_up(bought, worth, turn), BINS[turn % len(BINS)]
-        if effort <= 0 or (bins, chosen) in tried:
+        if market.effort <= 0 or (bins, chosen) in tried:
             continue
         tried.add((bins, chosen))
         given_up = [bought[i] for i in chosen]
@@ -65,7 +87,6 @@ def _improve(market: Market, bought: list[Buy], worth: Sequence[float]) -> list[
         for buy in given_up:
             for lot, count in buy.filling.contents:
                 counts[lot] += buy.count * count
-        effort -= sum(counts)
         again = market.trim(market.buy(counts, worth, bins))
         if _is_better(again, given_up):
             bought = [buy for i, buy in enumerate(bought) if i not in chosen] + again

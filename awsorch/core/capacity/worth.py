@@ -47,7 +47,7 @@ def _outermost(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
             continue
         while len(found) > 1:
             (x1, y1), (x2, y2) = found[-2:]
-            if (x2 - x1) * (memory - y1) - (y2 - y1) * (cpu - x1) < 0:
+            if (x2 - x1) * (memory - y1) - (y2 - y1) * (cpu - x1) > 0:
                 break
             found.pop()
         found.append((cpu, memory))
