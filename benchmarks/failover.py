@@ -75,6 +75,10 @@ class Host(PrivateEngine):
         self._namespaces.stdin.close()
         self._namespaces.wait()
 
+    def unplug(self) -> None:
+        """Take the cable away; the kernel may have done so with the host's namespaces."""
+        subprocess.run(("ip", "link", "delete", f"host{self.number}"), check=False, capture_output=True)
+
     def tasks(self, label: str) -> int:
         """Containers that run there."""
         return len(self.client.containers(filters={"label": label, "status": "running"}))
@@ -100,6 +104,7 @@ def hosts() -> Iterator[list[Host]]:
     with ExitStack() as stack:
         made = [stack.enter_context(Host(number)) for number in range(HOSTS)]
         for host in made:
+            stack.callback(host.unplug)
             host.plug_in()
         yield made
 

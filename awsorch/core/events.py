@@ -177,10 +177,12 @@ class AgentConnected(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentDisconnected(Event):
-    """That connection is gone; a newer one makes this stale."""
+    """That connection is gone; a newer one makes this stale. ``silent_for``: so many seconds before that was found
+    out."""
 
     instance_id: str
     session: str
+    silent_for: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ No task waits for an idle connection; one sends while there is something to send
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -24,6 +25,9 @@ CLOSE_TIMEOUT_S = 3.0
 #: this often, and gives up after so many questions. It costs no wake-up here, however many agents there are. Seconds.
 PROBE_AFTER_S, PROBE_EVERY_S, PROBES = 3, 1, 2
 
+#: How a connection ends whose peer does not answer any more.
+_NO_ANSWER = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
+
 #: Close codes: an agent comes back at once after GOING_AWAY, and after a pause after the others.
 GOING_AWAY = 1001
 REFUSED = 1008
@@ -37,19 +41,33 @@ _PROBING = (
     # What was sent and is not acknowledged in this time ends the connection, too. Milliseconds.
     (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", (PROBE_AFTER_S + PROBES * PROBE_EVERY_S) * 1000),
 )
+_VANISHED_S = float(PROBE_AFTER_S + (PROBES - 1) * PROBE_EVERY_S)
+_BY_TRANSPORT: dict[asyncio.BaseTransport | None, Connection] = {}
 _KEPT: set[asyncio.Task[None]] = set()
+
+
+class DoorServer(web.Server):
+    """An HTTP server that tells connections whose peer vanished from those that ended."""
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """The kernel gave up on a peer, or the peer said goodbye."""
+        connection = _BY_TRANSPORT.get(handler.transport)
+        if connection is not None and isinstance(exc, OSError) and exc.errno in _NO_ANSWER:
+            connection.silent_for = _VANISHED_S
+        super().connection_lost(handler, exc)
 
 
 class Connection:
     """One accepted websocket."""
 
-    __slots__ = ("_queue", "_sending", "_transport", "_ws")
+    __slots__ = ("_queue", "_sending", "_transport", "_ws", "silent_for")
 
     def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self._ws = ws
         self._transport = transport
         self._queue: deque[str] | None = None
         self._sending = False
+        self.silent_for = 0.0  # how long the peer had been gone when that was found out, in seconds
 
     @classmethod
     async def accept(cls, request: web.BaseRequest) -> Connection:
@@ -59,7 +77,10 @@ class Connection:
         )
         await ws.prepare(request)
         _watch_peer(request.transport)
-        return cls(ws, request.transport)
+        connection = cls(ws, request.transport)
+        if request.transport is not None:
+            _BY_TRANSPORT[request.transport] = connection
+        return connection
 
     @property
     def response(self) -> web.WebSocketResponse:
@@ -68,9 +89,12 @@ class Connection:
 
     async def texts(self) -> AsyncIterator[str]:
         """The text messages that come, until the connection ends. Anything else but text is passed over."""
-        async for message in self._ws:
-            if message.type is WSMsgType.TEXT:
-                yield message.data
+        try:
+            async for message in self._ws:
+                if message.type is WSMsgType.TEXT:
+                    yield message.data
+        finally:
+            _BY_TRANSPORT.pop(self._transport, None)
 
     def send(self, *frames: str) -> None:
         """Send these text frames after those that were sent before; nothing happens on a closed connection."""
@@ -97,8 +121,9 @@ class Connection:
         """End the connection; a peer that does not answer is cut off. The task ends when the connection has."""
         return _keep(self._close(code, reason))
 
-    def cut(self) -> None:
-        """End the connection without a word: nobody listens."""
+    def cut(self, silent_for: float = 0.0) -> None:
+        """End the connection without a word: nobody listens, nor has for so many seconds."""
+        self.silent_for = silent_for
         if self._transport is not None:
             self._transport.abort()
 

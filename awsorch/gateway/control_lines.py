@@ -19,7 +19,7 @@ from awsorch.engine.partition import Partition, Unavailable
 from awsorch.gateway.admission import Visitor
 from awsorch.gateway.assignments import manifest_of, tasks_to_stop, unsettled_tasks
 from awsorch.gateway.connection import REFUSED, TRY_LATER, Connection, close_connections
-from awsorch.gateway.control import ControlSession, Instance, Numbers, Question
+from awsorch.gateway.control import SILENCE_S, ControlSession, Instance, Numbers, Question
 from awsorch.gateway.wheel import Wheel
 from awsorch.wire import acs
 from awsorch.wire.errors import WireError
@@ -107,7 +107,7 @@ class ControlLines:
             session = line.session
             if session.is_silent(now):
                 logger.info("%s: nothing heard; the connection is cut", line.instance.arn)
-                line.connection.cut()
+                line.connection.cut(SILENCE_S)
                 continue
             if session.tick(now):
                 if heartbeat is None:
@@ -136,8 +136,13 @@ class ControlLines:
             del self._lines[key]
         if self._closing:
             return
-        cause = f"connection {line.id}"
-        line.partition.post(AgentDisconnected(instance_id=line.instance.id, session=line.id, cause=cause))
+        ended = AgentDisconnected(
+            cause=f"connection {line.id}",
+            instance_id=line.instance.id,
+            session=line.id,
+            silent_for=line.connection.silent_for,
+        )
+        line.partition.post(ended)
 
     async def _announce(self, line: ControlLine, visitor: Visitor) -> bool:
         """Whether the partition took note of the connection; if not, the connection has been closed."""
