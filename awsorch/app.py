@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import resource
+import secrets
 import signal
 import sys
 import time
@@ -21,18 +22,23 @@ from aiohttp import web
 from awsorch.adapters.alarms import CloudWatchAlarms
 from awsorch.adapters.aws import Aws
 from awsorch.adapters.load_balancers import ElasticLoadBalancing
+from awsorch.api.activations import PATH as ACTIVATIONS
+from awsorch.api.activations import Activations
 from awsorch.api.auth import Authenticator
 from awsorch.api.http import EcsEndpoint
 from awsorch.core.arn import Scope
 from awsorch.core.model import Pace
+from awsorch.engine.access_keys import AccessKeys
 from awsorch.engine.controller import Controller
 from awsorch.engine.outbox import Outbox
 from awsorch.engine.ports import LeaseLost, Store, StoreFailure
+from awsorch.gateway.connection import DoorServer
 from awsorch.gateway.server import Gateway
 from awsorch.local.door import Door
 from awsorch.local.elb import LocalElb
 from awsorch.local.elb_reader import ElbReader
 from awsorch.local.elb_watch import FactsUnknown
+from awsorch.local.files import write_private
 from awsorch.local.notice import VARIABLE, notifier
 from awsorch.local.signatures import ServiceVerifier
 from awsorch.settings import BadSetting, Settings
@@ -65,14 +71,18 @@ class App:
         self.controller = Controller(self._store, outbox.send, time.time, pace)
         scope = Scope(region=settings.region, account=settings.account_id)
         keys = settings.access_keys
-        verifier = Verifier(keys, "ecs", clock=_utc_now) if keys else None
-        self.gateway = Gateway(self.controller, scope=scope, verifier=verifier, clock=time.time)
+        all_keys = AccessKeys(keys, _access_secret(settings), self.controller.registry)
+        verifier = Verifier(all_keys, "ecs", clock=_utc_now) if keys else None
+        self.gateway = Gateway(
+            self.controller, scope=scope, verifier=verifier, clock=time.time, holder_of=all_keys.holder_of
+        )
         outbox.connect(agents=self.gateway)
         self._aws = Aws(region=settings.region, endpoint=settings.aws_endpoint or None)
         self._load_balancing = ElasticLoadBalancing(self._aws, outbox.post)
         self._alarms = CloudWatchAlarms(self._aws, outbox.post)
         outbox.connect_aws(targets=self._load_balancing, alarms=self._alarms, inboxes=self.controller.clusters)
-        self._authenticator = Authenticator(scope, verifier)
+        self._authenticator = Authenticator(scope, verifier, all_keys.holder_of)
+        self._activations = Activations(self.controller, scope, self._authenticator, all_keys)
         self._endpoint = EcsEndpoint(self.controller, scope, self._authenticator, load_balancers=self._load_balancing)
         self._elb = _open_elb(settings)
         self.door = Door(
@@ -98,7 +108,7 @@ class App:
         if self._elb is not None:
             await self._elb.start()
         # No router: the door looks at each request anyway, and ten thousand agents come back faster without one.
-        server = web.Server(
+        server = DoorServer(
             self.door.handle,
             access_log=None,
             auto_decompress=False,
@@ -129,6 +139,8 @@ class App:
             return await self.gateway.serve_acs(request)
         if request.path == "/tcs/ws":
             return await self.gateway.serve_tcs(request)
+        if request.path.startswith(ACTIVATIONS):
+            return await self._activations.handle(request)
         if request.path == "/awsorch/balancers":
             return await self._describe_balancers(request)
         return await self._endpoint.handle(request)
@@ -148,6 +160,20 @@ class App:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def _access_secret(settings: Settings) -> bytes:
+    """What external instances' keys are derived from. It lives as long as the store: lost, all of them join anew."""
+    if settings.access_secret:
+        return settings.access_secret.encode()
+    if settings.store == "memory":
+        return secrets.token_bytes()
+    path = settings.data_dir / "access-secret"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        write_private(path, secrets.token_hex())
+        return path.read_bytes()
 
 
 def _open_store(settings: Settings) -> Store:

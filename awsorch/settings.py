@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = "AWSORCH_"
+#: Characters that a secret has at least.
+SECRET_LENGTH = 32
 
 
 class BadSetting(Exception):
@@ -35,6 +37,9 @@ class Settings:
     account_id: str = "123456789012"
     #: {access key id: secret access key}; empty: signatures are not verified.
     access_keys: Mapping[str, str] = field(default_factory=dict)
+    #: What the secret access keys of external instances are derived from, 32 characters or more. Empty: it is made at
+    #: the first start and kept in the data folder.
+    access_secret: str = field(default="", repr=False)
     #: sqlite, or memory (nothing survives; for tests).
     store: str = "sqlite"
     #: Every AWS service but ECS is passed on to this URL; empty: there is none.
@@ -70,6 +75,8 @@ class Settings:
         """These settings, if they go together. Raises BadSetting."""
         if self.store not in ("sqlite", "memory"):
             raise BadSetting(f"store should be sqlite or memory, not {self.store!r}")
+        if self.access_secret and len(self.access_secret) < SECRET_LENGTH:
+            raise BadSetting(f"access_secret should have {SECRET_LENGTH} characters or more that nobody can guess")
         if not self.access_keys and not _is_loopback(self.host):
             raise BadSetting(
                 f"host {self.host} is not a loopback address and there are no access keys: anybody who reaches it "

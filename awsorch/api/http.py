@@ -16,6 +16,7 @@ from awsorch.api.auth import Authenticator
 from awsorch.api.calls import OPERATIONS, Answer, Call
 from awsorch.api.faults import Fault, fault_of
 from awsorch.api.operations.story import EXTENSIONS
+from awsorch.api.permissions import require_permission
 from awsorch.core.arn import Scope
 from awsorch.core.errors import unsupported
 from awsorch.engine.controller import Controller
@@ -62,8 +63,8 @@ class EcsEndpoint:
     async def _answer(self, request: web.BaseRequest, request_id: str) -> Answer:
         if request.method != "POST":
             raise WireError("UnknownOperationException", f"ECS takes POST requests, not {request.method}.")
-        body = await self._read_body(request)
-        caller = self._authenticator.caller_arn(request, body)
+        body = await read_body(request)
+        caller = self._authenticator.authenticate(request, body)
         target = request.headers.get("X-Amz-Target", "")
         self._check_content_type(request)
         if target.startswith(EXTENSION_PREFIX):
@@ -80,26 +81,16 @@ class EcsEndpoint:
             operation=operation,
             request=members,
             request_id=request_id,
-            caller_arn=caller,
+            caller_arn=caller.arn,
             base_url=f"{request.scheme}://{request.host}",
             scope=self._scope,
             controller=self._controller,
             load_balancers=self._load_balancers,
             auto_scaling=self._auto_scaling,
+            external=caller.external,
         )
+        await require_permission(call)
         return await handler(call)
-
-    @staticmethod
-    async def _read_body(request: web.BaseRequest) -> bytes:
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                return await request.read()
-        except TimeoutError:
-            raise WireError("RequestTimeout", "The request's body did not arrive in time.", 408) from None
-        except web.HTTPRequestEntityTooLarge:
-            raise WireError(
-                "RequestEntityTooLarge", f"The request's body may have at most {BODY_LIMIT} bytes.", 413
-            ) from None
 
     @staticmethod
     def _check_content_type(request: web.BaseRequest) -> None:
@@ -116,3 +107,16 @@ class EcsEndpoint:
 
     def _fail(self, fault: Fault, request_id: str) -> web.Response:
         return self._respond(fault.status, fault.body, request_id)
+
+
+async def read_body(request: web.BaseRequest) -> bytes:
+    """The request's body. Raises WireError where it does not come, or is too large."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise WireError("RequestTimeout", "The request's body did not arrive in time.", 408) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise WireError(
+            "RequestEntityTooLarge", f"The request's body may have at most {BODY_LIMIT} bytes.", 413
+        ) from None

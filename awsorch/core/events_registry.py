@@ -1,4 +1,5 @@
-"""What happens to task definitions and account settings in the registry partition. Values, like all events."""
+"""What happens to task definitions, account settings and activations in the registry partition. Values, like all
+events."""
 
 from __future__ import annotations
 
@@ -57,3 +58,35 @@ class DeleteAccountSetting(Event):
 
     name: str
     principal_arn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateActivation(Event):
+    """Let up to ``limit`` machines join the cluster for ``lifetime_seconds``. Reply: the Activation."""
+
+    id: str
+    cluster: str
+    code_digest: str
+    limit: int
+    lifetime_seconds: float
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinInstance(Event):
+    """A machine shows an activation's code. ``instance_id`` is used if it has not joined before, ``access_key_id`` in
+    any case. Reply: the ExternalInstance."""
+
+    activation: str
+    code_digest: str
+    fingerprint: str
+    instance_id: str
+    access_key_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeAccess(Event):
+    """End what an activation or an external instance (by its mi- id) may do. Reply: the record."""
+
+    id: str

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from awsorch.core.model import Demand
+from awsorch.core.model_access import EXTERNAL
 
 Definition = Mapping[str, Any]
 
@@ -27,8 +28,9 @@ def effective_containers(definition: Definition, overrides: Definition) -> Itera
             yield {**container, **{m: own[m] for m in members if m in own}}
 
 
-def demand_of(definition: Definition, overrides: Definition) -> Demand:
-    """The Demand of one task. Task-level sizes win; else containers are summed, memoryReservation before memory."""
+def demand_of(definition: Definition, overrides: Definition, launch_type: str | None = None) -> Demand:
+    """The Demand of one task. Task-level sizes win; else containers are summed, memoryReservation before memory.
+    EXTERNAL ones ask for an external instance."""
     containers = list(effective_containers(definition, overrides))
     cpu = overrides.get("cpu") or definition.get("cpu")
     memory = overrides.get("memory") or definition.get("memory")
@@ -41,7 +43,10 @@ def demand_of(definition: Definition, overrides: Definition) -> Demand:
         udp_ports=udp,
         gpus=0 if None in gpus else sum(count or 0 for count in gpus),
         all_gpus=None in gpus,
-        attributes=tuple((a["name"], a.get("value")) for a in definition.get("requiresAttributes", ())),
+        attributes=(
+            *((a["name"], a.get("value")) for a in definition.get("requiresAttributes", ())),
+            *(((EXTERNAL, None),) if launch_type == "EXTERNAL" else ()),
+        ),
     )
 
 

@@ -24,6 +24,7 @@ from awsorch.core.model import (
     Task,
     TaskDefinition,
 )
+from awsorch.core.model_access import Activation, ExternalInstance
 from awsorch.core.model_capacity import CapacityProvider, Launch, Machine, Provider
 from awsorch.core.model_services import (
     Deployment,
@@ -83,10 +84,10 @@ class State:
 
 
 class RegistryState(State):
-    """The registry partition: clusters, task definitions, account settings and capacity providers of one account and
-    region."""
+    """The registry partition: clusters, task definitions, account settings, capacity providers and external instances
+    of one account and region."""
 
-    kinds = (Cluster, Family, TaskDefinition, AccountSetting, CapacityProvider)
+    kinds = (Cluster, Family, TaskDefinition, AccountSetting, CapacityProvider, Activation, ExternalInstance)
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed)
@@ -95,8 +96,15 @@ class RegistryState(State):
         self.definitions: dict[str, TaskDefinition] = self.tables[TaskDefinition]
         self.settings: dict[str, AccountSetting] = self.tables[AccountSetting]
         self.providers: dict[str, CapacityProvider] = self.tables[CapacityProvider]
+        self.activations: dict[str, Activation] = self.tables[Activation]
+        self.external_instances: dict[str, ExternalInstance] = self.tables[ExternalInstance]
         self.revisions = RevisionIndex()
+        self.instances_by_access_key: Groups[ExternalInstance] = Groups(
+            lambda i: i.access_key_id if i.revoked_at is None else None, lambda i: i.id
+        )
+        self.instances_by_activation: Groups[ExternalInstance] = Groups(lambda i: i.activation, lambda i: i.id)
         self.follow(TaskDefinition, self.revisions.changed)
+        self.follow(ExternalInstance, self.instances_by_access_key.changed, self.instances_by_activation.changed)
 
     def find_revision(self, reference: Reference) -> TaskDefinition | None:
         """The named revision, or the newest ACTIVE one of the family; None where there is none."""

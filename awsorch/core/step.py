@@ -21,6 +21,7 @@ from awsorch.core.planners import (
 )
 from awsorch.core.rules import (
     account_settings,
+    activations,
     attributes,
     capacity,
     capacity_providers,
@@ -28,6 +29,7 @@ from awsorch.core.rules import (
     instances,
     protection,
     reports,
+    revocations,
     run_tasks,
     services,
     stop_tasks,
@@ -52,6 +54,9 @@ RULES: Mapping[type[events.Event], Rule] = {
     registry.ForgetTaskDefinitions: task_definitions.forget_task_definitions,
     registry.PutAccountSetting: account_settings.put_account_setting,
     registry.DeleteAccountSetting: account_settings.delete_account_setting,
+    registry.CreateActivation: activations.create_activation,
+    registry.JoinInstance: activations.join_instance,
+    registry.RevokeAccess: revocations.revoke_access,
     events.OpenGate: clusters.open_gate,
     events.CloseGate: clusters.close_gate,
     events.SetTags: tags.set_tags,

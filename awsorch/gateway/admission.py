@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from awsorch.core.arn import Scope, parse_arn
+from awsorch.core.model_access import ExternalInstance
 from awsorch.core.state import ClusterState
 from awsorch.engine.partition import Partition, Unavailable
 from awsorch.gateway.control import Instance
@@ -58,31 +59,33 @@ class Visitor:
 
 
 class Admission:
-    """Reads upgrade requests. Without a verifier signatures are not looked at."""
+    """Reads upgrade requests. Without a verifier signatures are not looked at. ``holder_of`` names the external
+    instance that has an access key: with that key its own connections are all that may be made."""
 
     def __init__(
         self,
         find_partition: Callable[[str], Partition[ClusterState] | None],
         scope: Scope,
         verifier: SignatureVerifier | None,
+        holder_of: Callable[[str], ExternalInstance | None] = lambda access_key_id: None,
     ) -> None:
         self._find_partition = find_partition
         self._scope = scope
         self._verifier = verifier
+        self._holder_of = holder_of
 
     def admit(self, raw_path: str, headers: Mapping[str, str]) -> Visitor:
         """The agent behind `GET raw_path` (path and query as they were sent). Raises Refused."""
-        path, _, query = raw_path.partition("?")
-        if self._verifier is not None:
-            try:
-                self._verifier.verify("GET", path, query, headers, b"")
-            except WireError as error:
-                raise Refused("AccessDeniedException", f"{error.code}: {error.message}", 403) from None
+        query = raw_path.partition("?")[2]
+        external = self._verify(raw_path, headers)
         said = dict(parse_qsl(query, errors="replace"))
         # The two websockets name the same things differently.
         arn = said.get("containerInstanceArn") or said.get("containerInstance") or ""
         cluster = said.get("clusterArn") or said.get("cluster") or ""
         instance, partition = self._find_instance(arn, cluster)
+        machine = partition.state.instances[instance.id].ec2_instance_id
+        if external is not None and machine != external.id:
+            raise Refused("AccessDeniedException", f"Container instance {arn} is not {external.id}.", 403)
         return Visitor(
             instance=instance,
             partition=partition,
@@ -90,6 +93,18 @@ class Admission:
             agent_hash=_short(said.get("agentHash")),
             docker_version=_short(said.get("dockerVersion")),
         )
+
+    def _verify(self, raw_path: str, headers: Mapping[str, str]) -> ExternalInstance | None:
+        """The external instance that signed; None for anybody else who may come in."""
+        if self._verifier is None:
+            return None
+        path, _, query = raw_path.partition("?")
+        try:
+            return self._holder_of(self._verifier.verify("GET", path, query, headers, b""))
+        except WireError as error:
+            raise Refused("AccessDeniedException", f"{error.code}: {error.message}", 403) from None
+        except Unavailable as error:
+            raise Refused("ServerException", str(error), 503) from None
 
     def _find_instance(self, text: str, cluster: str) -> tuple[Instance, Partition[ClusterState]]:
         arn = parse_arn(text)

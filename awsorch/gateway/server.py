@@ -13,6 +13,7 @@ from aiohttp import web
 
 from awsorch.core.arn import Scope
 from awsorch.core.events import AgentDisconnected
+from awsorch.core.model_access import ExternalInstance
 from awsorch.engine.controller import Controller
 from awsorch.gateway.admission import Admission, Refused, SignatureVerifier
 from awsorch.gateway.connection import Connection
@@ -29,7 +30,8 @@ RECONNECT_S = 30.0
 
 
 class Gateway:
-    """The agents' door of one controller. `clock` gives seconds since the epoch; without `verifier` anyone may come."""
+    """The agents' door of one controller. `clock` gives seconds since the epoch; without `verifier` anyone may come;
+    `holder_of` names the external instance that has an access key."""
 
     def __init__(
         self,
@@ -38,9 +40,10 @@ class Gateway:
         scope: Scope,
         verifier: SignatureVerifier | None,
         clock: Callable[[], float],
+        holder_of: Callable[[str], ExternalInstance | None] = lambda access_key_id: None,
     ) -> None:
         self._controller = controller
-        self._admission = Admission(controller.clusters.get, scope, verifier)
+        self._admission = Admission(controller.clusters.get, scope, verifier, holder_of)
         self._control = ControlLines(clock)
         self._telemetry = TelemetryLines()
         self._tasks: list[asyncio.Task[None]] = []

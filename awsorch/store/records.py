@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from awsorch.core import model, model_capacity, model_services
+from awsorch.core import model, model_access, model_capacity, model_services
 from awsorch.engine.ports import Change, StoreFailure
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -80,6 +80,8 @@ KINDS = (
     Kind("provider", model_capacity.Provider),
     Kind("machine", model_capacity.Machine),
     Kind("launch", model_capacity.Launch),
+    Kind("activation", model_access.Activation),
+    Kind("external-instance", model_access.ExternalInstance),
 )
 
 _BY_NAME = {kind.name: kind for kind in KINDS}

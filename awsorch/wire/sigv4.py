@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from awsorch.wire.errors import WireError
@@ -102,15 +103,23 @@ def sign(
     }
 
 
+class Secrets(Protocol):
+    """Secret access keys by access key id, asked anew for each request; a dict will do."""
+
+    def get(self, access_key_id: str, /) -> str | None:
+        """The secret; None for a key that is not known (any more)."""
+        ...
+
+
 class Verifier:
-    """Checks requests against known access keys (`secrets`: access key id to secret access key).
+    """Checks requests against known access keys.
 
     `clock` answers the time with its time zone; a signature may be five minutes off, or as old as a presigned URL
     says. Refusals have the codes and words that ECS uses, all with status 400.
     """
 
-    def __init__(self, secrets: Mapping[str, str], service: str = "ecs", *, clock: Callable[[], datetime]) -> None:
-        self._secrets = dict(secrets)
+    def __init__(self, secrets: Secrets, service: str = "ecs", *, clock: Callable[[], datetime]) -> None:
+        self._secrets = secrets
         self._service = service
         self._clock = clock
 

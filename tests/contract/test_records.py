@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from awsorch.core import model, model_capacity, model_services
+from awsorch.core import model, model_access, model_capacity, model_services
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.ports import Change, StoreFailure
 from awsorch.store.records import KINDS, Kind, record_of, rows_of
@@ -24,7 +24,7 @@ FIRST_RELEASE = Path(__file__).parent / "rows_version_1.json"
 def stored_classes() -> set[type[Any]]:
     return {
         cls
-        for module in (model, model_services, model_capacity)
+        for module in (model, model_access, model_services, model_capacity)
         for _, cls in inspect.getmembers(module, inspect.isclass)
         if is_dataclass(cls)
         and cls.__module__ == module.__name__

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
-from awsorch.core import model, model_capacity, model_services
+from awsorch.core import model, model_access, model_capacity, model_services
 from awsorch.core.resources import demand_of
 
 ACCOUNT = "123456789012"
@@ -192,6 +193,34 @@ def a_machine(**members: Any) -> model_capacity.Machine:
     return replace(made, **members)
 
 
+def an_activation(**members: Any) -> model_access.Activation:
+    """One for a single machine, made at 1.0 and good for a day. Its code is "code"."""
+    made = model_access.Activation(
+        id="a-1",
+        cluster="default",
+        code_digest=hashlib.sha256(b"code").hexdigest(),
+        limit=1,
+        attributes={"site": "attic"},
+        created_by=arn("root"),
+        created_at=1.0,
+        expires_at=86401.0,
+    )
+    return replace(made, **members)
+
+
+def an_external_instance(**members: Any) -> model_access.ExternalInstance:
+    """The machine that joined by it."""
+    made = model_access.ExternalInstance(
+        id="mi-0123456789abcdef0",
+        activation="a-1",
+        cluster="default",
+        fingerprint="f" * 64,
+        access_key_id="AKEX1",
+        joined_at=2.0,
+    )
+    return replace(made, **members)
+
+
 def records_of_capacity() -> list[Any]:
     """One of each class of core.model_capacity that is stored, with its optional members filled in."""
     failure = model_capacity.LaunchFailure(code="InsufficientInstanceCapacity", message="m", since=1.0, until=2.0)
@@ -253,4 +282,6 @@ def one_of_each() -> list[Any]:
         model.RunToken(token="t", fingerprint="f", task_ids=("a", "b"), created_at=1.0),
         *records_of_services(),
         *records_of_capacity(),
+        an_activation(revoked_at=9.0),
+        an_external_instance(revoked_at=9.0),
     ]

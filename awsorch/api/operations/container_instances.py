@@ -13,6 +13,7 @@ from awsorch.api.views import failure_view, instance_view
 from awsorch.core.errors import Refusal, client_error, invalid_parameter
 from awsorch.core.events import DeregisterInstance, RegisterInstance, SetInstanceStatus
 from awsorch.core.model import ContainerInstance, Resources
+from awsorch.core.model_access import EXTERNAL
 from awsorch.core.placement.place import matches
 from awsorch.core.state import ClusterState
 from awsorch.core.tags import parse_tags
@@ -32,8 +33,11 @@ async def register_container_instance(call: Call) -> Answer:
     """Every attribute that the agent sent comes back, with those that the identity document adds."""
     request = call.request
     cluster, partition = await call.cluster_partition()
-    identity = _identity_document(request.get("instanceIdentityDocument"))
+    # An external instance is who its key says, and no EC2 instance whatever document it shows.
+    identity = {} if call.external else _identity_document(request.get("instanceIdentityDocument"))
     attributes, custom = _attributes(request, identity)
+    if call.external:
+        attributes.setdefault(EXTERNAL, None)
     instance_id = uuid.uuid4().hex
     known = request.get("containerInstanceArn")
     version = request.get("versionInfo", {})
@@ -42,7 +46,7 @@ async def register_container_instance(call: Call) -> Answer:
         instance_id=instance_id,
         arn=call.scope.container_instance(cluster.name, instance_id),
         known_id=call.resource_id(known, _KIND, cluster) if known else None,
-        ec2_instance_id=identity.get("instanceId"),
+        ec2_instance_id=call.external.id if call.external else identity.get("instanceId"),
         resources=_resources(request),
         attributes=attributes,
         custom=custom,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from awsorch.core.capacity.losses import SPOT, stop_tasks_on
 from awsorch.core.commands import CloseSession, SendTasks, WatchMachines
 from awsorch.core.model import ContainerInstance, Task
+from awsorch.core.model_access import is_external
 from awsorch.core.rules.stop_tasks import finish
 from awsorch.core.state import ClusterState, Transaction
 from awsorch.core.wakes import RESEND_AFTER_S, RETENTION_S
@@ -57,7 +58,7 @@ def _mind_silence(tx: Transaction[ClusterState], instance: ContainerInstance) ->
     """An agent is away. EC2 is asked what became of its machine; services do not wait for the answer longer than
     ``silence_seconds``: they replace their tasks there. Other tasks are left: they may well go on."""
     key = ("mind_instances", instance.id)
-    if instance.ec2_instance_id is not None:
+    if instance.ec2_instance_id is not None and not is_external(instance.ec2_instance_id):
         tx.send(WatchMachines(provider=instance.capacity_provider, machines=(instance.ec2_instance_id,)))
     since = instance.disconnected_at
     if since is None:

@@ -21,6 +21,7 @@ from awsorch.core.events import (
     SetInstanceStatus,
 )
 from awsorch.core.model import ContainerInstance
+from awsorch.core.model_access import is_external
 from awsorch.core.rules.clusters import require_open
 from awsorch.core.state import ClusterState, Transaction
 
@@ -57,6 +58,8 @@ def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) ->
         )
         tx.put(instance)
         return instance
+    if event.ec2_instance_id is not None and event.ec2_instance_id != known.ec2_instance_id:
+        raise client_error(f"Container instance {known.id} is another machine than {event.ec2_instance_id}.")
     old_type, new_type = (a.get("ecs.instance-type") for a in (known.attributes, event.attributes))
     if old_type and new_type and old_type != new_type:
         raise client_error("Container instance type changes are not supported.")
@@ -80,7 +83,7 @@ def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) ->
 
 def _provider_of(tx: Transaction[ClusterState], machine_id: str | None) -> str | None:
     """The capacity provider whose machine it is. A machine that nobody has seen may be new in one of the groups."""
-    if machine_id is None:
+    if machine_id is None or is_external(machine_id):
         return None
     machine = tx.state.machines.get(machine_id)
     if machine is not None:
@@ -181,7 +184,7 @@ def agent_disconnected(tx: Transaction[ClusterState], event: AgentDisconnected) 
             instance,
             agent_connected=False,
             agent_session=None,
-            disconnected_at=tx.now,
+            disconnected_at=tx.now - event.silent_for,
             version=instance.version + 1,
         )
     )

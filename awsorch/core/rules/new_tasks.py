@@ -23,6 +23,7 @@ from awsorch.core.model import (
     TaskDefinition,
     Waiting,
 )
+from awsorch.core.model_access import EXTERNAL
 from awsorch.core.model_capacity import Provider
 from awsorch.core.placement.place import Decision, Request, place
 from awsorch.core.resources import container_gpus, effective_containers
@@ -33,7 +34,7 @@ EMPTY_PROVIDER, NO_ACTIVE = "EMPTY CAPACITY PROVIDER", "NO ACTIVE INSTANCES"
 #: So many tasks of a cluster may wait in PROVISIONING; what others are told of it.
 MOST_WAITING, QUOTA = 500, "PROVISIONING LIMIT"
 #: Only tasks that ask for it run on machines that are no EC2 instances.
-_ON_EC2 = Constraint(type="memberOf", expression="attribute:ecs.capability.external !exists")
+_ON_EC2 = Constraint(type="memberOf", expression=f"attribute:{EXTERNAL} !exists")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,7 +92,7 @@ def template_of(state: ClusterState, service: Service, deployment: Deployment) -
     overrides = prepare_overrides(definition.definition, {}, region=arn.region, account=arn.account)
     return TaskTemplate(
         definition=definition,
-        demand=demand_of(definition.definition, overrides),
+        demand=demand_of(definition.definition, overrides, revision.launch_type),
         group=service.group,
         overrides=overrides,
         started_by=deployment.id,
