@@ -81,6 +81,7 @@ def finish(tx: Transaction[ClusterState], task: Task, code: str, reason: str) ->
         wish_stop(tx, task, code, reason),
         last_status="STOPPED",
         containers=containers,
+        waiting=None,
         stopped_at=tx.now,
         version=task.version + 1,
     )
