@@ -30,8 +30,13 @@ def describe(ecs: Any, name: str) -> dict[str, Any]:
 
 def until(ecs: Any, name: str, condition: str) -> dict[str, Any]:
     """Wait until the service fulfils a JMESPath condition; the service as it then is."""
-    acceptor = {"state": "success", "matcher": "path", "argument": f"services[0] | {condition}", "expected": True}
-    waiter = {"operation": "DescribeServices", "delay": 0.05, "maxAttempts": 200, "acceptors": [acceptor]}
-    model = WaiterModel({"version": 2, "waiters": {"ServiceIsSo": waiter}})
-    create_waiter_with_client("ServiceIsSo", model, ecs).wait(services=[name])
+    wait(ecs, "DescribeServices", f"services[0] | {condition}", services=[name])
     return describe(ecs, name)
+
+
+def wait(ecs: Any, operation: str, condition: str, **request: Any) -> None:
+    """Wait until the operation's answer fulfils a JMESPath condition."""
+    acceptor = {"state": "success", "matcher": "path", "argument": condition, "expected": True}
+    waiter = {"operation": operation, "delay": 0.05, "maxAttempts": 200, "acceptors": [acceptor]}
+    model = WaiterModel({"version": 2, "waiters": {"ItIsSo": waiter}})
+    create_waiter_with_client("ItIsSo", model, ecs).wait(**request)
