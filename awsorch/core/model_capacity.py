@@ -138,7 +138,8 @@ class Machine:
     InService, Terminating:Wait …) or EC2's (pending, running, shutting-down …). ``ending``: why it is to go, once that
     is decided; ``ended_at``: when the order to end it was last given. ``idle_since``: since when no task but daemons'
     is there; ``spare_since``: since when its tasks would have room elsewhere; ``held_at``: when its group's termination
-    hook last got a heartbeat; ``interrupted_at``: when EC2 said that it will take it."""
+    hook last got a heartbeat; ``interrupted_at``: when EC2 said that it will take it; ``replaces``: the machines that
+    are to go when it is there."""
 
     id: str
     provider: str
@@ -155,6 +156,7 @@ class Machine:
     spare_since: float | None = None
     held_at: float | None = None
     interrupted_at: float | None = None
+    replaces: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -168,7 +170,8 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One machine that a managed provider ordered and that EC2 has not confirmed. ``id`` is its client token too."""
+    """One machine that a managed provider ordered and that EC2 has not confirmed. ``id`` is its client token too;
+    ``replaces``: machines that cost more and are to go when it is there."""
 
     id: str
     provider: str
@@ -176,6 +179,7 @@ class Launch:
     zone: str
     ordered_at: float
     attempts: int = 1
+    replaces: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -31,6 +31,7 @@ from awsorch.core.events_capacity import (
     MachinesSeen,
     SeenMachine,
 )
+from awsorch.core.events_services import CreateService, RevisionWish, UpdateService
 from awsorch.core.invariants import check
 from awsorch.core.model import Pace, Resources, StrategyItem, Task, TaskDefinition
 from awsorch.core.model_capacity import CapacityProvider, ManagedScaling, Offer
@@ -196,6 +197,28 @@ class CapacityWorld:
             **members,
         )
         return list(self.submit(event).tasks)
+
+    def serve(self, name: str, count: int, definition: TaskDefinition, **members: Any) -> None:
+        """CreateService with provider cp."""
+        wish = RevisionWish(
+            definition=definition,
+            launch_type=None,
+            capacity_provider_strategy=(StrategyItem(provider="cp", weight=1),),
+        )
+        created = CreateService(
+            name=name,
+            arn=arn(f"service/default/{name}"),
+            revision=wish,
+            desired_count=count,
+            configuration={"maximumPercent": 200, "minimumHealthyPercent": 100, "strategy": "ROLLING"},
+            created_by=arn("root"),
+            **members,
+        )
+        self.submit(created)
+
+    def scale(self, name: str, count: int) -> None:
+        """UpdateService's desiredCount."""
+        self.submit(UpdateService(name=name, changes={"desired_count": count}))
 
     def tasks(self, status: str) -> list[Task]:
         """Tasks by last status."""

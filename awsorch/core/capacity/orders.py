@@ -40,6 +40,17 @@ def order_machines(tx: Transaction[ClusterState], provider: Provider, waiting: l
         _send(tx, provider, orders)
 
 
+def order_instead(
+    tx: Transaction[ClusterState], provider: Provider, offer: Offer, zone: str, replaces: tuple[str, ...]
+) -> None:
+    """Order a machine that is to take the place of others, which go when it is there."""
+    order = Launch(
+        id=tx.new_uuid(), provider=provider.name, offer=offer, zone=zone, ordered_at=tx.now, replaces=replaces
+    )
+    tx.put(order)
+    _send(tx, provider, [order])
+
+
 def machines_missing(
     state: ClusterState, provider: Provider, lines: Sequence[Line], now: float
 ) -> list[tuple[Offer, str]]:

@@ -1,6 +1,8 @@
-"""The what-if of scaling in: a machine whose tasks would all have room on the others of its provider.
+"""The what-if of scaling in: machines whose tasks would all have room on the others of their provider, or on one new
+machine that costs less.
 
-Only tasks of services move, by being replaced; a machine with any other task, or with a protected one, stays.
+Only tasks of services move, by being replaced; a machine with any other task, or with a protected one, stays. What is
+proposed is tried on an imagined fleet, with everything that placing looks at.
 """
 
 from __future__ import annotations
@@ -8,9 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from awsorch.core.capacity.coming import has_connected
+from awsorch.core.capacity.coming import Imagination, has_connected
+from awsorch.core.capacity.consolidation import Change, Load, Standing, consolidate
+from awsorch.core.capacity.orders import reserve_for_daemons
 from awsorch.core.model import Task
 from awsorch.core.model_capacity import Machine, Provider
+from awsorch.core.placement.fleet import Fleet
 from awsorch.core.placement.place import Request, place
 from awsorch.core.rules.new_tasks import constraints_of
 from awsorch.core.services.tasks import is_protected
@@ -30,7 +35,8 @@ def find_spare(tx: Transaction[ClusterState], provider: Provider, machines: Sequ
         if tasks:
             loads.append((len(tasks), machine.id, machine, tasks))
     for _, _, machine, tasks in sorted(loads, key=lambda load: load[:2])[:TRIED]:
-        if _fit_elsewhere(tx.state, provider, machine, tasks):
+        fleet = tx.state.fleet.imagine(removed=tuple(tx.state.instances_by_ec2_id[machine.id]))
+        if _fit(fleet, tx.state, provider, tasks):
             return machine
     return None
 
@@ -51,9 +57,8 @@ def _movable(tx: Transaction[ClusterState], machine: Machine) -> list[Task]:
     return tasks
 
 
-def _fit_elsewhere(state: ClusterState, provider: Provider, machine: Machine, tasks: Sequence[Task]) -> bool:
-    """Whether all would find a place in the fleet without this machine, where their service would have them."""
-    fleet = state.fleet.imagine(removed=tuple(state.instances_by_ec2_id[machine.id]))
+def _fit(fleet: Fleet, state: ClusterState, provider: Provider, tasks: Sequence[Task]) -> bool:
+    """Whether all would find a place in an imagined fleet, where their service would have them."""
     alike = Counter((task.definition, task.demand, task.capacity_provider, _service(task)) for task in tasks)
     for (definition, demand, owner, name), count in alike.items():
         service = state.services[name]
@@ -70,6 +75,53 @@ def _fit_elsewhere(state: ClusterState, provider: Provider, machine: Machine, ta
             return False
         fleet.assume(demand, service.group, placed)
     return True
+
+
+def find_change(tx: Transaction[ClusterState], provider: Provider, machines: Sequence[Machine]) -> Change | None:
+    """What a managed provider's machines would cost less as; None where there is nothing to gain."""
+    there = [machine for machine in machines if has_connected(tx.state, machine)]
+    standings = [_standing(tx, machine) for machine in there]
+    cpu, memory = reserve_for_daemons(tx.state)
+    offers = [offer for offer in provider.offers if not offer.spot or any(machine.spot for machine in there)]
+    changes = consolidate(standings, offers, limit=TRIED, reserve_cpu=cpu, reserve_memory=memory)
+    return next((change for change in changes if _holds(tx, provider, change)), None)
+
+
+def _holds(tx: Transaction[ClusterState], provider: Provider, change: Change) -> bool:
+    """Whether every task finds a place when the change is made."""
+    ended = [tx.state.machines[machine_id] for machine_id in change.ends]
+    tasks = [task for machine in ended for task in _movable(tx, machine)]
+    added = []
+    if change.offer is not None:
+        added.append(Imagination(tx.state, provider).machine(change.offer, 0, change.zone))
+    gone = [instance_id for machine in ended for instance_id in tx.state.instances_by_ec2_id[machine.id]]
+    return bool(tasks) and _fit(tx.state.fleet.imagine(added=added, removed=gone), tx.state, provider, tasks)
+
+
+def _standing(tx: Transaction[ClusterState], machine: Machine) -> Standing:
+    """The machine as consolidation sees it."""
+    movable = bool(_movable(tx, machine))
+    (instance_id,) = list(tx.state.instances_by_ec2_id[machine.id])[:1]
+    free = tx.state.fleet.free(instance_id)
+    instance = tx.state.instances[instance_id]
+    loads = []
+    for task_id in tx.state.fleet.tasks_on(instance_id):
+        task = tx.state.tasks[task_id]
+        service = tx.state.services.get(task.service.name) if task.service is not None else None
+        if service is None or not service.is_daemon:
+            apart = service is not None and any(c.type == "distinctInstance" for c in service.constraints)
+            loads.append(Load(task=task_id, demand=task.demand, movable=movable, apart=task.group if apart else None))
+    return Standing(
+        id=machine.id,
+        zone=machine.zone,
+        price=machine.price,
+        cpu=free.cpu,
+        memory=free.memory,
+        gpus=len(free.gpu_ids),
+        all_gpus=len(instance.resources.gpu_ids),
+        architecture=instance.attributes.get("ecs.cpu-architecture") or "x86_64",
+        loads=tuple(loads),
+    )
 
 
 def _service(task: Task) -> str:

@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil
 
-from awsorch.core.capacity.coming import lines_of
+from awsorch.core.capacity.coming import has_connected, lines_of
+from awsorch.core.capacity.consolidation import Change
 from awsorch.core.capacity.group_size import census, instances_needed
-from awsorch.core.capacity.spare import find_spare
+from awsorch.core.capacity.orders import order_instead
+from awsorch.core.capacity.spare import find_change, find_spare
 from awsorch.core.commands import EndMachines, HoldMachines, ProtectMachines
 from awsorch.core.model import ContainerInstance, Task
 from awsorch.core.model_capacity import GOING, Machine, Provider
@@ -46,6 +48,7 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
         _protect(tx, provider)
     if not provider.is_group or provider.scaling.enabled:
         _end_unregistered(tx, provider)
+        _take_over(tx, provider)
         _choose(tx, provider)
         _end(tx, provider)
     if provider.is_group:
@@ -116,8 +119,8 @@ def _choose(tx: Transaction[ClusterState], provider: Provider) -> None:
         _keep(tx, provider)
         return
     delay = idle_delay(tx.state, provider)
-    if delay is None:
-        return
+    if delay is None or any(machine.ending == SPARE for machine in _machines(tx.state, provider)):
+        return  # what is being emptied needs the room of the others
     idle = sorted((m for m in machines if m.idle_since is not None), key=lambda m: (m.idle_since or 0.0, m.id))
     free = len(machines) - _least(provider, len(machines) - len(idle))
     for machine in idle[: max(min(free, BATCH), 0)]:
@@ -126,7 +129,7 @@ def _choose(tx: Transaction[ClusterState], provider: Provider) -> None:
             _decide(tx, machine, IDLE)
         else:
             tx.wake(("end_machines", provider.name), due)
-    if free > len(idle) and not idle and not waiting:
+    if not idle and not waiting and len(machines) > (provider.minimum or 0):
         _fold(tx, provider, machines, delay)
 
 
@@ -170,24 +173,48 @@ def _decide(tx: Transaction[ClusterState], machine: Machine, why: str) -> None:
 
 
 def _fold(tx: Transaction[ClusterState], provider: Provider, machines: list[Machine], delay: float) -> None:
-    """One machine whose tasks would all have room on the others, found twice with the delay between, is drained."""
+    """Machines that the others, or a cheaper one, could take the place of; found twice with the delay between, they are
+    drained. One change at a time."""
     if provider.is_group and (provider.termination_protection or not provider.draining):
         return
-    if any(machine.ending is not None for machine in _machines(tx.state, provider)):
-        return  # one at a time
-    spare = find_spare(tx, provider, machines)
-    for machine in machines:
-        if machine.spare_since is not None and (spare is None or machine.id != spare.id):
-            tx.put(replace(machine, spare_since=None))
-    if spare is None:
+    every = _machines(tx.state, provider)
+    if tx.state.capacity_index.launches(provider.name) or any(m.ending is not None or m.replaces for m in every):
         return
-    if spare.spare_since is None:
-        tx.put(replace(spare, spare_since=tx.now))
-        tx.wake(("end_machines", provider.name), tx.now + delay)
-    elif spare.spare_since + delay <= tx.now:
-        _decide(tx, spare, SPARE)
+    change = _change(tx, provider, machines)
+    ends = change.ends if change is not None else ()
+    for machine in machines:
+        if machine.spare_since is not None and machine.id not in ends:
+            tx.put(replace(machine, spare_since=None))
+        elif machine.spare_since is None and machine.id in ends:
+            tx.put(replace(machine, spare_since=tx.now))
+    if change is None:
+        return
+    due = max(tx.state.machines[machine_id].spare_since or tx.now for machine_id in ends) + delay
+    if tx.now < due:
+        tx.wake(("end_machines", provider.name), due)
+    elif change.offer is not None:
+        order_instead(tx, provider, change.offer, change.zone, ends)
     else:
-        tx.wake(("end_machines", provider.name), spare.spare_since + delay)
+        for machine_id in ends:
+            _decide(tx, tx.state.machines[machine_id], SPARE)
+
+
+def _change(tx: Transaction[ClusterState], provider: Provider, machines: list[Machine]) -> Change | None:
+    if not provider.is_group:
+        return find_change(tx, provider, machines)
+    spare = find_spare(tx, provider, machines)
+    return Change(ends=(spare.id,), saved=spare.price) if spare is not None else None
+
+
+def _take_over(tx: Transaction[ClusterState], provider: Provider) -> None:
+    """Machines that were launched to take the place of others are there: the others are drained."""
+    for machine in _machines(tx.state, provider):
+        if machine.replaces and has_connected(tx.state, machine):
+            tx.put(replace(machine, replaces=()))
+            for machine_id in machine.replaces:
+                old = tx.state.machines.get(machine_id)
+                if old is not None and not old.is_leaving:
+                    _decide(tx, old, SPARE)
 
 
 def _end(tx: Transaction[ClusterState], provider: Provider) -> None:

@@ -156,6 +156,7 @@ def machines_launched(tx: Transaction[ClusterState], event: MachinesLaunched) ->
             spot=order.offer.spot,
             price=order.offer.price,
             since=tx.now,
+            replaces=order.replaces,
         )
         tx.put(machine)
         _belong(tx, machine_id, provider.name)
