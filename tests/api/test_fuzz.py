@@ -14,6 +14,7 @@ from botocore.model import ServiceModel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from awsorch.core.events_capacity import GroupSeen
 from awsorch.wire.codec import Codec
 from tests.support.served import ServedApi, served_api
 from tests.support.shapes import inputs_for, mutated_inputs_for
@@ -22,6 +23,8 @@ CODEC = Codec.load("ecs")
 MODEL = ServiceModel(botocore.loaders.Loader().load_service_model("ecs", "service-2"), "ecs")
 #: Examples an operation; each is one valid-shaped and one mutated input.
 EXAMPLES = 25
+#: What is seen of the group behind the one capacity provider.
+A_GROUP: dict[str, Any] = {"minimum": 0, "maximum": 9, "desired": 0, "zones": {}, "offers": (), "machines": ()}
 
 
 class Sender:
@@ -44,7 +47,10 @@ class Sender:
 def world() -> Iterator[tuple[Sender, dict[str, list[str]]]]:
     """A served API with something in it, and names that lead to it, by member name."""
     with served_api() as api:
-        api.ecs.create_cluster(clusterName="default")
+        group = {"autoScalingGroupArn": "web", "managedScaling": {"status": "ENABLED"}}
+        api.ecs.create_capacity_provider(name="cp", autoScalingGroupProvider=group)
+        api.ecs.create_cluster(clusterName="default", capacityProviders=["cp"])
+        api.submit("default", GroupSeen(provider="cp", hooked=True, **A_GROUP))
         instance = api.ecs.register_container_instance(
             totalResources=[
                 {"name": "CPU", "type": "INTEGER", "integerValue": 10**6},
@@ -81,6 +87,9 @@ def world() -> Iterator[tuple[Sender, dict[str, list[str]]]]:
             "serviceDeploymentArn": [deployment],
             "serviceDeploymentArns": [deployment],
             "serviceRevisionArns": [revision],
+            "capacityProvider": ["cp", "FARGATE"],
+            "capacityProviders": ["cp", "FARGATE"],
+            "name": ["cp", "app"],
         }
         yield Sender(api), names
 
