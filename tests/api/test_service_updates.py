@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from awsorch.engine.ports import GroupFacts, LoadBalancerFailure
 from tests.api.services import describe, refused
@@ -175,6 +176,9 @@ def test_target_groups_that_are_not_fit(ecs: Any, groups: Groups, web: str) -> N
 
 
 def test_a_classic_load_balancer_is_known_by_its_name(ecs: Any, groups: Groups, web: str) -> None:
+    ports = [{"containerPort": 80, "hostPort": 8080}]
+    containers = [{"name": "app", "image": "busybox", "memory": 16, "portMappings": ports}]
+    ecs.register_task_definition(family="web", containerDefinitions=containers)
     classic = [{"loadBalancerName": "classic", "containerName": "app", "containerPort": 80}]
     made = ecs.create_service(serviceName="b", taskDefinition="web", desiredCount=0, loadBalancers=classic)["service"]
     assert made["loadBalancers"] == classic
@@ -197,6 +201,8 @@ def test_an_update_that_is_always_overtaken_gives_up(api: ServedApi, ecs: Any, g
     good = groups.add("good")
     client = api.client()
     groups.meanwhile = lambda: client.update_service(service="a", forceNewDeployment=True)
-    with refused("ServerException", "The service was updated by another request at the same time; try again."):
+    overtaken = r"\(ServerException\) .* The service was updated by another request at the same time; try again\."
+    with pytest.raises(ClientError, match=overtaken) as caught:
         ecs.update_service(service="a", loadBalancers=behind(good))
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
     assert describe(ecs, "a")["loadBalancers"] == []

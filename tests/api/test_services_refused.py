@@ -22,7 +22,7 @@ def world() -> Iterator[Any]:
     with served_api() as api:
         ecs = api.ecs
         ecs.create_cluster(clusterName="default")
-        ports = [{"containerPort": 80}]
+        ports = [{"containerPort": 80}, {"containerPort": 90, "hostPort": 90}]
         containers = [{"name": "app", "image": "busybox", "memory": 16, "portMappings": ports}]
         ecs.register_task_definition(family="web", containerDefinitions=containers)
         ecs.register_task_definition(family="old", containerDefinitions=containers)
@@ -126,11 +126,17 @@ BOTH: list[tuple[dict[str, Any], str, str]] = [
     (
         {
             "loadBalancers": balancer()["loadBalancers"]
-            + balancer(targetGroupArn="", loadBalancerName="c")["loadBalancers"]
+            + balancer(targetGroupArn="", loadBalancerName="c", containerPort=90)["loadBalancers"]
         },
         INVALID,
         "A service can use one Classic Load Balancer, or up to 5 target groups, but not both.",
     ),
+    (
+        balancer(targetGroupArn="", loadBalancerName="classic"),
+        INVALID,
+        "A host port mapping for the container port 80 is required.",
+    ),
+    ({"desiredCount": 5001}, INVALID, "Desired count exceeds limit."),
     ({"loadBalancers": balancer()["loadBalancers"] * 6}, INVALID, "Load balancers can have at most 5 items."),
 ]
 #: What goes with rebalancing across zones no more: (members, what).
@@ -138,7 +144,7 @@ NOT_BALANCED: list[tuple[dict[str, Any], str]] = [
     (percents(50, 100), "maximumPercent <= 100 % as deployment configuration."),
     ({"placementConstraints": [{"type": "memberOf", "expression": f"{ZONE} == us-east-1a"}]}, "placement constraints"),
     ({"placementStrategy": [{"type": "binpack", "field": "cpu"}]}, "a placement strategy that does not begin with"),
-    (balancer(targetGroupArn="", loadBalancerName="classic"), "Classic Load Balancers."),
+    (balancer(targetGroupArn="", loadBalancerName="classic", containerPort=90), "Classic Load Balancers."),
 ]
 
 
@@ -169,7 +175,7 @@ def test_refused_by_both(world: Any, members: dict[str, Any], code: str, text: s
             INVALID,
             "Specifying both a launch type and capacity provider strategy is not supported.",
         ),
-        ({"schedulingStrategy": "CRON"}, INVALID, r"scheduling strategy should be one of \[REPLICA,DAEMON\]"),
+        ({"schedulingStrategy": "CRON"}, INVALID, r"Scheduling strategy should be one of \[REPLICA,DAEMON\]"),
         ({"tags": [{"key": "aws:x", "value": "y"}]}, INVALID, "Tag keys cannot start with 'aws:'"),
         ({"cluster": "nope"}, "ClusterNotFoundException", "Cluster not found."),
         (
@@ -250,3 +256,8 @@ def test_refused_in_updates(world: Any, members: dict[str, Any], code: str, text
 def test_task_sets_are_not_supported(world: Any, operation: str, members: dict[str, Any]) -> None:
     with refused(UNSUPPORTED, r"\w+ is not supported by this version of awsorch."):
         getattr(world, operation)(cluster="default", service="replica", **members)
+
+
+def test_services_are_listed_by_one_of_two_strategies(world: Any) -> None:
+    with refused(INVALID, r"Scheduling strategy should be one of \[REPLICA,DAEMON\]"):
+        world.list_services(schedulingStrategy="CRON")

@@ -10,6 +10,7 @@ from awsorch.core.errors import Refusal
 from awsorch.core.events import Look, StopTask
 from awsorch.core.events_services import ProtectTasks, StopServiceDeployment
 from awsorch.core.model import Strategy
+from awsorch.core.rules import services
 from tests.support.service_world import ROLLING, Conduct, ServiceWorld
 
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
@@ -371,3 +372,15 @@ def test_a_deployment_completes_when_its_older_tasks_get_no_more_requests(world:
     assert not old & serving
     texts = [text.split(" ")[0] for text in world.said()]
     assert texts.index("(deployment", 4) > texts.index("deregistered")
+
+
+def test_a_cluster_has_so_many_services_that_are_not_gone(world: ServiceWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "MOST_SERVICES", 2)
+    world.create("a", count=0)
+    world.create("b", count=0)
+    with pytest.raises(Refusal, match=r"The cluster has reached the limit of 2 services\."):
+        world.create("c", count=0)
+    world.delete("a", force=True)
+    world.run(5, until=lambda: world.state.services["a"].status == "INACTIVE")
+    world.create("c", count=0)
+    assert world.state.services["c"].status == "ACTIVE"

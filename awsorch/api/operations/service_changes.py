@@ -17,6 +17,7 @@ from awsorch.api.operations.service_settings import (
     check_daemon,
     daemon_strategy,
     read_configuration,
+    read_count,
     read_grace,
     zone_obstacle,
 )
@@ -29,6 +30,7 @@ from awsorch.core.model_services import Service, ServiceRevision
 from awsorch.core.rules.services import Outdated, active_service
 from awsorch.core.services.deployments import revision_of
 from awsorch.core.state import ClusterState
+from awsorch.engine.partition import Unavailable
 
 #: An update that others overtake is derived again this often.
 TRIES = 5
@@ -46,9 +48,9 @@ async def update_service(call: Call) -> Answer:
         try:
             await partition.submit(event)
             break
-        except Outdated:
+        except Outdated as outdated:
             if attempt == TRIES - 1:
-                raise
+                raise Unavailable(outdated.message) from outdated
     return {"service": await described(partition, cluster, name)}
 
 
@@ -85,7 +87,6 @@ def _changes(request: Mapping[str, Any], service: Service) -> dict[str, Any]:
     changes: dict[str, Any] = {
         field: request[member]
         for member, field in (
-            ("desiredCount", "desired_count"),
             ("availabilityZoneRebalancing", "zone_rebalancing"),
             ("propagateTags", "propagate_tags"),
             ("enableECSManagedTags", "managed_tags"),
@@ -93,8 +94,9 @@ def _changes(request: Mapping[str, Any], service: Service) -> dict[str, Any]:
         )
         if member in request
     }
-    if changes.get("desired_count", 0) < 0:
-        raise invalid_parameter("Task count can not be lesser than 0")
+    desired = read_count(request, "Task count can not be lesser than 0")
+    if desired is not None:
+        changes["desired_count"] = desired
     if "deploymentConfiguration" in request:
         changes["configuration"] = read_configuration(
             request["deploymentConfiguration"], service.configuration, daemon=daemon

@@ -52,18 +52,22 @@ def _read(item: Mapping[str, Any], definition: Document) -> LoadBalancer:
     name, port = item.get("containerName"), item.get("containerPort")
     if not name or port is None:
         raise invalid_parameter("containerName and containerPort must be specified for a load balancer.")
-    _check_port(name, port, definition)
+    _check_port(name, port, definition, fixed=classic is not None)
     return LoadBalancer(
         target_group_arn=group or None, load_balancer_name=classic or None, container_name=name, container_port=port
     )
 
 
-def _check_port(name: str, port: int, definition: Document) -> None:
+def _check_port(name: str, port: int, definition: Document, *, fixed: bool) -> None:
+    """``fixed``: it must be the same port of every instance, as a Classic Load Balancer asks one port of all."""
     container = next((c for c in containers_of(definition) if name_of(c) == name), None)
     if container is None:
         raise invalid_parameter(f"The container {name} does not exist in the task definition.")
-    if all(mapping.get("containerPort") != port for mapping in container.get("portMappings") or ()):
+    mappings = [m for m in container.get("portMappings") or () if m.get("containerPort") == port]
+    if not mappings:
         raise invalid_parameter(f"The container {name} did not have a container port {port} defined.")
+    if fixed and network_mode_of(definition) != "host" and not any(mapping.get("hostPort") for mapping in mappings):
+        raise invalid_parameter(f"A host port mapping for the container port {port} is required.")
 
 
 async def check_target_groups(call: Call, balancers: Iterable[LoadBalancer], definition: Document) -> None:

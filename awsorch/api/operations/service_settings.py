@@ -16,6 +16,9 @@ from awsorch.core.placement.strategies import ZONE
 
 Members = Mapping[str, Any]
 
+#: ECS's quota of tasks per service. Daemons have as many as there are instances.
+MOST_TASKS = 5000
+_STRATEGIES = ("REPLICA", "DAEMON")
 #: CloudWatch answers for so many alarms at once.
 MOST_ALARMS = 100
 #: A day. Minutes.
@@ -31,6 +34,25 @@ _REPLICA = {"maximumPercent": 200, "minimumHealthyPercent": 100}
 _DAEMON = {"maximumPercent": 100, "minimumHealthyPercent": 0}
 #: What only strategies other than ROLLING have: (member, strategy).
 _OF_OTHERS = (("linearConfiguration", "LINEAR"), ("canaryConfiguration", "CANARY"))
+
+
+def read_scheduling(request: Members) -> str | None:
+    """``schedulingStrategy``; None where the request does not say."""
+    strategy: str | None = request.get("schedulingStrategy")
+    if strategy is not None and strategy not in _STRATEGIES:
+        raise invalid_parameter(f"Scheduling strategy should be one of [{','.join(_STRATEGIES)}]")
+    return strategy
+
+
+def read_count(request: Members, negative: str) -> int | None:
+    """``desiredCount``, within the quota; None where the request does not say. ``negative``: what is said of one below
+    zero."""
+    count: int | None = request.get("desiredCount")
+    if count is not None and count < 0:
+        raise invalid_parameter(negative)
+    if count is not None and count > MOST_TASKS:
+        raise invalid_parameter("Desired count exceeds limit.")
+    return count
 
 
 def default_configuration(*, daemon: bool) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from awsorch.api.operations.service_settings import (
     daemon_strategy,
     default_configuration,
     read_configuration,
+    read_count,
     read_grace,
+    read_scheduling,
     zone_obstacle,
 )
 from awsorch.api.operations.strategies import read_strategy
@@ -145,7 +147,7 @@ def _is_repeated(state: ClusterState, name: str, token: str | None, asked: str) 
 async def _creation(call: Call, cluster: Cluster, token: str | None, asked: str) -> CreateService:
     """The event, with everything that the request says checked and every default filled in."""
     request = call.request
-    daemon = request.get("schedulingStrategy") == "DAEMON"
+    daemon = read_scheduling(request) == "DAEMON"
     check_controller(request)
     if daemon:
         check_daemon(request)
@@ -202,11 +204,9 @@ async def _first_wish(call: Call, cluster: Cluster) -> RevisionWish:
 
 
 def _desired_count(request: Mapping[str, Any]) -> int:
-    count: int | None = request.get("desiredCount")
+    count = read_count(request, "DesiredCount can not be lesser than 0")
     if count is None:
         raise invalid_parameter("DesiredCount is missing")
-    if count < 0:
-        raise invalid_parameter("DesiredCount can not be lesser than 0")
     return count
 
 
@@ -219,7 +219,7 @@ def _token(request: Mapping[str, Any]) -> str | None:
 
 def _listed(state: ClusterState, request: Mapping[str, Any], after: str | None) -> Iterator[str]:
     """Names of the services that pass the filters, in order."""
-    strategy, launch_type = request.get("schedulingStrategy"), request.get("launchType")
+    strategy, launch_type = read_scheduling(request), request.get("launchType")
     if request.get("resourceManagementType") == "ECS":
         return
     while names := state.service_keys.after(after, _STRIDE):

@@ -32,6 +32,8 @@ from awsorch.core.services.deployments import (
 from awsorch.core.state import ClusterState, Transaction
 
 ALARM = "alarm detected."
+#: ECS's quota of services per cluster.
+MOST_SERVICES = 5000
 
 
 class Outdated(Refusal):
@@ -57,6 +59,7 @@ def create_service(tx: Transaction[ClusterState], event: CreateService) -> Servi
             raise invalid_parameter("Creation of service was not idempotent.")
         for record in belongings(tx.state, known):
             remove(tx, record)
+    _require_quota(tx.state)
     service = Service(
         name=event.name,
         arn=event.arn,
@@ -79,6 +82,14 @@ def create_service(tx: Transaction[ClusterState], event: CreateService) -> Servi
         deployment="",
     )
     return begin(tx, service, event.revision)
+
+
+def _require_quota(state: ClusterState) -> None:
+    """INACTIVE services are only there to be looked at; they do not count."""
+    if len(state.services) < MOST_SERVICES:
+        return
+    if sum(service.status != "INACTIVE" for service in state.services.values()) >= MOST_SERVICES:
+        raise invalid_parameter(f"The cluster has reached the limit of {MOST_SERVICES} services.")
 
 
 def belongings(state: ClusterState, service: Service) -> Iterator[Any]:
