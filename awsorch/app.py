@@ -19,9 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from awsorch.adapters.alarms import CloudWatchAlarms
-from awsorch.adapters.aws import Aws
-from awsorch.adapters.load_balancers import ElasticLoadBalancing
+from awsorch.adapters.everything import Adapters
 from awsorch.api.activations import PATH as ACTIVATIONS
 from awsorch.api.activations import Activations
 from awsorch.api.auth import Authenticator
@@ -41,6 +39,7 @@ from awsorch.local.elb_watch import FactsUnknown
 from awsorch.local.files import write_private
 from awsorch.local.notice import VARIABLE, notifier
 from awsorch.local.signatures import ServiceVerifier
+from awsorch.local.user_data import cluster_user_data
 from awsorch.settings import BadSetting, Settings
 from awsorch.store.memory import MemoryStore
 from awsorch.store.sqlite import SqliteStore
@@ -67,8 +66,18 @@ class App:
         self.settings = settings
         self._store = store or _open_store(settings)
         outbox = Outbox()
-        pace = Pace(settle_seconds=settings.settle_seconds, poll_seconds=settings.poll_seconds)
-        self.controller = Controller(self._store, outbox.send, time.time, pace)
+        self._adapters = Adapters(
+            region=settings.region,
+            endpoint=settings.aws_endpoint or None,
+            post=outbox.post,
+            clusters=lambda: self.controller.clusters,
+            user_data=cluster_user_data,
+            clock=time.time,
+        )
+        adapters = self._adapters
+        self.controller = Controller(
+            self._store, outbox.send, time.time, _pace(settings), adapters.catalogue, adapters.machines
+        )
         scope = Scope(region=settings.region, account=settings.account_id)
         keys = settings.access_keys
         all_keys = AccessKeys(keys, _access_secret(settings), self.controller.registry)
@@ -77,13 +86,17 @@ class App:
             self.controller, scope=scope, verifier=verifier, clock=time.time, holder_of=all_keys.holder_of
         )
         outbox.connect(agents=self.gateway)
-        self._aws = Aws(region=settings.region, endpoint=settings.aws_endpoint or None)
-        self._load_balancing = ElasticLoadBalancing(self._aws, outbox.post)
-        self._alarms = CloudWatchAlarms(self._aws, outbox.post)
-        outbox.connect_aws(targets=self._load_balancing, alarms=self._alarms, inboxes=self.controller.clusters)
+        outbox.connect_aws(targets=adapters.load_balancing, alarms=adapters.alarms, inboxes=self.controller.clusters)
+        outbox.connect_fleet(groups=adapters.groups, machines=adapters.machines, reservations=adapters.metrics)
         self._authenticator = Authenticator(scope, verifier, all_keys.holder_of)
         self._activations = Activations(self.controller, scope, self._authenticator, all_keys)
-        self._endpoint = EcsEndpoint(self.controller, scope, self._authenticator, load_balancers=self._load_balancing)
+        self._endpoint = EcsEndpoint(
+            self.controller,
+            scope,
+            self._authenticator,
+            load_balancers=adapters.load_balancing,
+            auto_scaling=adapters.groups,
+        )
         self._elb = _open_elb(settings)
         self.door = Door(
             upstream=settings.upstream or None,
@@ -104,6 +117,8 @@ class App:
     async def start(self) -> None:
         """Load the store, then serve. Raises OSError (the port is taken), StoreFailure, LeaseLost."""
         await self.controller.start()
+        if self.settings.notices_queue:
+            self._adapters.read_notices(self.settings.notices_queue)
         await self.gateway.start()
         if self._elb is not None:
             await self._elb.start()
@@ -127,9 +142,7 @@ class App:
         if self._elb is not None:
             await self._elb.close()
         await self.controller.stop()
-        await self._load_balancing.close()
-        await self._alarms.close()
-        await self._aws.close()
+        await self._adapters.close()
         await self._store.close()
 
     async def _serve_own(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -156,6 +169,15 @@ class App:
             message = "What load balancers there are is not known yet."
             return web.json_response({"__type": "ServiceUnavailable", "message": message}, status=503)
         return web.json_response(described)
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
+        settle_seconds=settings.settle_seconds,
+        poll_seconds=settings.poll_seconds,
+        idle_seconds=settings.idle_seconds,
+        silence_seconds=settings.silence_seconds,
+    )
 
 
 def _utc_now() -> datetime:

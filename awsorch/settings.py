@@ -56,6 +56,12 @@ class Settings:
     settle_seconds: float = 40.0
     #: Load balancers are asked about targets this often while something moves. ELB's rate limits bear 2 seconds.
     poll_seconds: float = 2.0
+    #: An instance that nothing needs is given back after this long; ECS waits 15 minutes.
+    idle_seconds: float = 60.0
+    #: Services replace the tasks of an instance whose agent has been away for this long. An agent restarts in a second.
+    silence_seconds: float = 5.0
+    #: The URL of an SQS queue that EventBridge fills with EC2's notices; empty: EC2 is asked when an agent is silent.
+    notices_queue: str = ""
     log_level: str = "INFO"
 
     @classmethod
@@ -137,4 +143,6 @@ _PARSERS: Mapping[str, Any] = {
     "access_keys": _keys,
     "settle_seconds": _seconds("settle_seconds"),
     "poll_seconds": _seconds("poll_seconds"),
+    "idle_seconds": _seconds("idle_seconds"),
+    "silence_seconds": _seconds("silence_seconds"),
 }

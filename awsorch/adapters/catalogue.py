@@ -91,6 +91,11 @@ class PricedTypes:
         spot = template.get("capacityOptionType") == "SPOT"
         return shortened(offers_meeting(self.table.types, template.get("instanceRequirements"), spot=spot, gpus=True))
 
+    def price_of(self, instance_type: str, *, spot: bool) -> float:
+        """US dollars an hour; 0 where it is not known."""
+        kinds = (kind for kind in self.table.types if kind.name == instance_type)
+        return next((kind.price_of(spot=spot) or 0.0 for kind in kinds), 0.0)
+
     @property
     def table(self) -> Table:
         """What is known now."""

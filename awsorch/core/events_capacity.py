@@ -160,8 +160,8 @@ class MachinesSeen(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineNotice(Event):
-    """EC2 says that an instance will go or has gone: ``kind`` is interruption, rebalance, stopping, stopped or
-    terminated."""
+    """EC2 says that an instance will go or has gone: ``kind`` is interruption, rebalance, leaving (a group is
+    about to end it), stopped or terminated."""
 
     machine: str
     kind: str

@@ -9,9 +9,23 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from awsorch.core.commands import CloseSession, Command, SendTasks, SyncTargets, WatchAlarms
+from awsorch.core.commands import (
+    CloseSession,
+    Command,
+    EndMachines,
+    HoldMachines,
+    LaunchMachines,
+    ProtectMachines,
+    PublishReservation,
+    SendTasks,
+    SetGroupSize,
+    SyncTargets,
+    WatchAlarms,
+    WatchGroup,
+    WatchMachines,
+)
 from awsorch.core.events import Event
-from awsorch.engine.ports import Agents, Alarms, Targets
+from awsorch.engine.ports import Agents, Alarms, InstanceGroups, Machines, Reservations, Targets
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +60,23 @@ class Outbox:
         """Name what calls AWS, and the clusters' inboxes for what comes of it."""
         self._carriers |= {SyncTargets: targets.sync_targets, WatchAlarms: alarms.watch_alarms}
         self._inboxes = inboxes
+
+    def connect_fleet(self, *, groups: InstanceGroups, machines: Machines, reservations: Reservations) -> None:
+        """Name what calls EC2 Auto Scaling, EC2 and CloudWatch."""
+
+        def end_machines(cluster: str, command: EndMachines) -> None:
+            (groups if command.group is not None else machines).end_machines(cluster, command)
+
+        self._carriers |= {
+            WatchGroup: groups.watch_group,
+            SetGroupSize: groups.set_group_size,
+            ProtectMachines: groups.protect_machines,
+            HoldMachines: groups.hold_machines,
+            EndMachines: end_machines,
+            LaunchMachines: machines.launch_machines,
+            WatchMachines: machines.watch_machines,
+            PublishReservation: reservations.publish_reservation,
+        }
 
     def post(self, cluster: str, event: Event) -> None:
         """Tell a cluster what came of its command. One that is not there any more is not told."""

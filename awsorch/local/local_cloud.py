@@ -146,6 +146,7 @@ class LocalCloud:
             "AWSORCH_UPSTREAM": upstream,
             # Nobody who develops wants to wait 40 seconds for a rollout, and nobody here throttles.
             "AWSORCH_SETTLE_SECONDS": "5",
+            "AWSORCH_IDLE_SECONDS": "10",
             "AWSORCH_POLL_SECONDS": "0.5",
             "AWSORCH_LOCAL_DIR": str(self._folder.path),
             "AWSORCH_LOOPBACK_NETWORK": network,

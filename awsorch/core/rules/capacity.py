@@ -199,7 +199,11 @@ def machine_notice(tx: Transaction[ClusterState], event: MachineNotice) -> None:
     if event.kind in ("terminated", "stopped"):
         lose_machine(tx, event.machine, event.kind)
         return
+    if event.kind == "rebalance":
+        return  # a risk, no fact: as in ECS nothing moves for it
     machine = tx.state.machines.get(event.machine)
+    if machine is not None:
+        tx.wake(("size_groups", machine.provider))
     if machine is not None and machine.interrupted_at is None and event.kind == "interruption":
         tx.put(replace(machine, interrupted_at=tx.now, ending=machine.ending or "spot interruption"))
     drain(tx, event.machine)

@@ -1,0 +1,58 @@
+"""All that one controller calls AWS with, made and closed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from awsorch.adapters.alarms import CloudWatchAlarms
+from awsorch.adapters.aws import Aws
+from awsorch.adapters.catalogue import PricedTypes
+from awsorch.adapters.group_reader import GroupReader
+from awsorch.adapters.instance_groups import AutoScalingGroups
+from awsorch.adapters.load_balancers import ElasticLoadBalancing, Post
+from awsorch.adapters.machines import Ec2Machines, UserData
+from awsorch.adapters.metrics import CloudWatchMetrics
+from awsorch.adapters.notices import Notices
+
+#: Where AWS answers for its price list.
+PRICING_REGION = "us-east-1"
+
+
+class Adapters:
+    """``post`` takes events for a cluster, ``clusters`` names all; ``user_data`` makes machines join one."""
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        endpoint: str | None,
+        post: Post,
+        clusters: Callable[[], Iterable[str]],
+        user_data: UserData,
+        clock: Callable[[], float],
+    ) -> None:
+        self._aws = Aws(region=region, endpoint=endpoint)
+        self._pricing = Aws(region=PRICING_REGION, endpoint=endpoint)
+        self._post = post
+        self._clusters = clusters
+        self._notices: Notices | None = None
+        self.catalogue = PricedTypes(aws=self._aws, pricing=self._pricing, region=region, clock=clock)
+        self.load_balancing = ElasticLoadBalancing(self._aws, post)
+        self.alarms = CloudWatchAlarms(self._aws, post)
+        self.groups = AutoScalingGroups(self._aws, post, GroupReader(self._aws, self.catalogue))
+        self.machines = Ec2Machines(self._aws, post, user_data)
+        self.metrics = CloudWatchMetrics(self._aws)
+
+    def read_notices(self, queue: str) -> None:
+        """Begin to read EC2's notices from a queue, by its URL."""
+        self._notices = Notices(self._aws, queue, self._post, self._clusters)
+        self._notices.start()
+
+    async def close(self) -> None:
+        """Stop calling AWS. What was under way may or may not have been done."""
+        if self._notices is not None:
+            await self._notices.close()
+        for each in (self.load_balancing, self.alarms, self.groups, self.machines, self.metrics, self.catalogue):
+            await each.close()
+        await self._aws.close()
+        await self._pricing.close()
