@@ -11,8 +11,11 @@ from awsorch.core.capacity.worth import Prices
 
 #: Sizes that are tried for the largest task left.
 TRIES = 24
-#: How much is spent on looking, in lots put on machines: about a second where there are hundreds of lots.
-EFFORT = 150_000
+#: How much is spent on looking for something better, in lots put on machines (about 7 microseconds each): at least, for
+#: each task, and at most.
+EFFORT = (6_000, 150, 150_000)
+#: What filling a machine costs besides.
+FILL_EFFORT = 3
 #: A machine that is used this well (worth ÷ what it could hold) is not compared with further ones.
 GOOD = 0.995
 #: One that is used less than this is had in a smaller size where there is one.
@@ -33,23 +36,36 @@ class Buy:
         return self.count * self.size.price
 
 
-class Market:
-    """What there is to buy for, and what to buy: lots, sizes (cheapest first), what units are worth."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How to go about buying: ``bins`` as in Filler, prices of units by architecture, and the worth of one task of each
+    lot."""
 
-    def __init__(self, lots: Lots, sizes: Sequence[Size], prices: dict[int, Prices]) -> None:
+    bins: int
+    prices: dict[int, Prices]
+    worth: Sequence[float]
+
+    def could_hold(self, size: Size) -> float:
+        """What a machine used to the last bit would hold, in worth."""
+        unit_cpu, unit_memory, unit_gpu = self.prices[size.kind]
+        return unit_cpu * size.cpu + unit_memory * size.memory + unit_gpu * size.gpus
+
+
+class Market:
+    """What there is to buy for, and what to buy: lots and sizes, cheapest first. ``first`` is the way with dual prices,
+    by which sizes are compared before anything is on them."""
+
+    def __init__(self, lots: Lots, sizes: Sequence[Size], first: Way) -> None:
         self.lots = lots
         self.sizes = sizes
-        self.prices = prices
-        ranked = sorted(sizes, key=lambda size: (-round(self._yield(size), 3), -size.price, size.offer.key))
-        self._ranked = ranked
-        #: What may still be spent on looking for something better, in lots put on machines.
-        self.effort = EFFORT
+        self.first = first
+        self._ranked = sorted(
+            sizes, key=lambda size: (-round(first.could_hold(size) / size.price, 3), -size.price, size.offer.key)
+        )
+        least, each, most = EFFORT
+        #: What may still be spent on looking for something better.
+        self.effort = min(least + each * sum(lots.counts), most)
         self._for_lot: dict[int, list[Size]] = {}
-
-    def _yield(self, size: Size) -> float:
-        """The worth of a machine used to the last bit ÷ its price: 1 at most."""
-        unit_cpu, unit_memory, unit_gpu = self.prices[size.kind]
-        return (unit_cpu * size.cpu + unit_memory * size.memory + unit_gpu * size.gpus) / size.price
 
     def sizes_for(self, lot: int) -> list[Size]:
         """The sizes that take one of the lot, those that give most for their price first."""
@@ -72,18 +88,19 @@ class Market:
                 return size
         return None
 
-    def buy(
-        self, counts: Sequence[int], worth: Sequence[float], bins: int, among: Sequence[Size] | None = None
-    ) -> list[Buy]:
+    def buy(self, counts: Sequence[int], way: Way, among: Sequence[Size] | None = None) -> list[Buy]:
         """Machines for ``counts`` of each lot, each of which fits some size; of the sizes ``among`` only, but for tasks
         that fit none of those."""
         left = list(counts)
         active = [lot for lot, count in enumerate(left) if count]
-        filler = Filler(self.lots, active, worth, self.prices, bins)
+        filler = Filler(self.lots, active, way.worth, way.prices, way.bins)
         bought = []
-        for seed in sorted(active, key=lambda lot: (-worth[lot], lot)):
+        for seed in sorted(active, key=lambda lot: (-way.worth[lot], lot)):
+            sizes = self.sizes_for(seed)
+            if among is not None:
+                sizes = [size for size in sizes if size in among] or sizes
             while left[seed]:
-                size, filling = self._best(filler, seed, left, among)
+                size, filling = self._best(filler, way, sizes[:TRIES], seed, left)
                 times = min(left[lot] // count for lot, count in filling.contents)
                 for lot, count in filling.contents:
                     left[lot] -= times * count
@@ -91,20 +108,18 @@ class Market:
         return bought
 
     def _best(
-        self, filler: Filler, seed: int, left: Sequence[int], among: Sequence[Size] | None
+        self, filler: Filler, way: Way, sizes: Sequence[Size], seed: int, left: Sequence[int]
     ) -> tuple[Size, Filling]:
-        """The size, and what is on it, that gives most worth for its price with one of ``seed`` there."""
+        """The one of ``sizes``, and what is on it, that gives most worth for its price with one of ``seed`` there."""
         best: tuple[float, Size, Filling] | None = None
-        sizes = self.sizes_for(seed)
-        if among is not None:
-            sizes = [size for size in sizes if size in among] or sizes
-        for size in sizes[:TRIES]:
-            if best is not None and best[0] >= GOOD * self._yield(size):
-                break
+        for size in sizes:
+            could_hold = way.could_hold(size)
+            if best is not None and best[0] >= GOOD * could_hold / size.price:
+                continue
             filling = filler.fill(size, seed, left)
-            self.effort -= len(filling.contents) + 1
+            self.effort -= len(filling.contents) + FILL_EFFORT
             had = size
-            if filling.worth < SLACK * size.price:
+            if filling.worth < SLACK * could_hold:
                 had = self.cheapest_holding(filling.contents) or size
             if best is None or filling.worth / had.price > best[0] * (1 + 1e-9):
                 best = (filling.worth / had.price, had, filling)

@@ -5,12 +5,16 @@ machines that give least for their price are given up and bought again with othe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import ceil
 
-from awsorch.core.capacity.buying import Buy, Market, price_of
+from awsorch.core.capacity.buying import Buy, Market, Way, price_of
 from awsorch.core.capacity.lots import Size
+from awsorch.core.capacity.worth import blended, worth_of
 
-#: Ways of sorting lots by proportion that are tried, and how often each with what was learnt.
-BINS = (12, 1, 4)
+#: Ways that are tried: (bins of proportion, how much less one-sided than dual prices), and how often each with what
+#: was learnt.
+WAYS = ((12, 0.0), (1, 0.0), (4, 0.0), (12, 0.15), (4, 0.4))
 LESSONS = 2
 #: Rounds of giving up and buying again.
 ROUNDS = 30
@@ -22,32 +26,43 @@ GIVEN_UP = (3, 8, 20)
 SAME = 1e-9
 
 
-def cheapest(market: Market, counts: Sequence[int], worth: Sequence[float]) -> list[Buy]:
-    """The cheapest purchase found for ``counts`` of each lot; ``worth`` of one task of each to begin with, which are
-    dual prices: no purchase costs less than all of it."""
-    enough = NEAR * sum(count * unit for count, unit in zip(counts, worth, strict=True))
+def cheapest(market: Market, counts: Sequence[int]) -> list[Buy]:
+    """The cheapest purchase found for ``counts`` of each lot."""
+    first, lots = market.first, market.lots
+    # With dual prices no purchase costs less than what all tasks are worth.
+    enough = NEAR * sum(count * unit for count, unit in zip(counts, first.worth, strict=True))
+    ways = [first]
+    for bins, even in WAYS[1:]:
+        prices = blended(lots, first.prices, even)
+        ways.append(Way(bins=bins, prices=prices, worth=worth_of(lots, prices)))
     best: list[Buy] | None = None
-    for bins in BINS:
-        learnt = list(worth)
+    for way in ways:
+        learnt = way
         for _ in range(LESSONS):
-            best, bought = _better(market, best, market.buy(counts, learnt, bins))
+            best, bought = _better(market, best, market.buy(counts, learnt))
             if price_of(best) <= enough:
                 return best
-            learnt = _learn(bought, learnt)
-    if best is None:
-        return []
-    for among in _selections(market, max(buy.size.cpu for buy in best)):
+            learnt = replace(learnt, worth=_learn(bought, learnt.worth))
+    for among in _selections(market, counts, best or []):
         if market.effort > 0:
-            best, _ = _better(market, best, market.buy(counts, worth, BINS[0], among))
-    return _improve(market, best, worth)
+            best, _ = _better(market, best, market.buy(counts, ways[1], among))
+    return _improve(market, best or [], ways)
 
 
-def _selections(market: Market, largest: int) -> Iterator[Sequence[Size]]:
-    """Sizes to buy among: all up to a number of CPU units, the next below ``largest`` first; then each by itself."""
+def _selections(market: Market, counts: Sequence[int], best: Sequence[Buy]) -> Iterator[Sequence[Size]]:
+    """Sizes to buy among: each by itself that could be cheaper than ``best``, the cheapest first; then all up to a
+    number of CPU units, the largest number first."""
+    lots, price = market.lots, price_of(best)
+    cpu = sum(count * lots.cpu[lot] for lot, count in enumerate(counts))
+    memory = sum(count * lots.memory[lot] for lot, count in enumerate(counts))
+    able = [size for size in market.sizes if size.cpu]
+    least = {size: size.price * ceil(max(cpu / size.cpu, memory / size.memory)) for size in able}
+    for size in sorted(able, key=least.__getitem__):
+        if least[size] < price - SAME:
+            yield [size]
+    largest = max((buy.size.cpu for buy in best), default=0)
     for most in sorted({size.cpu for size in market.sizes if size.cpu < largest}, reverse=True):
         yield [size for size in market.sizes if size.cpu <= most]
-    for size in market.sizes:
-        yield [size]
 
 
 def _better(market: Market, best: list[Buy] | None, bought: Sequence[Buy]) -> tuple[list[Buy], list[Buy]]:
@@ -74,20 +89,21 @@ def _is_better(one: Sequence[Buy], other: Sequence[Buy]) -> bool:
     return saved > SAME or (fewer and saved > -SAME)
 
 
-def _improve(market: Market, bought: list[Buy], worth: Sequence[float]) -> list[Buy]:
+def _improve(market: Market, bought: list[Buy], ways: Sequence[Way]) -> list[Buy]:
     """Give up a few machines at a time, the worst first, and keep what is bought instead where that is better."""
     tried: set[tuple[int, tuple[int, ...]]] = set()
     for turn in range(ROUNDS):
-        chosen, bins = _give_up(bought, worth, turn), BINS[turn % len(BINS)]
-        if market.effort <= 0 or (bins, chosen) in tried:
+        number = turn % len(ways)
+        chosen = _give_up(bought, market.first.worth, turn)
+        if market.effort <= 0 or (number, chosen) in tried:
             continue
-        tried.add((bins, chosen))
+        tried.add((number, chosen))
         given_up = [bought[i] for i in chosen]
-        counts = [0] * len(worth)
+        counts = [0] * len(market.lots.counts)
         for buy in given_up:
             for lot, count in buy.filling.contents:
                 counts[lot] += buy.count * count
-        again = market.trim(market.buy(counts, worth, bins))
+        again = market.trim(market.buy(counts, ways[number]))
         if _is_better(again, given_up):
             bought = [buy for i, buy in enumerate(bought) if i not in chosen] + again
             tried.clear()

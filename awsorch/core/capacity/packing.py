@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from awsorch.core.capacity.buying import Buy, Market
-from awsorch.core.capacity.improving import cheapest
+from awsorch.core.capacity.buying import Buy, Market, Way
+from awsorch.core.capacity.improving import WAYS, cheapest
 from awsorch.core.capacity.lots import Lots, Need, lots_of, sizes_of
 from awsorch.core.capacity.worth import prices_by_kind, worth_of
 from awsorch.core.model_capacity import Offer
@@ -55,7 +55,8 @@ def choose(
         return []
     prices = prices_by_kind(lots, sizes)
     worth = worth_of(lots, prices)
-    bought = cheapest(Market(lots, sizes, prices), lots.counts, worth)
+    first = Way(bins=WAYS[0][0], prices=prices, worth=worth)
+    bought = cheapest(Market(lots, sizes, first), lots.counts)
     bought.sort(key=lambda buy: (-max(worth[lot] for lot, _ in buy.filling.contents), buy.filling.contents))
     return _placed(bought, lots, zones, limit)
 

@@ -65,6 +65,26 @@ def prices_by_kind(lots: Lots, sizes: Sequence[Size]) -> dict[int, Prices]:
     return prices
 
 
+def blended(lots: Lots, prices: dict[int, Prices], even: float) -> dict[int, Prices]:
+    """The prices, less one-sided: the part ``even`` of what all lots are worth is laid on CPU and memory half and half.
+
+    Where the sums need little of one, its dual price is nothing, and tasks that need much of it would be thought of
+    last, when there is nobody left to share a machine with.
+    """
+    mixed = {}
+    for kind, (unit_cpu, unit_memory, unit_gpu) in prices.items():
+        mine = [lot for lot in range(len(lots.counts)) if lots.kinds[lot] & kind]
+        cpu = sum(lots.counts[lot] * lots.cpu[lot] for lot in mine)
+        memory = sum(lots.counts[lot] * lots.memory[lot] for lot in mine)
+        half = (unit_cpu * cpu + unit_memory * memory) / 2
+        mixed[kind] = (
+            (1 - even) * unit_cpu + (even * half / cpu if cpu else 0.0),
+            (1 - even) * unit_memory + (even * half / memory if memory else 0.0),
+            unit_gpu,
+        )
+    return mixed
+
+
 def worth_of(lots: Lots, prices: dict[int, Prices]) -> list[float]:
     """What one task of each lot is worth on the architecture where that is least."""
     worth = []
