@@ -87,7 +87,8 @@ class Agent:
     async def run(self) -> None:
         """Runs until cancelled. Raises TerminalError, APIError, SettingError, StateFileError or NoIdentityError."""
         settings = self._settings
-        identity = Identity() if settings.external else await self._metadata.identify()
+        outside = Identity(instance_id=settings.managed_instance_id)
+        identity = outside if settings.external else await self._metadata.identify()
         region = settings.region or identity.region
         if not region:
             raise SettingError("AWS_DEFAULT_REGION is not set and no instance metadata tells the region")

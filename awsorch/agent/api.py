@@ -169,7 +169,7 @@ class ECS:
             raise APIError(
                 "", f"{operation}: no answer from {self._endpoint}: {error or type(error).__name__}"
             ) from error
-        return _read_answer(operation, status, answer, request_id)
+        return read_answer(operation, status, answer, request_id)
 
     async def websocket_headers(self, url: str) -> dict[str, str]:
         """The signature for opening a websocket at `url`."""
@@ -185,7 +185,8 @@ class ECS:
         )
 
 
-def _read_answer(operation: str, status: int, answer: bytes, request_id: str) -> dict[str, Any]:
+def read_answer(operation: str, status: int, answer: bytes, request_id: str) -> dict[str, Any]:
+    """The JSON object of an answer. Raises APIError for an error, and for what no controller answers."""
     try:
         value = json.loads(answer or b"{}")
     except ValueError:

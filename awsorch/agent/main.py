@@ -21,6 +21,7 @@ from awsorch.agent import AGENT_VERSION
 from awsorch.agent.agent import Agent, Parts
 from awsorch.agent.api import APIError, TerminalError
 from awsorch.agent.credentials import NoCredentialsError
+from awsorch.agent.external import IdentityFileError, join, read_identity, settings_of
 from awsorch.agent.identity import NoIdentityError
 from awsorch.agent.session import refuse_with_body
 from awsorch.agent.settings import SettingError, Settings, load
@@ -29,12 +30,32 @@ from awsorch.agent.state_file import StateFileError
 LOG = logging.getLogger(__name__)
 
 STOPPED, FAILED, TERMINAL = 0, 1, 5
+DATA_FOLDER = "/var/lib/ecs"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR", "crit": "CRITICAL"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m awsorch.agent", description=__doc__.partition("\n")[0])
+    options = _parser().parse_args(arguments)
+    try:
+        environment = {**os.environ, **_environment_of(options)}
+        settings = load(environment)
+        _set_up_logging(settings)
+        if options.simulated is not None:
+            from awsorch.agent.fleet import read_fleet, run_fleet  # real agents do not need it
+
+            return asyncio.run(_until_signalled(run_fleet(read_fleet(options.simulated, os.environ))))
+        return asyncio.run(_until_signalled(_run(settings, environment, only_join=getattr(options, "no_start", False))))
+    except (SettingError, TerminalError) as error:
+        LOG.critical("%s", error)
+        return TERMINAL
+    except (APIError, StateFileError, IdentityFileError, NoCredentialsError, NoIdentityError, OSError) as error:
+        LOG.critical("%s", error)
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="awsorch-agent", description=__doc__.partition("\n")[0])
     parser.add_argument("--version", action="version", version=AGENT_VERSION)
     parser.add_argument(
         "--simulated",
@@ -42,21 +63,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help="run simulated agents in this process: a JSON list with one object of settings for each",
     )
-    options = parser.parse_args(arguments)
-    try:
-        settings = load(os.environ)
-        _set_up_logging(settings)
-        if options.simulated is not None:
-            from awsorch.agent.fleet import read_fleet, run_fleet  # real agents do not need it
+    join = parser.add_subparsers(metavar="[join]").add_parser(
+        "join",
+        help="make this machine an external instance of a cluster, by an activation from `awsorch activate`",
+        description="Make this machine an external instance of a cluster, then run its agent. Once it has joined, the "
+        "agent needs nothing but its data folder.",
+    )
+    join.add_argument("--endpoint", required=True, metavar="URL", help="where the controller listens")
+    join.add_argument("--activation-id", required=True, metavar="ID")
+    join.add_argument("--activation-code", required=True, metavar="CODE")
+    join.add_argument(
+        "--data-folder", type=Path, metavar="DIR", help=f"where its state is kept [ECS_DATADIR, else {DATA_FOLDER}]"
+    )
+    join.add_argument("--no-start", action="store_true", help="only join: a service runs the agent")
+    return parser
 
-            return asyncio.run(_until_signalled(run_fleet(read_fleet(options.simulated, os.environ))))
-        return asyncio.run(_until_signalled(_run_agent(settings, os.environ)))
-    except (SettingError, TerminalError) as error:
-        LOG.critical("%s", error)
-        return TERMINAL
-    except (APIError, StateFileError, NoCredentialsError, NoIdentityError, OSError) as error:
-        LOG.critical("%s", error)
-        return FAILED
+
+def _environment_of(options: argparse.Namespace) -> dict[str, str]:
+    """What `join` was told, as the variables that say the same."""
+    if not hasattr(options, "endpoint"):
+        return {}
+    return {
+        "ECS_BACKEND_HOST": options.endpoint,
+        "ECS_DATADIR": str(options.data_folder or os.environ.get("ECS_DATADIR") or DATA_FOLDER),
+        "AWSORCH_ACTIVATION_ID": options.activation_id,
+        "AWSORCH_ACTIVATION_CODE": options.activation_code,
+    }
 
 
 def _set_up_logging(settings: Settings) -> None:
@@ -82,6 +114,20 @@ async def _until_signalled(work: Coroutine[Any, Any, None]) -> int:
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from group
     return STOPPED
+
+
+async def _run(settings: Settings, environment: Mapping[str, str], *, only_join: bool) -> None:
+    """An external instance joins if it has not yet by this activation; then, as any other, its agent runs."""
+    identity = read_identity(Path(settings.data_dir)) if settings.data_dir else None
+    if settings.activation_id and (identity is None or identity.activation_id != settings.activation_id):
+        async with aiohttp.ClientSession() as http:
+            identity = await join(http, settings)
+    if only_join:
+        return
+    if identity is not None:
+        environment = settings_of(identity, environment)
+        settings = load(environment)
+    await _run_agent(settings, environment)
 
 
 async def _run_agent(settings: Settings, environment: Mapping[str, str]) -> None:

@@ -67,13 +67,17 @@ class EngineSettings:
 class Settings:
     """Everything an agent needs to know before it starts. `introspection_port` 0: no introspection.
 
-    `task_endpoint_port` 0: any free one. `task_endpoint_rate`: a container's calls a second, and at once.
+    `task_endpoint_port` 0: any free one. `task_endpoint_rate`: a container's calls a second, and at once. An external
+    instance joins by an activation, and is `managed_instance_id` from then on.
     """
 
     cluster: str = "default"
     region: str = ""
     backend_host: str = ""
     external: bool = False
+    activation_id: str = ""
+    activation_code: str = field(default="", repr=False)
+    managed_instance_id: str = ""
     data_dir: str = ""
     checkpoint: bool = False
     metadata_endpoint: str = "http://169.254.169.254"
@@ -103,6 +107,9 @@ def load(environment: Mapping[str, str]) -> Settings:
         region=read("AWS_DEFAULT_REGION", str, environment.get("AWS_REGION", "")),
         backend_host=_with_scheme(read("ECS_BACKEND_HOST", str, "")),
         external=read("ECS_EXTERNAL", _boolean, False),
+        activation_id=read("AWSORCH_ACTIVATION_ID", str, ""),
+        activation_code=read("AWSORCH_ACTIVATION_CODE", str, ""),
+        managed_instance_id=read("AWSORCH_MANAGED_INSTANCE_ID", str, ""),
         data_dir=read("ECS_DATADIR", str, ""),
         checkpoint=read("ECS_CHECKPOINT", _boolean, bool(environment.get("ECS_DATADIR"))),
         metadata_endpoint=read("AWS_EC2_METADATA_SERVICE_ENDPOINT", str, "http://169.254.169.254"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from awsorch.cli.activate import activate
 from awsorch.cli.apply import apply
 from awsorch.cli.balancers import balancers
 from awsorch.cli.cloud import down, up
@@ -60,6 +61,7 @@ COMMANDS = (
     *(up, down, register, run, ps, describe, logs, stop),
     *(apply, services, deploy, rollback, scale, events, history),
     *(instances, balancers, story),
+    *(activate,),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -12,7 +12,7 @@ from typing import Any
 from awsorch.api.operations.launches import check_network, check_volumes, read_launch_type
 from awsorch.api.operations.service_load_balancers import read_load_balancers
 from awsorch.api.views_services import load_balancer_view
-from awsorch.core.errors import unsupported
+from awsorch.core.errors import invalid_parameter, unsupported
 from awsorch.core.events_services import RevisionWish
 from awsorch.core.model import StrategyItem, TaskDefinition
 from awsorch.core.model_services import ServiceRevision
@@ -48,6 +48,8 @@ def read_wish(members: Members, definition: TaskDefinition, strategy: tuple[Stra
     if members.get("serviceConnectConfiguration", {}).get("enabled"):
         raise unsupported("Service Connect (serviceConnectConfiguration) is not supported by this version of awsorch.")
     launch_type = read_launch_type(members, definition, strategy)
+    if launch_type == "EXTERNAL" and members.get("loadBalancers"):
+        raise invalid_parameter("Load balancers are not supported with the EXTERNAL launch type.")
     check_network(members, definition)
     check_volumes(members, definition)
     return RevisionWish(

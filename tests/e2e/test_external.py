@@ -1,0 +1,123 @@
+"""A real agent that joins a real controller by an activation, and runs tasks on the machine's Docker Engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from awsorch.agent.engine import INSTANCE_LABEL
+from tests.e2e.conftest import until
+from tests.support.images import ensure_test_image
+from tests.support.served_app import ServedApp, served_app
+
+pytestmark = pytest.mark.docker
+SETTINGS = {
+    "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
+    "ECS_CONTAINER_STOP_TIMEOUT": "1s",
+    "ECS_DISABLE_IMAGE_CLEANUP": "true",
+    "AWSORCH_INTROSPECTION_PORT": "0",
+    "AWSORCH_TASK_ENDPOINT_PORT": "0",
+}
+
+
+@contextmanager
+def agent(*arguments: str, data: Path, ends: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+    """`awsorch-agent` with no key but what it is given; asked to end, it ends with `ends`."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
+    process = subprocess.Popen(
+        (sys.executable, "-m", "awsorch.agent", *arguments), env={**kept, **SETTINGS, "ECS_DATADIR": str(data)}
+    )
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == ends
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[ServedApp]:
+    """A controller with cluster "edge"; what its instances leave on the engine is taken away."""
+    client = docker.from_env()
+    ensure_test_image(client.api)
+    with served_app(tmp_path / "controller") as served:
+        served.ecs.create_cluster(clusterName="edge")
+        yield served
+        for arn in served.ecs.list_container_instances(cluster="edge")["containerInstanceArns"]:
+            for container in client.containers.list(all=True, filters={"label": f"{INSTANCE_LABEL}={arn}"}):
+                container.remove(force=True, v=True)
+    client.close()
+
+
+def instances(served: ServedApp) -> list[dict[str, Any]]:
+    arns = served.ecs.list_container_instances(cluster="edge")["containerInstanceArns"]
+    if not arns:
+        return []
+    found: list[dict[str, Any]] = served.ecs.describe_container_instances(cluster="edge", containerInstances=arns)[
+        "containerInstances"
+    ]
+    return found
+
+
+def connected(served: ServedApp) -> bool:
+    return [each["agentConnected"] for each in instances(served)] == [True]
+
+
+def running(served: ServedApp, service: str) -> int:
+    (found,) = served.ecs.describe_services(cluster="edge", services=[service])["services"]
+    count: int = found["runningCount"]
+    return count
+
+
+def register(served: ServedApp) -> None:
+    container = {"name": "app", "image": "awsorch/busybox:latest", "memory": 16, "command": ["sleep", "3600"]}
+    container["portMappings"] = [{"containerPort": 80}]
+    served.ecs.register_task_definition(family="app", containerDefinitions=[container])
+
+
+def test_a_machine_joins_runs_tasks_and_comes_back(served: ServedApp, tmp_path: Path) -> None:
+    made = served.call("POST", "/awsorch/activations", {"cluster": "edge", "attributes": {"site": "attic"}})[1]
+    joining = ("join", "--endpoint", served.url, "--activation-id", made["activationId"])
+    joining += ("--activation-code", made["activationCode"])
+    data = tmp_path / "agent"
+    register(served)
+    with agent(*joining, data=data):
+        until("the instance is there", lambda: connected(served))
+        (instance,) = instances(served)
+        attributes = {each["name"]: each.get("value") for each in instance["attributes"]}
+        assert instance["ec2InstanceId"].startswith("mi-")
+        assert (attributes["site"], "ecs.capability.external" in attributes) == ("attic", True)
+        refused = served.ecs.run_task(cluster="edge", taskDefinition="app")
+        assert [each["reason"] for each in refused["failures"]] == ["MemberOf placement constraint unsatisfied."]
+        served.ecs.create_service(
+            cluster="edge", serviceName="app", taskDefinition="app", launchType="EXTERNAL", desiredCount=2
+        )
+        served.ecs.create_service(
+            cluster="edge",
+            serviceName="watch",
+            taskDefinition="app",
+            launchType="EXTERNAL",
+            schedulingStrategy="DAEMON",
+        )
+        until("both services run", lambda: (running(served, "app"), running(served, "watch")) == (2, 1))
+    until("its silence is seen", lambda: not connected(served))
+    with agent(data=data):
+        until("it is back without the code", lambda: connected(served))
+        assert instances(served)[0]["containerInstanceArn"] == instance["containerInstanceArn"]
+    stranger = tmp_path / "another"
+    with subprocess.Popen(
+        (sys.executable, "-m", "awsorch.agent", *joining, "--data-folder", str(stranger)), stderr=subprocess.PIPE
+    ) as process:
+        said = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == 5
+    assert "is spent: it was for one machine, which has joined." in said
