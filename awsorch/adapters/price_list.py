@@ -22,7 +22,7 @@ _PRODUCT = {
     "tenancy": "Shared",
     "preInstalledSw": "NA",
     "capacitystatus": "Used",
-    "licenseModel": "No License required",
+    "marketoption": "OnDemand",
 }
 #: The regions where the Price List can be asked, by the beginning of those that ask there.
 _PRICING_REGIONS = {"eu": "eu-central-1", "ap": "ap-south-1", "cn": "cn-northwest-1"}
