@@ -13,9 +13,7 @@ from awsorch.adapters.load_balancers import ElasticLoadBalancing, Post
 from awsorch.adapters.machines import Ec2Machines, UserData
 from awsorch.adapters.metrics import CloudWatchMetrics
 from awsorch.adapters.notices import Notices
-
-#: Where AWS answers for its price list.
-PRICING_REGION = "us-east-1"
+from awsorch.adapters.price_list import pricing_region
 
 
 class Adapters:
@@ -32,7 +30,7 @@ class Adapters:
         clock: Callable[[], float],
     ) -> None:
         self._aws = Aws(region=region, endpoint=endpoint)
-        self._pricing = Aws(region=PRICING_REGION, endpoint=endpoint)
+        self._pricing = Aws(region=pricing_region(region), endpoint=endpoint)
         self._post = post
         self._clusters = clusters
         self._notices: Notices | None = None
