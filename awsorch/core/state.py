@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from awsorch.core.capacity_index import CapacityIndex, make_of
 from awsorch.core.commands import Command
+from awsorch.core.daemon_index import DaemonIndex
 from awsorch.core.definitions.references import Reference
 from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
 from awsorch.core.model import (
@@ -149,15 +150,18 @@ class ClusterState(State):
         self.launches: dict[str, Launch] = self.tables[Launch]
         self.task_index = TaskIndex()
         self.service_index = ServiceIndex()
+        self.daemon_index = DaemonIndex(self.instances, self.tasks)
         self.fleet = Fleet()
         self.instance_keys = SortedKeys()
         self.service_keys = SortedKeys()
         self.capacity_index = CapacityIndex()
         self.follow(Task, self.task_index.changed, self.fleet.task_changed, self.service_index.task_changed)
-        self.follow(Task, self.capacity_index.task_changed)
+        self.follow(Task, self.capacity_index.task_changed, self.daemon_index.task_changed)
         self.follow(Machine, self.capacity_index.machine_changed)
         self.follow(Launch, self.capacity_index.launch_changed)
         self.follow(Service, self.service_index.service_changed, self.service_keys.changed)
+        self.follow(Service, self.daemon_index.service_changed)
+        self.follow(ContainerInstance, self.daemon_index.instance_changed)
         self.follow(ServiceRevision, self.service_index.revision_changed)
         self.follow(Deployment, self.service_index.deployment_changed)
         self.follow(ServiceDeployment, self.service_index.history_changed)

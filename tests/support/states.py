@@ -7,10 +7,11 @@ from copy import deepcopy
 from typing import Any
 
 from awsorch.core.capacity_index import CapacityIndex
+from awsorch.core.daemon_index import DaemonIndex
 from awsorch.core.indexes import Groups, SortedKeys, TaskIndex
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.revisions import RevisionIndex
-from awsorch.core.service_index import ServiceIndex
+from awsorch.core.service_index import ServiceIndex, phase_of
 from awsorch.core.state import State
 
 
@@ -35,6 +36,8 @@ def _index(value: Any) -> Iterator[tuple[str, Any]]:
         yield "", value.imagine()
     elif isinstance(value, (CapacityIndex, RevisionIndex, ServiceIndex)):
         yield "", deepcopy(vars(value))
+    elif isinstance(value, DaemonIndex):
+        yield "", _outdated(value)
     elif isinstance(value, TaskIndex):
         for name, part in vars(value).items():
             yield from ((f".{name}{more}", plain) for more, plain in _index(part))
@@ -45,6 +48,17 @@ def _index(value: Any) -> Iterator[tuple[str, Any]]:
         yield "", list(value)
     else:
         raise TypeError(f"tests.support.states does not know how to compare a {type(value).__name__}")
+
+
+def _outdated(index: DaemonIndex) -> dict[str, Any]:
+    """Circles that are not what the records say: there should be none. Which ones there are tells what was asked."""
+    outdated = {}
+    for name, circle in index._circles.items():
+        live = [task.id for task in index._tasks.values() if task.service and task.service.name == name]
+        again = index.drawn(circle.asked, [task_id for task_id in live if phase_of(index._tasks[task_id])])
+        if circle != again:
+            outdated[name] = (deepcopy(circle), again)
+    return outdated
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
