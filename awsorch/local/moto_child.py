@@ -5,10 +5,11 @@ hundreds of milliseconds and it keeps some 300 MiB. Three things are ours. The l
 because moto's own server hangs for ever when its port is taken. And RunInstances takes the ids of its
 instances from the header `X-Awsorch-Instance-Ids`, which lets the fleet bring its instances back under the
 ids they had: moto keeps everything in memory only, and ids are random. Load balancers are what a file says
-(see `elb_memory`), and have ARNs that name their type. A call that moto has not built, or
-that breaks moto, is answered with what was raised in the header `X-Awsorch-Fault` (moto's own answer is a
-page of HTML that says nothing); the door makes an AWS error of it. Nothing here knows ECS, the fleet or
-the door; the supervisor sees to it that this process dies with its own.
+(see `elb_memory`), and have ARNs that name their type; Auto Scaling groups know zones and bounds (see
+`moto_groups`). A call that moto has not built, or that breaks moto, is answered with what was raised in the
+header `X-Awsorch-Fault` (moto's own answer is a page of HTML that says nothing); the door makes an AWS error
+of it. Nothing here knows ECS, the fleet or the door; the supervisor sees to it that this process dies with its
+own.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from awsorch.local.elb_arns import name_types
+from awsorch.local.moto_groups import mend_groups
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -96,8 +98,8 @@ def build_application(memory: ElbMemory | None) -> WSGIApplication:
     """moto's application for all services; RunInstances takes wanted ids from the header, load balancers are those of
     the memory.
 
-    Raises AttributeError where moto no longer names its instances the way this was written for: better no
-    local cloud than one whose instances change their ids.
+    Raises AttributeError where moto is no longer what this was written for: better no local cloud than one whose
+    instances change their ids.
     """
     from moto.ec2.models import instances
     from moto.moto_server.werkzeug_app import (
@@ -108,6 +110,7 @@ def build_application(memory: ElbMemory | None) -> WSGIApplication:
     wanted = WantedInstanceIds(instances.random_instance_id)
     instances.random_instance_id = wanted
     name_types()
+    mend_groups()
     application = wanted.around(DomainDispatcherApplication(create_backend_app))
     if memory is not None:
         memory.restore()
