@@ -92,3 +92,17 @@ def test_tasks_that_nothing_fits_order_nothing(world: CapacityWorld) -> None:
     assert not world.bought
     (task,) = world.tasks("STOPPED")
     assert task.stopped_reason == "TaskFailedToStart: EMPTY CAPACITY PROVIDER"
+
+
+def test_machines_are_of_the_architecture_that_images_are_built_for(world: CapacityWorld) -> None:
+    arm = an_offer(instance_type="m6g.large", cpu=2048, memory=7700, price=0.077, architecture="arm64")
+    world.add_managed(arm, SMALL)
+    world.run(1, definition=BIG)
+    assert types(world) == ["m5.large"]
+
+
+def test_a_provider_of_arm_machines_only_buys_those(world: CapacityWorld) -> None:
+    arm = an_offer(instance_type="m6g.large", cpu=2048, memory=7700, price=0.077, architecture="arm64")
+    world.add_managed(arm)
+    world.run(1, definition=BIG)
+    assert types(world) == ["m6g.large"]

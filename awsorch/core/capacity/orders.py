@@ -90,7 +90,9 @@ def machines_for(state: ClusterState, provider: Provider, lines: Sequence[Line],
     if not offers or not zones:
         return []
     cpu, memory = reserve_for_daemons(state)
-    needs = [_need(line) for line in lines]
+    # Images are built for x86-64 unless their task definition says otherwise (ECS: runtimePlatform's default).
+    usual = "x86_64" if any(offer.architecture == "x86_64" for offer in offers) else None
+    needs = [_need(line, usual) for line in lines]
     bought = choose(needs, offers, zones, reserve_cpu=cpu, reserve_memory=memory)
     return [
         (purchase.offer, purchase.zone if purchase.zone in free(purchase.offer) else free(purchase.offer)[0])
@@ -108,13 +110,13 @@ def reserve_for_daemons(state: ClusterState) -> tuple[int, int]:
     return cpu, memory
 
 
-def _need(line: Line) -> Need:
+def _need(line: Line, usual: str | None) -> Need:
     apart = bool(line.demand.tcp_ports or line.demand.udp_ports) or any(
         constraint.type == "distinctInstance" for constraint in line.constraints
     )
     first = line.strategies[0] if line.strategies else None
     spread = line.group.startswith("service:") if first is None else (first.field or "").endswith(ZONE)
-    architecture = next((value for name, value in line.demand.attributes if name == "ecs.cpu-architecture"), None)
+    architecture = next((value for name, value in line.demand.attributes if name == "ecs.cpu-architecture"), usual)
     return Need(demand=line.demand, count=line.count, spread=spread, apart=apart, architecture=architecture)
 
 
