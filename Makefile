@@ -11,7 +11,7 @@ SEEDS ?= 1-200
 SIM   ?= --processes 2
 BENCH ?= $(filter-out benchmarks/sink_agent.py,$(sort $(wildcard benchmarks/*.py)))
 
-.PHONY: help demo test lint sim bench setup environment engine balancer clean
+.PHONY: help demo test lint sim bench setup environment engine balancer cloudinit clean
 
 help: ## Say what each target does
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -19,7 +19,7 @@ help: ## Say what each target does
 demo: setup ## Run the demo: a cloud of two instances, real containers, faults and all (under a minute)
 	@$(BIN)/python scripts/demo.py
 
-test: setup lint ## Run every check: ruff, mypy, then every test against a real Docker Engine
+test: setup cloudinit lint ## Run every check: ruff, mypy, then every test against a real Docker Engine
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: environment ## Run ruff and strict mypy
@@ -45,6 +45,9 @@ engine: environment
 
 balancer: environment
 	@$(BIN)/python scripts/haproxy.py
+
+cloudinit: environment
+	@$(BIN)/python scripts/cloud_init.py
 
 clean: ## Remove what make made in this folder (.venv and the tools' caches)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

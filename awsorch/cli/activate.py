@@ -96,7 +96,7 @@ def show_made(printer: Printer, made: dict[str, Any], endpoint: str) -> None:
 
 def join_command(made: dict[str, Any], endpoint: str) -> str:
     """What a machine joins by."""
-    words = ("awsorch-agent", "join", "--endpoint", endpoint)
+    words: tuple[str, ...] = ("awsorch-agent", "join", "--endpoint", endpoint)
     words += ("--activation-id", made["activationId"], "--activation-code", made["activationCode"])
     return shlex.join(words)
 

@@ -27,6 +27,7 @@ from awsorch.cli.run import run
 from awsorch.cli.services import services
 from awsorch.cli.story import story
 from awsorch.cli.tasks import ps, stop
+from awsorch.cli.userdata import userdata
 
 
 class Commands(click.Group):
@@ -61,7 +62,7 @@ COMMANDS = (
     *(up, down, register, run, ps, describe, logs, stop),
     *(apply, services, deploy, rollback, scale, events, history),
     *(instances, balancers, story),
-    *(activate,),
+    *(userdata, activate),
 )
 for command in COMMANDS:
     main.add_command(command)

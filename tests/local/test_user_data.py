@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from awsorch.local.user_data import agent_settings, cluster_user_data
@@ -28,6 +30,29 @@ def test_the_user_data_of_awsorch_up_joins_the_cluster() -> None:
         (
             'echo -e "ECS_CLUSTER=prod\\nECS_LOGLEVEL=warn" > /etc/ecs/ecs.config',
             {"ECS_CLUSTER": "prod", "ECS_LOGLEVEL": "warn"},
+        ),
+        (
+            "#cloud-config\nbootcmd:\n  - echo ECS_CLUSTER=prod >> /etc/ecs/ecs.config\nruncmd:\n"
+            "  - [sh, -c, 'echo ECS_LOGLEVEL=warn >> /etc/ecs/ecs.config']",
+            {"ECS_CLUSTER": "prod", "ECS_LOGLEVEL": "warn"},
+        ),
+        (
+            "#cloud-config\nwrite_files:\n- path: /etc/ecs/ecs.config\n  content: |\n    ECS_CLUSTER=prod\n"
+            "- path: /etc/ecs/ecs.config\n  append: true\n  encoding: b64\n  content: RUNTX0xPR0xFVkVMPXdhcm4=\n",
+            {"ECS_CLUSTER": "prod", "ECS_LOGLEVEL": "warn"},
+        ),
+        (
+            'Content-Type: multipart/mixed; boundary="x"\n\n--x\nContent-Type: text/x-shellscript\n'
+            "Content-Transfer-Encoding: base64\n\n"
+            + base64.b64encode(b"#!/bin/sh\necho ECS_CLUSTER=prod >> /etc/ecs/ecs.config").decode()
+            + "\n--x--",
+            {"ECS_CLUSTER": "prod"},
+        ),
+        ("#cloud-config\n- /etc/ecs/ecs.config", {"ECS_CLUSTER": "default"}),
+        ("#cloud-config\na: [ /etc/ecs/ecs.config", {"ECS_CLUSTER": "default"}),
+        (
+            "#cloud-config\nwrite_files:\n- {path: /etc/ecs/ecs.config, encoding: gz+b64, content: abc}",
+            {"ECS_CLUSTER": "default"},
         ),
         ("touch /etc/ecs/ecs.config", {"ECS_CLUSTER": "default"}),
         ("echo 'broken >> /etc/ecs/ecs.config", {"ECS_CLUSTER": "default"}),
