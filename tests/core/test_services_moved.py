@@ -105,6 +105,21 @@ def test_a_protected_task_that_is_still_starting_is_left_alone(world: ServiceWor
     assert kept.id in [task.id for task in world.tasks()]
 
 
+def test_what_runs_is_not_scaled_in_for_a_protected_task_that_is_still_starting(world: ServiceWorld) -> None:
+    world.create(count=2)
+    steady(world)
+    world.conduct["web:1"] = Conduct(start_seconds=60.0)
+    world.update(desired_count=3)
+    world.run(1)
+    (starting,) = world.tasks(status="PENDING")
+    world.act(ProtectTasks(task_ids=(starting.id,), until=world.now + 600))
+    world.update(desired_count=1)
+    world.run(5)
+    assert len(world.tasks()) == 1
+    steady(world)
+    assert [task.id for task in world.tasks()] == [starting.id]
+
+
 def uneven() -> ServiceWorld:
     """Four tasks in one zone; there is another one now."""
     world = ServiceWorld(instances=1)

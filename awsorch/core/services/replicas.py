@@ -172,7 +172,11 @@ def _too_many(tx: Transaction[ClusterState], counted: Muster) -> Iterator[Task]:
     if counted.stuck:
         crews = [*(phases for _, phases in counted.others), counted.own]
     strategies, group = counted.service.strategies, counted.service.group
+    healthy = sum(len(phases.healthy) for phases in crews)
     for phase in ("pending", "unknown", "healthy"):
+        if phase == "healthy":
+            # What runs is not given up for protected tasks that have yet to prove themselves.
+            excess = min(excess, healthy - counted.desired - counted.service.moving)
         for phases in crews:
             free = _unprotected(tx, phases.of(phase))
             chosen = choose(tx.state, strategies, group, free, excess) if free else []
