@@ -116,7 +116,7 @@ def instance_view(instance: ContainerInstance, state: ClusterState, include: fro
         "containerInstanceArn": instance.arn,
         "ec2InstanceId": instance.ec2_instance_id,
         "capacityProviderName": instance.capacity_provider,
-        "version": instance.version,
+        "version": state.version_of(instance),
         "versionInfo": {
             "agentVersion": instance.agent_version,
             "agentHash": instance.agent_hash,

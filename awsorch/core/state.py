@@ -199,6 +199,15 @@ class ClusterState(State):
         gate: Gate = self.tables[Gate].get("gate", _CLOSED)
         return gate
 
+    def version_of(self, instance: ContainerInstance) -> int:
+        """ECS's ``version`` of an instance: its own changes, and one more for each task that came and each that went.
+
+        Nothing is written for the latter: the records of the tasks say it, and what is forgotten with them is added to
+        the instance's own (``expire_tasks``). So it never goes back.
+        """
+        came = len(self.task_index.by_instance[instance.id])
+        return instance.version + came + (came - len(self.fleet.tasks_on(instance.id)))
+
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing in the cluster that anybody could still ask for."""

@@ -222,3 +222,19 @@ def test_attributes_page_by_instance_and_name(ecs: Any, register_instance: Calla
     assert [a["targetId"] for a in found["attributes"]] == arns
     with pytest.raises(ClientError, match="attributeName must be specified"):
         ecs.list_attributes(targetType="container-instance", attributeValue="prod")
+
+
+def test_an_instance_has_another_version_when_a_task_comes_or_goes(
+    ecs: Any, register_instance: Callable[..., str], web_task: str
+) -> None:
+    arn = register_instance()
+
+    def version() -> int:
+        (instance,) = ecs.describe_container_instances(containerInstances=[arn])["containerInstances"]
+        return int(instance["version"])
+
+    before = version()
+    (task,) = ecs.run_task(taskDefinition="web")["tasks"]
+    assert version() == before + 1
+    ecs.submit_task_state_change(cluster="default", task=task["taskArn"], status="STOPPED")
+    assert version() == before + 2

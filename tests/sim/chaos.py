@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from awsorch.core.model import Strategy, TaskDefinition
 from awsorch.core.resources import demand_of
 from awsorch.core.services.failures import LONGEST_PAUSE_S
 from tests.sim.machine import Machine, Plan
-from tests.sim.network import Weather
+from tests.sim.network import Unreachable, Weather
+from tests.sim.promises import shown_instances
 from tests.sim.services import PROTECTION_S, ServiceChaos
 from tests.support import virtual_time
 from tests.support.builders import a_definition
@@ -86,6 +88,7 @@ class Chaos:
             (2, self.wait_long),
             (2, self.declare_gone),
             (4, self.come_back),
+            (6, self.describe),
         ]
         self.services = ServiceChaos(world, self._client)
         self._acts += self.services.acts
@@ -189,6 +192,13 @@ class Chaos:
         for machine in self._world.machines.values():
             if machine.retired and machine.alive:
                 machine.come_back()
+
+    async def describe(self) -> None:
+        """DescribeContainerInstances, of all there are."""
+        door = self._world.door
+        if door is not None:
+            with suppress(Unreachable):
+                self._world.promises.described(await door.read(shown_instances))
 
     async def wait_long(self) -> None:
         await self._world.sleep(self._rng.choice((60.0, 400.0, 4000.0)))

@@ -6,7 +6,7 @@ A broken promise is kept in words; the world stops at the first. ``converged`` i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from awsorch.core.commands import Command, SendTasks
@@ -14,6 +14,7 @@ from awsorch.core.events import Event, RunTasks, StartTasks, StopTask
 from awsorch.core.invariants import check
 from awsorch.core.lifecycle import TASK_STATUSES
 from awsorch.core.model import Task
+from awsorch.core.state import ClusterState
 from awsorch.engine.ports import Change
 from tests.sim.service_promises import ServicePromises
 
@@ -35,6 +36,7 @@ class Promises:
         self._durable: dict[str, Task] = {}
         self._expired: set[str] = set()
         self._answers: dict[str, set[str]] = {}
+        self._versions: dict[str, tuple[int, frozenset[str]]] = {}
 
     def breaks(self, what: str) -> None:
         """A promise is broken."""
@@ -98,6 +100,16 @@ class Promises:
             if held is not None and held.desired_status != "STOPPED":
                 self.breaks(f"StopTask of {event.task_id} was answered before it was stored")
 
+    def described(self, seen: Mapping[str, tuple[int, frozenset[str]]]) -> None:
+        """A caller was shown instances: (version, ids of the tasks that hold something there) by id. A version never
+        goes back, and tells that tasks came or went."""
+        for instance_id, (version, tasks) in seen.items():
+            known, before = self._versions.get(instance_id, (0, frozenset()))
+            if version < known or (version == known and tasks != before):
+                was = f"after version {known} with {sorted(before)}"
+                self.breaks(f"instance {instance_id} is shown in version {version} with {sorted(tasks)}, {was}")
+        self._versions.update(seen)
+
     # --- told by machines --------------------------------------------------------------------------------------------
 
     def container_started(self, machine: Machine, run: Run) -> None:
@@ -137,6 +149,8 @@ class Promises:
     def converged(self) -> Iterator[str]:
         """What is still not as it should be, after a quiet time."""
         state = self._world.state
+        self.described(shown_instances(state))
+        yield from self.broken
         machines = {m.instance_id: m for m in self._world.machines.values() if m.alive and not m.retired}
         for task_id in sorted(self.accepted):
             task = state.tasks.get(task_id)
@@ -172,3 +186,8 @@ class Promises:
             task = state.tasks.get(run.task_id)
             if task is None or task.last_status != "RUNNING" or task.instance_id != machine.instance_id:
                 yield f"{machine.name} runs {run.task_id}, which is {task.last_status if task else 'not known'}"
+
+
+def shown_instances(state: ClusterState) -> dict[str, tuple[int, frozenset[str]]]:
+    """(version, ids of the tasks that hold something there) of each instance."""
+    return {i.id: (state.version_of(i), frozenset(state.fleet.tasks_on(i.id))) for i in state.instances.values()}

@@ -51,7 +51,7 @@ class ServiceChaos:
             (5, self.scale),
             (3, self.change_bounds),
             (2, self.delete),
-            (4, self.protect),
+            (6, self.protect),
             (2, self.stop_deployment),
             (2, self.delete_group),
             (2, self.turn_alarm),

@@ -15,10 +15,11 @@ from awsorch.core import step
 from awsorch.core.events import RunTasks
 from awsorch.core.model import Task
 from awsorch.core.placement.slot import Hold, Slot
-from awsorch.core.planners import sync_targets
+from awsorch.core.planners import expire_tasks, sync_targets
 from awsorch.core.rules import reports, run_tasks, targets
 from awsorch.core.service_index import Phases
 from awsorch.core.services import replicas
+from awsorch.core.state import ClusterState
 from awsorch.engine.partition import Partition
 from tests.sim.chaos import play
 from tests.sim.run import attempt, main, seeds_of
@@ -132,9 +133,21 @@ def stay_where_it_drains(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(replicas, "displaced", lambda tx, phases: Phases())
 
 
+def count_tasks_in_no_version(patch: pytest.MonkeyPatch) -> None:
+    """Tasks come and go and their instance's version stays."""
+    patch.setattr(ClusterState, "version_of", lambda self, instance: instance.version)
+
+
+def forget_versions_with_tasks(patch: pytest.MonkeyPatch) -> None:
+    """What tasks did to their instance's version is forgotten with them."""
+    patch.setattr(expire_tasks, "_remember", lambda tx, going: None)
+
+
 @pytest.mark.parametrize(
     "breakage",
     [
+        count_tasks_in_no_version,
+        forget_versions_with_tasks,
         start_too_many,
         stop_too_many,
         protect_nobody,

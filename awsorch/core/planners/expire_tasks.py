@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 from awsorch.core.copies import remove
 from awsorch.core.model import RunToken
 from awsorch.core.state import ClusterState, Transaction
@@ -15,6 +18,7 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
     """Remove up to 50 tasks that stopped more than an hour ago, and tokens whose time is up."""
     state = tx.state
     due = [task_id for at, task_id in state.task_index.stopped[:BATCH] if at + RETENTION_S <= tx.now]
+    _remember(tx, Counter(state.tasks[task_id].instance_id or "" for task_id in due))
     for task_id in due:
         remove(tx, state.tasks[task_id])
     gone = [token for token in state.tokens.values() if _is_over(state, token, tx.now)][:BATCH]
@@ -27,6 +31,14 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
         tx.wake(KEY, state.task_index.stopped[0][0] + RETENTION_S)
     if state.tokens:
         tx.wake(KEY, min(t.created_at for t in state.tokens.values()) + TOKEN_LIFE_S)
+
+
+def _remember(tx: Transaction[ClusterState], going: Counter[str]) -> None:
+    """Keep in each instance's version that so many of its tasks came and went."""
+    for instance_id, count in going.items():
+        instance = tx.state.instances.get(instance_id)
+        if instance is not None:
+            tx.put(replace(instance, version=instance.version + 2 * count))
 
 
 def _is_over(state: ClusterState, token: RunToken, now: float) -> bool:
