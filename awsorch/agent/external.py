@@ -113,10 +113,12 @@ async def join(http: aiohttp.ClientSession, settings: Settings) -> ExternalIdent
         raise SettingError("ECS_BACKEND_HOST is not set: joining needs the URL of the controller")
     if not settings.activation_code:
         raise SettingError("AWSORCH_ACTIVATION_CODE is not set: joining needs it beside the activation's id")
+    if not settings.data_dir:
+        raise SettingError("ECS_DATADIR is not set: joining needs a folder that keeps what it is answered")
     where = urlsplit(endpoint)
     if where.scheme == "http" and not (where.hostname or "").startswith(("127.", "localhost", "[::1]")):
         LOG.warning("%s is not encrypted: whoever listens gets this machine's key", endpoint)
-    folder = Path(settings.data_dir or ".")
+    folder = Path(settings.data_dir)
     shown = {"activationCode": settings.activation_code, "fingerprint": fingerprint(folder)}
     url = f"{endpoint}/awsorch/activations/{quote(settings.activation_id, safe='')}/join"
     answer = await _post_until_answered(http, url, json.dumps(shown).encode())

@@ -15,6 +15,7 @@ from aiohttp import web
 from awsorch.core.arn import Scope
 from awsorch.core.model_access import ExternalInstance
 from awsorch.wire.errors import WireError
+from awsorch.wire.sigv4 import claimed_access_key
 
 #: The role whose sessions external instances are in ARNs; the name that AWS's documentation gives it.
 EXTERNAL_ROLE = "ecsAnywhereRole"
@@ -53,12 +54,14 @@ class Authenticator:
     def authenticate(self, request: web.BaseRequest, body: bytes) -> Caller:
         """The caller. Raises WireError with ECS's codes for a bad, missing or expired signature."""
         if self._verifier is None:
-            return Caller(arn=self._scope.root)
-        path, _, query = request.raw_path.partition("?")
-        key = self._verifier.verify(request.method, path, query, request.headers, body)
+            key = claimed_access_key(request.headers) or ""
+        else:
+            path, _, query = request.raw_path.partition("?")
+            key = self._verifier.verify(request.method, path, query, request.headers, body)
         external = self._holder_of(key)
         if external is None:
-            return Caller(arn=f"arn:{self._scope.partition}:iam::{self._scope.account}:user/{key}")
+            user = f"arn:{self._scope.partition}:iam::{self._scope.account}:user/{key}"
+            return Caller(arn=user if self._verifier is not None else self._scope.root)
         session = f"assumed-role/{EXTERNAL_ROLE}/{external.id}"
         return Caller(arn=f"arn:{self._scope.partition}:sts::{self._scope.account}:{session}", external=external)
 

@@ -23,6 +23,7 @@ LONGEST_PRESIGNED = timedelta(days=7)
 
 _TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 _TIME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+_CLAIMED_KEY = re.compile(r"\bCredential=([^/\s,]+)/")
 _NEVER_SIGNED = frozenset({"authorization", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
 
 
@@ -159,6 +160,12 @@ def credential_scope(headers: Mapping[str, str], query: str) -> Scope | None:
     except WireError:
         return None
     return claim.scope
+
+
+def claimed_access_key(headers: Mapping[str, str]) -> str | None:
+    """The access key id that the Authorization header names, unverified; None where it names none."""
+    found = _CLAIMED_KEY.search(headers.get("Authorization", ""))
+    return found[1] if found else None
 
 
 # --- what the request claims ------------------------------------------------------------------------------------------

@@ -127,7 +127,11 @@ def test_a_refusal_is_final(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("missing", "says"),
-    [("ECS_BACKEND_HOST", "needs the URL"), ("AWSORCH_ACTIVATION_CODE", "beside the activation's id")],
+    [
+        ("ECS_BACKEND_HOST", "needs the URL"),
+        ("AWSORCH_ACTIVATION_CODE", "beside the activation's id"),
+        ("ECS_DATADIR", "needs a folder"),
+    ],
 )
 def test_what_joining_needs(tmp_path: Path, missing: str, says: str) -> None:
     async def scenario(controller: Controller, url: str, http: ClientSession) -> None:

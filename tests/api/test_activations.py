@@ -247,6 +247,16 @@ def test_keys_outlive_the_controller_s_process(tmp_path: Path) -> None:
         served.client(*machine.key).discover_poll_endpoint(cluster="prod")
 
 
+def test_without_access_keys_it_is_taken_at_its_word(tmp_path: Path) -> None:
+    with served_app(tmp_path, access_keys={}) as served:
+        served.ecs.create_cluster(clusterName="prod")
+        machine = Machine(served)
+        assert machine.register()["ec2InstanceId"] == machine.id
+        with denied("ecs:ListClusters"):
+            machine.ecs.list_clusters()
+        assert served.ecs.list_clusters()["clusterArns"] == [CLUSTER]
+
+
 def test_a_secret_that_is_too_short_is_refused() -> None:
     with pytest.raises(BadSetting, match="access_secret should have 32 characters or more"):
         Settings.read({"AWSORCH_ACCESS_SECRET": "guess"})
