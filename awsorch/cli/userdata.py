@@ -8,10 +8,11 @@ systemd sees more in it than a value, or refused.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -29,6 +30,7 @@ LIMIT_BYTES = 16 * 1024
 CONFIG, UNIT, SCRIPT = "/etc/ecs/ecs.config", "/etc/systemd/system/awsorch-agent.service", "/opt/awsorch-install.sh"
 BOUNDARY = "==awsorch=="
 SYSTEMS = ("al2023", "ubuntu")
+FORMATS = ("cloud-config", "shell", "mime")
 ABOUT = """\
 awsorch: an instance of cluster {cluster}, on {system}.
 The launch template is to ask for IMDSv2 (MetadataOptions: HttpTokens=required, HttpPutResponseHopLimit=1, so that the
@@ -66,33 +68,61 @@ class Dumper(yaml.SafeDumper):
 Dumper.add_representer(Literal, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|"))
 
 
+def settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that become settings of the agent; it gets `settings` in their place."""
+
+    @click.option(
+        "--cluster", default="default", show_default=True, metavar="NAME", help="Cluster to join, by name or ARN."
+    )
+    @click.option(
+        "--endpoint", metavar="URL", help="Where instances reach the controller. [default: $AWS_ENDPOINT_URL]"
+    )
+    @attributes_option("Attributes of the instances (ECS_INSTANCE_ATTRIBUTES).")
+    @click.option(
+        "--tags",
+        multiple=True,
+        metavar="NAME=VALUE,…",
+        callback=parse_pairs("a tag", "team=web"),
+        help="Tags of the container instances (ECS_CONTAINER_INSTANCE_TAGS).",
+    )
+    @click.option("--spot-draining", is_flag=True, help="Drain the instance when EC2 interrupts it.")
+    @click.option(
+        "--set",
+        "more",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Any other setting of the agent: ECS_RESERVED_MEMORY=256. May be repeated.",
+    )
+    @functools.wraps(command)
+    def run(
+        *,
+        cluster: str,
+        endpoint: str | None,
+        attributes: dict[str, str],
+        tags: dict[str, str],
+        spot_draining: bool,
+        more: tuple[str, ...],
+        **arguments: Any,
+    ) -> None:
+        settings = {"ECS_CLUSTER": check_cluster(cluster)}
+        settings["ECS_BACKEND_HOST"] = check_endpoint(endpoint or configured_endpoint())
+        if attributes:
+            settings["ECS_INSTANCE_ATTRIBUTES"] = as_json(attributes)
+        if tags:
+            settings["ECS_CONTAINER_INSTANCE_TAGS"] = as_json(tags)
+        if spot_draining:
+            settings["ECS_ENABLE_SPOT_INSTANCE_DRAINING"] = "true"
+        command(settings={**settings, **dict(map(read_setting, more))}, **arguments)
+
+    return run
+
+
 @click.command("userdata")
-@click.option(
-    "--cluster", default="default", show_default=True, metavar="NAME", help="Cluster to join, by name or ARN."
-)
-@click.option("--endpoint", metavar="URL", help="Where instances reach the controller. [default: $AWS_ENDPOINT_URL]")
+@settings_options
 @click.option(
     "--os", "system", type=click.Choice(SYSTEMS), default="al2023", show_default=True, help="What the image runs."
 )
-@click.option(
-    "--format", "form", type=click.Choice(["cloud-config", "shell", "mime"]), default="cloud-config", show_default=True
-)
-@attributes_option("Attributes of the instances (ECS_INSTANCE_ATTRIBUTES).")
-@click.option(
-    "--tags",
-    multiple=True,
-    metavar="NAME=VALUE,…",
-    callback=parse_pairs("a tag", "team=web"),
-    help="Tags of the container instances (ECS_CONTAINER_INSTANCE_TAGS).",
-)
-@click.option("--spot-draining", is_flag=True, help="Drain the instance when EC2 interrupts it.")
-@click.option(
-    "--set",
-    "more",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Any other setting of the agent: ECS_RESERVED_MEMORY=256. May be repeated.",
-)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="cloud-config", show_default=True)
 @click.option(
     "--package",
     default="awsorch",
@@ -102,23 +132,13 @@ Dumper.add_representer(Literal, lambda dumper, text: dumper.represent_scalar("ta
 )
 @click.option("--index-url", default="", metavar="URL", help="The package index. [default: pip's]")
 @click.option("--base64", "encoded", is_flag=True, help="As the EC2 API takes it; launch templates' files want text.")
-def userdata(
-    cluster: str,
-    endpoint: str | None,
-    system: str,
-    form: str,
-    package: str,
-    index_url: str,
-    encoded: bool,
-    **said: Any,
-) -> None:
+def userdata(settings: Mapping[str, str], system: str, form: str, package: str, index_url: str, encoded: bool) -> None:
     """Print user data that makes EC2 instances join a cluster.
 
     It installs Docker and the agent, and keeps the agent running: on Amazon Linux 2023, or Ubuntu 22.04 and 24.04.
     """
-    settings = settings_of(cluster, endpoint, **said)
     parts = Parts(
-        about=ABOUT.format(cluster=cluster, system=system),
+        about=ABOUT.format(cluster=settings["ECS_CLUSTER"], system=system),
         config="".join(f"{name}={value}\n" for name, value in settings.items()),
         unit=template("awsorch-agent.service"),
         script=install_script(system, package, index_url),
@@ -130,36 +150,29 @@ def userdata(
     click.echo(base64.b64encode(text.encode()).decode() if encoded else text, nl=encoded)
 
 
-def settings_of(
-    cluster: str,
-    endpoint: str | None,
-    *,
-    attributes: Mapping[str, str],
-    tags: Mapping[str, str],
-    spot_draining: bool,
-    more: Sequence[str],
-) -> dict[str, str]:
-    """The agent's settings by their variables. Raises UsageError for what cannot be one."""
+def check_cluster(cluster: str) -> str:
+    """The cluster, if it can be one. Raises UsageError."""
     if not _CLUSTER.fullmatch(cluster):
         raise click.UsageError(f"{cluster!r} is no cluster's name or ARN")
-    for name, value in {**attributes, **tags}.items():
+    return cluster
+
+
+def as_json(values: Mapping[str, str]) -> str:
+    """Attributes or tags as a setting. Raises UsageError for those that would have to be escaped."""
+    for name, value in values.items():
         if not (_PLAIN.fullmatch(name) and _PLAIN.fullmatch(value)):
             raise click.UsageError(f"{name}={value} has a quote, a backslash or a control character")
-    settings = {"ECS_CLUSTER": cluster, "ECS_BACKEND_HOST": check_endpoint(endpoint or configured_endpoint())}
-    if attributes:
-        settings["ECS_INSTANCE_ATTRIBUTES"] = json.dumps(attributes, ensure_ascii=False)
-    if tags:
-        settings["ECS_CONTAINER_INSTANCE_TAGS"] = json.dumps(tags, ensure_ascii=False)
-    if spot_draining:
-        settings["ECS_ENABLE_SPOT_INSTANCE_DRAINING"] = "true"
-    for item in more:
-        name, equals, value = item.partition("=")
-        if not equals or not _SETTING.fullmatch(name):
-            raise click.UsageError(f"--set {item!r} is not a setting of the agent such as ECS_RESERVED_MEMORY=256")
-        if not re.fullmatch(r"[^\x00-\x1f\x7f\\]*", value) or value[:1] in ("'", '"') or value != value.strip():
-            raise click.UsageError(f"--set {item!r} begins with a quote, or has a backslash or blanks around it")
-        settings[name] = value
-    return settings
+    return json.dumps(values, ensure_ascii=False)
+
+
+def read_setting(item: str) -> tuple[str, str]:
+    """Name and value of what --set was given. Raises UsageError."""
+    name, equals, value = item.partition("=")
+    if not equals or not _SETTING.fullmatch(name):
+        raise click.UsageError(f"--set {item!r} is not a setting of the agent such as ECS_RESERVED_MEMORY=256")
+    if not re.fullmatch(r"[^\x00-\x1f\x7f\\]*", value) or value[:1] in ("'", '"') or value != value.strip():
+        raise click.UsageError(f"--set {item!r} begins with a quote, or has a backslash or blanks around it")
+    return name, value
 
 
 def check_endpoint(endpoint: str | None) -> str:
@@ -240,4 +253,4 @@ def written_file(path: str, permissions: str, content: str) -> dict[str, str]:
     return {"path": path, "permissions": permissions, "content": Literal(content)}
 
 
-FORMS: Mapping[str, Callable[[Parts], str]] = {"cloud-config": as_cloud_config, "shell": as_shell, "mime": as_mime}
+FORMS: Mapping[str, Callable[[Parts], str]] = dict(zip(FORMATS, (as_cloud_config, as_shell, as_mime), strict=True))
