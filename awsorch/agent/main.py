@@ -31,6 +31,7 @@ LOG = logging.getLogger(__name__)
 
 STOPPED, FAILED, TERMINAL = 0, 1, 5
 DATA_FOLDER = "/var/lib/ecs"
+UNKNOWN_KEY = "UnrecognizedClientException"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR", "crit": "CRITICAL"}
 
@@ -124,10 +125,19 @@ async def _run(settings: Settings, environment: Mapping[str, str], *, only_join:
             identity = await join(http, settings)
     if only_join:
         return
-    if identity is not None:
-        environment = settings_of(identity, environment)
-        settings = load(environment)
-    await _run_agent(settings, environment)
+    if identity is None:
+        await _run_agent(settings, environment)
+        return
+    environment = settings_of(identity, environment)
+    try:
+        await _run_agent(load(environment), environment)
+    except APIError as error:
+        if error.code != UNKNOWN_KEY:
+            raise
+        raise TerminalError(
+            f"{error} The key of {identity.managed_instance_id} is good no more: it was revoked, or this machine's "
+            "identity joined again somewhere else. Join with a new activation."
+        ) from error
 
 
 async def _run_agent(settings: Settings, environment: Mapping[str, str]) -> None:

@@ -30,8 +30,8 @@ SETTINGS = {
 
 
 @contextmanager
-def agent(*arguments: str, data: Path, ends: int = 0) -> Iterator[subprocess.Popen[bytes]]:
-    """`awsorch-agent` with no key but what it is given; asked to end, it ends with `ends`."""
+def agent(*arguments: str, data: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`awsorch-agent` with no key but what it is given; asked to end, it ends well."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
     process = subprocess.Popen(
         (sys.executable, "-m", "awsorch.agent", *arguments), env={**kept, **SETTINGS, "ECS_DATADIR": str(data)}
@@ -39,10 +39,24 @@ def agent(*arguments: str, data: Path, ends: int = 0) -> Iterator[subprocess.Pop
     try:
         yield process
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == ends
+        assert process.wait(20) == 0
     finally:
         process.kill()
         process.wait()
+
+
+def end_of(*arguments: str, data: Path) -> str:
+    """What an agent says that ends for good, as its exit code tells systemd."""
+    done = subprocess.run(
+        (sys.executable, "-m", "awsorch.agent", *arguments),
+        env={"PATH": os.environ["PATH"], **SETTINGS, "ECS_DATADIR": str(data)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    return done.stderr
 
 
 @pytest.fixture
@@ -114,10 +128,8 @@ def test_a_machine_joins_runs_tasks_and_comes_back(served: ServedApp, tmp_path: 
     with agent(data=data):
         until("it is back without the code", lambda: connected(served))
         assert instances(served)[0]["containerInstanceArn"] == instance["containerInstanceArn"]
-    stranger = tmp_path / "another"
-    with subprocess.Popen(
-        (sys.executable, "-m", "awsorch.agent", *joining, "--data-folder", str(stranger)), stderr=subprocess.PIPE
-    ) as process:
-        said = process.communicate(timeout=30)[1].decode()
-    assert process.returncode == 5
-    assert "is spent: it was for one machine, which has joined." in said
+    spent = "is spent: it was for one machine, which has joined."
+    assert spent in end_of(*joining, "--data-folder", str(tmp_path / "another"), data=data)
+    machine = instance["ec2InstanceId"]
+    assert served.call("DELETE", f"/awsorch/activations/{machine}")[0] == 200
+    assert f"The key of {machine} is good no more: it was revoked" in end_of(data=data)
