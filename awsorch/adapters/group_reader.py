@@ -6,6 +6,7 @@ Source: Amazon EC2 Auto Scaling API, AutoScalingGroup, Activity; EC2 API, Launch
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -15,6 +16,9 @@ from awsorch.core.capacity.instance_types import CPU_PER_VCPU, visible_memory
 from awsorch.core.events_capacity import GroupSeen, LaunchProblem, SeenMachine
 from awsorch.core.model_capacity import Offer
 
+HOOK = "ecs-managed-draining-termination-hook"
+#: Whether a group has the hook is asked again after this long: somebody may have taken it away. Seconds.
+HOOK_LIFE_S = 300.0
 #: What AWS's words about a failed launch mean in EC2's own codes.
 _CODES = (
     ("sufficient", "InsufficientInstanceCapacity"),
@@ -45,7 +49,7 @@ class GroupReader:
         self._types: dict[str, dict[str, Any]] = {}
         self._subnets: dict[str, str] = {}
         self._templates: dict[tuple[str, str], str] = {}
-        self._hooked: dict[str, bool] = {}
+        self._hooked: dict[str, tuple[bool, float]] = {}
 
     async def find(self, name: str) -> Mapping[str, Any] | None:
         """The group as AWS describes it."""
@@ -63,15 +67,17 @@ class GroupReader:
         return found
 
     async def is_hooked(self, name: str) -> bool:
-        """Whether it has ECS's lifecycle hook. Asked once, and again after it was changed."""
-        if name not in self._hooked:
+        """Whether it has ECS's lifecycle hook. Asked now and then, and again after it was changed."""
+        now = asyncio.get_running_loop().time()
+        hooked, asked_at = self._hooked.get(name, (False, float("-inf")))
+        if asked_at + HOOK_LIFE_S <= now:
             answer = await self._aws.call("autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=name)
-            hooks = {hook["LifecycleHookName"] for hook in answer["LifecycleHooks"]}
-            self._hooked[name] = "ecs-managed-draining-termination-hook" in hooks
-        return self._hooked[name]
+            hooked = any(hook["LifecycleHookName"] == HOOK for hook in answer["LifecycleHooks"])
+            self._hooked[name] = hooked, now
+        return hooked
 
     def forget_hook(self, name: str) -> None:
-        """It was changed."""
+        """It is being changed."""
         self._hooked.pop(name, None)
 
     async def see(self, provider: str, name: str) -> GroupSeen:

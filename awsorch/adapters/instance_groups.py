@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from awsorch.adapters.aws import AwsCalls, AwsError, Turns
-from awsorch.adapters.group_reader import GroupReader
+from awsorch.adapters.group_reader import HOOK, GroupReader
 from awsorch.adapters.load_balancers import Post
 from awsorch.core.commands import EndMachines, HoldMachines, ProtectMachines, SetGroupSize, WatchGroup
 from awsorch.core.events_capacity import GroupFailed
@@ -23,7 +23,6 @@ from awsorch.engine.ports import AutoScalingGroup, CloudFailure
 
 logger = logging.getLogger(__name__)
 
-HOOK = "ecs-managed-draining-termination-hook"
 TAG = "AmazonECSManaged"
 #: How long the group waits for a heartbeat of the hook. Seconds.
 HEARTBEAT_S = 3600
@@ -141,6 +140,7 @@ class AutoScalingGroups:
             await self._set_hook(name, there=command.hook)
 
     async def _set_hook(self, name: str, *, there: bool) -> None:
+        self._reader.forget_hook(name)  # the answer may get lost
         if there:
             await self._aws.call(
                 "autoscaling",
@@ -155,7 +155,6 @@ class AutoScalingGroups:
             await self._aws.call(
                 "autoscaling", "delete_lifecycle_hook", AutoScalingGroupName=name, LifecycleHookName=HOOK
             )
-        self._reader.forget_hook(name)
 
     async def _set_size(self, name: str, command: SetGroupSize) -> None:
         await self._aws.call(

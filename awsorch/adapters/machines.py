@@ -95,7 +95,7 @@ class Ec2Machines:
                 machine_id = machine_id or await self._run(cluster, command, order)
         except AwsError as error:
             logger.info("order %s of %s: %s", order.id, command.provider, error)
-            if error.refused:
+            if _is_refusal(error):
                 refusal = LaunchRefused(launch=order.id, code=error.code, message=error.message)
                 self._post(
                     cluster, MachinesLaunched(cause="RunInstances", provider=command.provider, refused=(refusal,))
@@ -109,11 +109,8 @@ class Ec2Machines:
             self._orders.discard(order.id)
 
     async def _find(self, order: Launch) -> str | None:
-        """The instance of an order that was given before."""
-        wanted = [
-            {"Name": f"tag:{LAUNCH_TAG}", "Values": [order.id]},
-            {"Name": "instance-state-name", "Values": ["pending", "running"]},
-        ]
+        """The instance of an order that was given before, though it may have ended since."""
+        wanted = [{"Name": f"tag:{LAUNCH_TAG}", "Values": [order.id]}]
         answer = await self._aws.call("ec2", "describe_instances", Filters=wanted)
         return next((instance["InstanceId"] for instance in _instances(answer)), None)
 
@@ -220,6 +217,12 @@ class Ec2Machines:
                     raise
                 left = [machine_id for machine_id in left if machine_id not in unknown]
         return []
+
+
+def _is_refusal(error: AwsError) -> bool:
+    """Whether nothing was launched for good. EC2 answers 500 where it has no capacity; and a token that is taken says
+    that the order was carried out, by a controller whose user data or image differed."""
+    return (error.refused or error.code.startswith("Insufficient")) and error.code != "IdempotentParameterMismatch"
 
 
 def _tags(cluster: str, provider: str, order: Launch) -> list[dict[str, str]]:

@@ -53,20 +53,25 @@ class Notices:
             try:
                 await self._read()
                 pause = 0.0
-            except AwsError as error:
+            except Exception as error:
                 pause = min(max(2 * pause, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-                logger.warning("the queue of EC2's notices can't be read, next try in %.0f s: %s", pause, error)
+                bug = None if isinstance(error, AwsError) else error
+                logger.warning(
+                    "the queue of EC2's notices can't be read, next try in %.0f s: %s", pause, error, exc_info=bug
+                )
                 await asyncio.sleep(pause)
 
     async def _read(self) -> None:
         answer = await self._aws.call(
             "sqs", "receive_message", QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=WAIT_S
         )
-        for message in answer.get("Messages", ()):
+        messages = answer.get("Messages", ())
+        for message in messages:
             notice = notice_of(message.get("Body", ""))
             if notice is not None:
                 for cluster in list(self._clusters()):
                     self._post(cluster, notice)
+        for message in messages:  # when all are told: a deletion that fails holds none up
             await self._aws.call("sqs", "delete_message", QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
 
 

@@ -4,8 +4,6 @@ whose load balancers carry requests and check health."""
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,16 +64,6 @@ class Posts:
                 self.news.clear()
                 await self.news.wait()
         return self.events[count - 1][1]
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with listen("127.0.0.1", 0) as listener:
-        command = [sys.executable, "-m", "awsorch.local.moto_child", "--fd", str(listener.fileno())]
-        with subprocess.Popen(command, pass_fds=(listener.fileno(),), stdout=subprocess.DEVNULL) as child:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-            child.terminate()
-            assert child.wait(10) == 0
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,14 @@ tests/contract/test_load_balancers.py holds it to what moto (and AWS's documenta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.adapters.aws import AwsError
+from tests.support.unreliable import Unreliable
 
 Address = tuple[str, int]
-
-LOST = "ReadTimeoutError"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,23 +71,16 @@ class FakeGroup:
         return set(self.since)
 
 
-class FakeAws:
-    """``groups`` by ARN, ``elbs`` by name, ``alarms`` by name with their state.
-
-    Knobs: ``fault(operation)`` answers what befalls a call before it is carried out (an AwsError to raise, or None);
-    ``loses(operation)`` whether the answer is lost after it was; ``delay(operation)`` how long it takes.
-    ``bad_targets`` are ids that ELB refuses. ``calls`` are the operations asked for, with their parameters.
-    """
+class FakeAws(Unreliable):
+    """``groups`` by ARN, ``elbs`` by name, ``alarms`` by name with their state. ``bad_targets`` are ids that ELB
+    refuses; the other knobs are Unreliable's."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.groups: dict[str, FakeGroup] = {}
         self.elbs: dict[str, FakeGroup] = {}
         self.alarms: dict[str, str] = {}
-        self.fault: Callable[[str], AwsError | None] = lambda operation: None
-        self.loses: Callable[[str], bool] = lambda operation: False
-        self.delay: Callable[[str], float] = lambda operation: 0.0
         self.bad_targets: set[str] = set()
-        self.calls: list[tuple[str, Mapping[str, Any]]] = []
 
     def add_group(self, arn: str, **members: Any) -> FakeGroup:
         """A new target group."""
@@ -99,24 +91,6 @@ class FakeAws:
         """A new Classic Load Balancer."""
         self.elbs[name] = FakeGroup(arn=name, **members)
         return self.elbs[name]
-
-    async def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
-        """One call, as ``awsorch.adapters.aws.Aws`` makes it."""
-        self.calls.append((operation, parameters))
-        wait = self.delay(operation)
-        await asyncio.sleep(wait / 2)
-        error = self.fault(operation)
-        if error is not None:
-            raise error
-        answer: Mapping[str, Any] = getattr(self, f"_{operation}")(parameters)
-        await asyncio.sleep(wait / 2)
-        if self.loses(operation):
-            raise AwsError(LOST, "Read timeout")
-        return answer
-
-    def called(self, operation: str) -> list[Mapping[str, Any]]:
-        """The parameters of every call of an operation."""
-        return [parameters for name, parameters in self.calls if name == operation]
 
     # --- elbv2 -------------------------------------------------------------------------------------------------------
 
