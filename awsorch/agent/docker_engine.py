@@ -37,6 +37,7 @@ from awsorch.agent.engine import (
     Sink,
     VolumeArguments,
 )
+from awsorch.agent.images import digest_of
 from awsorch.agent.settings import EngineSettings
 from awsorch.agent.states import Health
 from awsorch.agent.task_cgroup import claim_cgroup
@@ -191,10 +192,9 @@ class DockerEngine:
                 return None
             except APIError as error:
                 raise EngineError(_words(error)) from error
-            digests = [each.partition("@")[2] for each in found.get("RepoDigests") or ()]
             return ImageFacts(
                 id=found["Id"],
-                digest=digests[0] if digests else "",
+                digest=digest_of(image, found.get("RepoDigests") or ()),
                 names=tuple(found.get("RepoTags") or ()),
             )
 

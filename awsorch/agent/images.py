@@ -10,7 +10,7 @@ import json
 import logging
 import random
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from awsorch.agent.engine import (
@@ -72,9 +72,8 @@ class ImageStock:
         self._silent_until: dict[str, float] = {}
 
     async def make_ready(self, image: str) -> str:
-        """Have the image on the host, as the pull behaviour says, and return its digest ("" if it has none).
-
-        Raises PullError.
+        """Have the image on the host, as the pull behaviour says, and return its digest: "" if it has none, or the
+        registry was asked and did not say that it still is the name's. Raises PullError.
         """
         under_way = self._under_way.get(image)
         if under_way is None:
@@ -117,6 +116,8 @@ class ImageStock:
         local = await self._inspect(image)
         if local is not None and self._is_enough(image, behavior):
             return local.digest
+        if local is not None and behavior == "default" and self._is_silent(image):
+            return ""
         fatal = behavior in ("always", "once")
         try:
             await self._pull(image, tries=PULL_TRIES if local is None or fatal else 1, fatal=fatal)
@@ -124,23 +125,27 @@ class ImageStock:
             if local is None or fatal:
                 raise
             LOG.warning("%s is used as it is on this host: %s", image, error)
-            return local.digest
+            return ""
         self._pulled.add(image)
         self._remember(image)
         pulled = await self._inspect(image)
         return pulled.digest if pulled is not None else ""
 
     def _is_enough(self, image: str, behavior: str) -> bool:
-        """Whether the image that is here will do without asking the registry."""
+        """Whether the image that is here will do without asking the registry. A digest names one image for ever."""
         match behavior:
             case "prefer-cached":
                 return True
             case "once":
-                return image in self._pulled
+                return image in self._pulled or "@" in image
             case "always":
                 return False
             case _:
-                return self._clock() < self._silent_until.get(_registry_of(image), 0.0)
+                return "@" in image
+
+    def _is_silent(self, image: str) -> bool:
+        """Whether the registry did not answer a while ago."""
+        return self._clock() < self._silent_until.get(_registry_of(image), 0.0)
 
     async def _inspect(self, image: str) -> ImageFacts | None:
         while True:
@@ -211,10 +216,27 @@ def credentials_for(image: str, settings: EngineSettings) -> Mapping[str, str] |
     return None
 
 
+def digest_of(image: str, known_as: Iterable[str]) -> str:
+    """What the image's registry calls it, of all the ``repository@digest`` that the engine knows it by; "" where it
+    came from no registry."""
+    digests = {_repository_of(name): digest for name, _, digest in (each.partition("@") for each in known_as)}
+    name, _, named = image.partition("@")
+    return named or digests.get(_repository_of(name), "")
+
+
+def _repository_of(name: str) -> str:
+    """The repository in full, without a tag."""
+    head, slash, last = name.rpartition("/")
+    repository = f"{head}{slash}{last.partition(':')[0]}"
+    registry = _registry_of(repository)
+    path = repository.removeprefix("index.docker.io/").removeprefix(f"{registry}/")
+    return f"{registry}/library/{path}" if registry == "docker.io" and "/" not in path else f"{registry}/{path}"
+
+
 def _registry_of(image: str) -> str:
     first, slash, _ = image.partition("/")
     is_host = slash and ("." in first or ":" in first or first == "localhost")
-    return first if is_host else "docker.io"
+    return _registry_name(first) if is_host else "docker.io"
 
 
 def _registry_name(host: str) -> str:

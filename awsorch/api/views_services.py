@@ -242,7 +242,12 @@ def service_revision_view(revision: ServiceRevision, service: Service, cluster: 
         "serviceRegistries": [],
         **revision.document,
         "containerImages": [
-            {"containerName": container["name"], "image": container["image"]} for container in containers_of(definition)
+            {
+                "containerName": container["name"],
+                "image": container["image"],
+                "imageDigest": revision.image_digests.get(container["name"]),
+            }
+            for container in containers_of(definition)
         ],
         "guardDutyEnabled": False,
         "createdAt": stamp(revision.created_at),

@@ -198,7 +198,8 @@ class InstanceHealthReported(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTemplate:
-    """What RunTask, StartTask or a service says of each task that it makes."""
+    """What RunTask, StartTask or a service says of each task that it makes. ``images`` has those of containers that are
+    not to be as in the definition: what its tag stood for when the first task of the service revision started."""
 
     definition: TaskDefinition
     demand: Demand
@@ -210,6 +211,7 @@ class TaskTemplate:
     enable_execute_command: bool = False
     reference_id: str | None = None
     service: TaskService | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,8 +79,9 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRevision:
-    """What the tasks of a service run; never changed. ``document`` has the members that awsorch only carries, in ECS's
-    shape (networkConfiguration, serviceRegistries, volumeConfigurations, platformVersion…)."""
+    """What the tasks of a service run; never changed but for ``image_digests``, by container: each is kept once a task
+    has told it. ``document`` has the members that awsorch only carries, in ECS's shape (networkConfiguration,
+    serviceRegistries, volumeConfigurations, platformVersion…)."""
 
     service: str
     number: str
@@ -91,6 +92,7 @@ class ServiceRevision:
     capacity_provider_strategy: tuple[StrategyItem, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
+    image_digests: Mapping[str, str] = field(default_factory=dict)
     created_at: float
 
     @property

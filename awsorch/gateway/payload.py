@@ -72,7 +72,7 @@ def _container(task: Task, document: Document, given: Document, override: Docume
     region = _arn(task).region
     return acs.Container(
         name=container["name"],
-        image=container["image"],
+        image=record.image,
         container_arn=record.arn,
         essential=container.get("essential", True),
         cpu=container.get("cpu", 0),

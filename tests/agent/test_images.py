@@ -14,7 +14,7 @@ from awsorch.agent.engine import (
     EngineUnavailableError,
     ImageFacts,
 )
-from awsorch.agent.images import ImageStock, PullError, credentials_for
+from awsorch.agent.images import ImageStock, PullError, credentials_for, digest_of
 from awsorch.agent.settings import EngineSettings
 from tests.support import virtual_time
 
@@ -84,6 +84,37 @@ def test_when_it_is_pulled(behavior: str, local: ImageFacts | None, pulled_befor
     play(behavior, Registry(*([local] if local else [])), scenario, {"app"} if pulled_before else None)
 
 
+@pytest.mark.parametrize(("behavior", "pulls"), [("default", 0), ("once", 0), ("prefer-cached", 0), ("always", 1)])
+def test_what_is_named_by_its_digest_is_pulled_once(behavior: str, pulls: int) -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        name = "app:1@sha256:old"
+        registry.local[name] = PULLED
+        assert await stock.make_ready(name) == ("sha256:new" if pulls else "sha256:old")
+        assert len(registry.pulls) == pulls
+
+    play(behavior, Registry(), scenario)
+
+
+@pytest.mark.parametrize(
+    ("image", "digest"),
+    [
+        ("busybox", "sha256:1"),
+        ("busybox:latest", "sha256:1"),
+        ("docker.io/library/busybox:1", "sha256:1"),
+        ("index.docker.io/busybox", "sha256:1"),
+        ("quay.io/tools/busybox:1", "sha256:2"),
+        ("localhost:5000/busybox:1", "sha256:3"),
+        ("localhost:5000/other", ""),
+        ("tools/busybox", ""),
+        ("tools/busybox:1@sha256:9", "sha256:9"),
+    ],
+)
+def test_an_image_has_the_digest_that_its_own_registry_gave_it(image: str, digest: str) -> None:
+    known_as = ["busybox@sha256:1", "quay.io/tools/busybox@sha256:2", "localhost:5000/busybox@sha256:3"]
+    assert digest_of(image, known_as) == digest
+    assert digest_of(image, ()) == (digest if "@" in image else "")
+
+
 def test_many_tasks_share_one_pull() -> None:
     async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
         await asyncio.gather(*(stock.make_ready("app") for _ in range(20)))
@@ -107,12 +138,12 @@ def test_a_registry_that_is_away_is_tried_five_times() -> None:
     play("default", Registry(), scenario)
 
 
-@pytest.mark.parametrize(("local", "digest"), [(PULLED, "sha256:old"), (BUILT, "")])
+@pytest.mark.parametrize("local", [PULLED, BUILT])
 @pytest.mark.parametrize("failure", [AWAY, MISSING, DockerTimeoutError("no progress")])
-def test_what_cannot_be_pulled_is_used_as_it_is_here(local: ImageFacts, digest: str, failure: EngineError) -> None:
+def test_what_cannot_be_pulled_is_used_as_it_is_here(local: ImageFacts, failure: EngineError) -> None:
     async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
         registry.failures = [failure]
-        assert await stock.make_ready("app") == digest
+        assert await stock.make_ready("app") == "", "nobody said that the name still stands for it"
         assert len(registry.pulls) == 1
 
     play("default", Registry(local), scenario)
@@ -122,7 +153,7 @@ def test_a_registry_out_of_reach_is_not_asked_for_a_minute() -> None:
     async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
         registry.failures = [AWAY]
         for _ in range(3):
-            assert await stock.make_ready("app") == "sha256:old"
+            assert await stock.make_ready("app") == ""
         assert registry.pulls == ["app"]
         assert await stock.make_ready("missing") == "sha256:new"
         assert await stock.make_ready("app") == "sha256:new"

@@ -61,6 +61,22 @@ def test_a_first_deployment_is_described(ecs: Any, stable: dict[str, Any], web_t
     }
 
 
+def test_a_revision_tells_the_digests_of_its_images(ecs: Any, stable: dict[str, Any], web_task: str) -> None:
+    digest = f"sha256:{'1' * 64}"
+    first = ecs.list_tasks(serviceName="a")["taskArns"][0]
+    told = {"containerName": "app", "status": "RUNNING", "imageDigest": digest}
+    ecs.submit_task_state_change(cluster="default", task=first, status="RUNNING", containers=[told])
+    arn = stable["currentServiceRevisions"][0]["arn"]
+    (revision,) = ecs.describe_service_revisions(serviceRevisionArns=[arn])["serviceRevisions"]
+    assert revision["containerImages"] == [{"containerName": "app", "image": "busybox", "imageDigest": digest}]
+    known = set(ecs.list_tasks(serviceName="a")["taskArns"])
+    ecs.update_service(service="a", desiredCount=3)
+    settle(ecs, "a")
+    (later,) = set(ecs.list_tasks(serviceName="a")["taskArns"]) - known
+    (task,) = ecs.describe_tasks(tasks=[later])["tasks"]
+    assert task["containers"][0]["image"] == f"busybox@{digest}"
+
+
 def test_a_broken_revision_turns_back(ecs: Any, stable: dict[str, Any], web_task: str) -> None:
     (good,) = histories(ecs)
     ecs.update_service(service="a", taskDefinition="web:2")

@@ -139,6 +139,7 @@ def records_of_services() -> list[Any]:
             definition_arn=definition.arn,
             load_balancers=(balancer,),
             document={"serviceRegistries": [{"registryArn": "r"}]},
+            image_digests={"app": "sha256:" + "0" * 64},
             created_at=1.0,
         ),
         model_services.Deployment(service="web", number="1", revision="1", created_at=1.0, updated_at=1.0),

@@ -58,6 +58,7 @@ class ServiceWorld:
         self.now = 1000.0
         self.conduct: dict[str, Conduct] = {}
         self.drops: Callable[[Any], bool] = lambda command: False
+        self.digest_of: Callable[[str], str | None] = lambda image: None
         self.health: dict[tuple[str, int], str] = {}
         self.registered: dict[tuple[str, int], float] = {}
         self.draining: dict[tuple[str, int], float] = {}
@@ -201,7 +202,10 @@ class ServiceWorld:
         self._ports += 1
         binding = NetworkBinding(bind_ip="0.0.0.0", container_port=80, host_port=self._ports)
         reports = tuple(
-            events.ContainerReport(name=c.name, status="RUNNING", network_bindings=(binding,)) for c in task.containers
+            events.ContainerReport(
+                name=c.name, status="RUNNING", network_bindings=(binding,), image_digest=self.digest_of(c.image)
+            )
+            for c in task.containers
         )
         self.health[self._address(task), self._ports] = conduct.health
         self.act(events.TaskReported(task_id=task_id, status="RUNNING", containers=reports))

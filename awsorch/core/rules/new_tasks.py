@@ -139,7 +139,7 @@ def _containers(template: TaskTemplate, new: NewTask, arn_prefix: str, gpus: tup
     containers = effective_containers(definition, template.overrides)
     shares = gpus_by_container(definition, template.overrides, gpus)
     return tuple(
-        _container(container, arn_prefix + container_id, share)
+        _container(container, template.images.get(container["name"]), arn_prefix + container_id, share)
         for container, container_id, share in zip(containers, new.container_ids, shares, strict=True)
     )
 
@@ -156,11 +156,11 @@ def gpus_by_container(
     return shares
 
 
-def _container(container: Mapping[str, Any], arn: str, gpus: tuple[str, ...]) -> Container:
+def _container(container: Mapping[str, Any], image: str | None, arn: str, gpus: tuple[str, ...]) -> Container:
     return Container(
         name=container["name"],
         arn=arn,
-        image=container["image"],
+        image=image or container["image"],
         essential=container.get("essential", True),
         has_health_check="healthCheck" in container,
         cpu=container.get("cpu", 0),

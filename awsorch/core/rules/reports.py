@@ -19,6 +19,7 @@ from awsorch.core.lifecycle import (
 from awsorch.core.model import Container, Task
 from awsorch.core.rules.stop_tasks import finish, note, wish_stop
 from awsorch.core.services.health import judge
+from awsorch.core.services.images import record_digests
 from awsorch.core.state import ClusterState, Transaction
 
 ESSENTIAL_EXITED = "Essential container in task exited"
@@ -51,7 +52,13 @@ def task_reported(tx: Transaction[ClusterState], event: TaskReported) -> None:
         version = before.version + (_statuses(task) != _statuses(before))
         task = replace(task, health_status=_task_health(task), version=version)
         tx.put(task)
+        if _digests(task) != _digests(before):
+            record_digests(tx, task)
         judge(tx, task)
+
+
+def _digests(task: Task) -> tuple[str | None, ...]:
+    return tuple(container.image_digest for container in task.containers)
 
 
 def _statuses(task: Task) -> tuple[str, ...]:

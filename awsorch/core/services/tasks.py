@@ -15,6 +15,7 @@ from awsorch.core.placement.place import Request, place
 from awsorch.core.resources import demand_of
 from awsorch.core.rules.new_tasks import PlacedTasks, definition_constraints, place_or_wait, record_tasks
 from awsorch.core.rules.stop_tasks import request_stop
+from awsorch.core.services.images import images_of
 from awsorch.core.services.speech import listed, say
 from awsorch.core.state import ClusterState, Transaction
 
@@ -99,6 +100,7 @@ def template_of(state: ClusterState, service: Service, deployment: Deployment) -
         launch_type=revision.launch_type or "EC2",
         tags=_tags(service, definition, arn.path[0]),
         enable_execute_command=service.enable_execute_command,
+        images=images_of(revision, definition),
         service=TaskService(name=service.name, deployment=deployment.number, load_balancers=revision.load_balancers),
     )
 
