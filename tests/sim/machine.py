@@ -58,11 +58,14 @@ class Run:
 class Machine:
     """What outlives agents: resources, the disk, the containers."""
 
-    def __init__(self, world: World, name: str, resources: Resources, zone: str) -> None:
+    def __init__(
+        self, world: World, name: str, resources: Resources, zone: str, instance_type: str = "t3.medium"
+    ) -> None:
         self.world = world
         self.name = name
         self.resources = resources
         self.zone = zone
+        self.instance_type = instance_type
         self.alive = True
         self.reachable = True
         self.retired = False
@@ -195,7 +198,7 @@ class Agent:
             known_id=machine.instance_id,
             ec2_instance_id=machine.name,
             resources=machine.resources,
-            attributes={"ecs.availability-zone": machine.zone, "ecs.instance-type": "t3.medium"},
+            attributes={"ecs.availability-zone": machine.zone, "ecs.instance-type": machine.instance_type},
         )
         registered = await self.world.call(machine, lambda door: door.submit(event))
         machine.instance_id = registered.id

@@ -25,7 +25,7 @@ NO_CAPACITY = (
 @dataclass(slots=True, kw_only=True)
 class FakeScalingGroup:
     """One group. ``types``: what it launches, the first choice first; ``zones``: zone → subnet; ``hooks``: name →
-    seconds to a heartbeat. ``launching`` are under way, or failed and to be tried again; ``activities`` are newest last."""
+    seconds to a heartbeat. ``launching`` are under way, or to be tried again; ``activities``: last is newest."""
 
     name: str
     minimum: int
@@ -206,8 +206,8 @@ class FakeGroups:
             if group.desired <= group.minimum:
                 raise refusal(
                     f"Currently, desiredSize equals minSize ({group.minimum}). Terminating instance without "
-                    "replacement will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false "
-                    "or lower group's min size."
+                    "replacement will violate group's min size constraint. Either set shouldDecrementDesiredCapacity "
+                    "flag to false or lower group's min size."
                 )
             group.desired -= 1
         self.let_go(group, instance)

@@ -10,75 +10,53 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from awsorch.adapters.alarms import CloudWatchAlarms
+from awsorch.adapters.group_reader import GroupReader
+from awsorch.adapters.instance_groups import AutoScalingGroups
 from awsorch.adapters.load_balancers import ElasticLoadBalancing
+from awsorch.adapters.machines import Ec2Machines
+from awsorch.adapters.metrics import CloudWatchMetrics
+from awsorch.adapters.notices import Notices
 from awsorch.core.commands import Command
 from awsorch.core.errors import Refusal
 from awsorch.core.events import CreateCluster, Event, InstanceGone, NewTask, OpenGate, RunTasks, StopTask, TaskTemplate
-from awsorch.core.model import Resources, Strategy, TaskDefinition
+from awsorch.core.model import Resources, Strategy, StrategyItem, TaskDefinition
 from awsorch.core.resources import demand_of
 from awsorch.core.state import ClusterState
 from awsorch.engine.controller import Controller
 from awsorch.engine.outbox import Outbox
-from awsorch.engine.ports import Change
-from awsorch.store.memory import Faults, MemoryStore
+from awsorch.store.memory import Faults
 from tests.sim.door import Door
+from tests.sim.hosts import Hosts
 from tests.sim.machine import Machine, Plan
 from tests.sim.network import Network, Unreachable, Weather
 from tests.sim.promises import Promises
 from tests.support.builders import a_definition, arn
 from tests.support.fake_aws import FakeAws
-from tests.support.states import contents, differences
+from tests.support.fake_catalogue import FakeCatalogue
+from tests.support.fake_fleet import FakeFleet, FakeQueue
 from tests.support.virtual_time import VirtualTimeLoop
+from tests.support.witnessed_store import WitnessedStore
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+#: Where EC2's notices are.
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/notices"
 
 
-#: Every so many commits the state is built again from the store and compared. All of them would take most of the time.
-COMPARED_COMMITS = 4
+class Closable(Protocol):
+    """What calls AWS for one life of the controller."""
+
+    async def close(self) -> None:
+        """Stop calling."""
+        ...
 
 
 class BrokenPromise(AssertionError):
     """What the world saw go wrong, and all that happened before."""
-
-
-class WitnessedStore(MemoryStore):
-    """The memory store, with a witness to every commit that took effect."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(Faults(), draw_seed=world.new_id)
-        self._world = world
-        self._commits = 0
-
-    async def commit(self, partition: str, epoch: int, revision: int, changes: Sequence[Change]) -> None:
-        """Store; tell the witness what took effect, whatever the caller is told."""
-        before = self.revision_of(partition)
-        try:
-            await super().commit(partition, epoch, revision, changes)
-        finally:
-            if self.revision_of(partition) != before:
-                self._world.promises.stored(changes)
-                self._commits += 1
-                if self._commits % COMPARED_COMMITS == 0:
-                    await self._compare(partition)
-
-    async def _compare(self, name: str) -> None:
-        """What a restart would find is what is in memory, indexes and all."""
-        controller = self._world.controller
-        running = controller.clusters.get(self._world.cluster) if controller else None
-        if running is None or name != running.name:
-            return
-        delay, self.faults.delay = self.faults.delay, 0.0
-        snapshot = await self.load(name)
-        self.faults.delay = delay
-        again = ClusterState(snapshot.seed)
-        again.load(snapshot.records, snapshot.revision)
-        for difference in differences(contents(running.state), contents(again)):
-            self._world.promises.breaks(f"loaded again, {name} differs in {difference}")
-        self._world.promises.look()
 
 
 @dataclass(slots=True)
@@ -121,13 +99,17 @@ class World:
         self.store = WitnessedStore(self)
         self.machines: dict[str, Machine] = {}
         self.aws = FakeAws()
+        self.fleet = FakeFleet()
+        self.fleet.queues[QUEUE] = FakeQueue()
+        self.hosts = Hosts(self)
         self.plans: dict[str, Plan] = {}
         self.conducts: dict[str, Callable[[], Plan]] = {}
         self.next_plan: Callable[[], Plan] = Plan
         self.drops_command: Callable[[Command], bool] = lambda command: False
         self.controller: Controller | None = None
         self.door: Door | None = None
-        self._adapters: tuple[ElasticLoadBalancing, CloudWatchAlarms] | None = None
+        self._life: tuple[Controller, Door] | None = None
+        self._adapters: Sequence[Closable] = ()
         self._machines_made = 0
         loop.set_exception_handler(lambda _, context: self.promises.breaks(f"nobody caught {context!r}"))
 
@@ -188,13 +170,21 @@ class World:
             if not self.drops_command(command):
                 outbox.send(partition, command)
 
-        controller = Controller(self.store, send, self.loop.clock)
+        catalogue = FakeCatalogue()
+        machines = Ec2Machines(self.fleet, outbox.post, lambda cluster: f"ECS_CLUSTER={cluster}")
+        controller = Controller(self.store, send, self.loop.clock, catalogue=catalogue, subnets=machines)
         door = Door(self, controller)
         outbox.connect(agents=door)
         targets, alarms = ElasticLoadBalancing(self.aws, outbox.post), CloudWatchAlarms(self.aws, outbox.post)
         outbox.connect_aws(targets=targets, alarms=alarms, inboxes=controller.clusters)
-        self._adapters = targets, alarms
+        groups = AutoScalingGroups(self.fleet, outbox.post, GroupReader(self.fleet, catalogue))
+        metrics = CloudWatchMetrics(self.fleet)
+        outbox.connect_fleet(groups=groups, machines=machines, reservations=metrics)
+        notices = Notices(self.fleet, QUEUE, outbox.post, lambda: controller.clusters)
+        self._adapters = targets, alarms, groups, machines, metrics, notices
+        self._life = controller, door
         await controller.start()
+        notices.start()
         self.controller, self.door = controller, door
         self.say("controller started")
         if self.cluster not in controller.registry.state.clusters:
@@ -205,17 +195,35 @@ class World:
         self.later(60.0, lambda: self.network.spawn(door.mind_the_missing()))
 
     async def kill_controller(self) -> None:
-        """Kill -9: every connection breaks, nothing is tidied up; what was committed is in the store."""
-        controller, door = self.controller, self.door
-        assert controller is not None
-        assert door is not None
+        """Kill -9: every connection breaks, nothing is tidied up; what was committed is in the store. It may be one
+        that is still starting."""
+        assert self._life is not None
+        controller, door = self._life
         self.say("controller killed")
-        self.controller = self.door = None
+        self.controller = self.door = self._life = None
         door.die()
-        for adapter in self._adapters or ():
+        for adapter in self._adapters:
             await adapter.close()
         await controller.stop()
         await self.store.close()
+
+    async def kill_after_each_commit(self, seconds: float) -> None:
+        """For so long a controller lives until its first commit is stored, and lets out nothing of it."""
+        end = self.now + seconds
+        while self.now < end:
+            await self.kill_controller()
+            await asyncio.sleep(self.rng.choice((0.1, 1.0)))
+            self.store.deadly = asyncio.Event()
+            start = asyncio.create_task(self.start_controller())
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(end + 1.0):
+                    await self.store.deadly.wait()
+            self.store.deadly = None
+            start.cancel()
+            await asyncio.gather(start, return_exceptions=True)
+            self.check()
+        await self.kill_controller()
+        await self.start_controller()
 
     @property
     def state(self) -> ClusterState:
@@ -232,6 +240,7 @@ class World:
         resources = Resources(cpu=cpu, memory=memory, reserved_tcp=(22,))
         machine = Machine(self, name, resources, ZONES[self._machines_made % len(ZONES)])
         self.machines[name] = machine
+        self.fleet.ec2.adopt(name, machine.zone)
         self.say(f"machine {name} boots")
         machine.start_agent()
         return machine
@@ -239,7 +248,7 @@ class World:
     def kill(self, machine: Machine) -> None:
         """The machine dies; after a while somebody notices and says so until it is heard."""
         self.say(f"machine {machine.name} dies")
-        machine.die()
+        self.fleet.ec2.end(self.fleet.ec2.instances[machine.name])
         self.network.spawn(self._notice_death(machine))
 
     async def _notice_death(self, machine: Machine) -> None:
@@ -293,6 +302,7 @@ class World:
         *,
         definition: TaskDefinition | None = None,
         strategies: tuple[Strategy, ...] = (),
+        strategy: tuple[StrategyItem, ...] = (),
         plan: Plan | None = None,
     ) -> list[str]:
         """RunTask under a clientToken, asked until it is answered: the ids of the tasks."""
@@ -308,6 +318,7 @@ class World:
                 ids=self.new_tasks(count, plan),
                 template=template,
                 strategies=strategies,
+                strategy=strategy,
                 token=token,
                 fingerprint=token,
             )
@@ -352,7 +363,8 @@ class World:
         self.network.weather = Weather()
         self.store.faults = Faults()
         self.drops_command = lambda command: False
-        self.aws.fault, self.aws.loses, self.aws.delay = lambda _: None, lambda _: False, lambda _: 0.0
+        self.aws.obey()
+        self.fleet.obey()
         for machine in self.machines.values():
             machine.reachable = True
 
