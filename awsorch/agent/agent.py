@@ -26,6 +26,7 @@ from awsorch.agent.host import Host
 from awsorch.agent.identity import Identity, InstanceMetadata
 from awsorch.agent.images import ImageStock
 from awsorch.agent.measurements import Measurements
+from awsorch.agent.notices import drain_when_noticed
 from awsorch.agent.ports import Ports, Probe, default_range
 from awsorch.agent.reports import Reports
 from awsorch.agent.servers import Servers
@@ -270,6 +271,8 @@ class Agent:
                 group.create_task(telemetry.run())
                 if not settings.engine.image_cleanup_disabled and parts.cleans_images:
                     group.create_task(self._clean_images(surroundings.images))
+                if settings.spot_draining and not settings.external:
+                    group.create_task(drain_when_noticed(self._metadata, ecs, registration, settings.spot_interval))
         finally:
             await supervisor.close()
             await reports.close()

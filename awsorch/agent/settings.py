@@ -68,7 +68,8 @@ class Settings:
     """Everything an agent needs to know before it starts. `introspection_port` 0: no introspection.
 
     `task_endpoint_port` 0: any free one. `task_endpoint_rate`: a container's calls a second, and at once. An external
-    instance joins by an activation, and is `managed_instance_id` from then on.
+    instance joins by an activation, and is `managed_instance_id` from then on. With `spot_draining` a notice that EC2
+    will take the instance back is looked for every `spot_interval` seconds.
     """
 
     cluster: str = "default"
@@ -81,6 +82,8 @@ class Settings:
     data_dir: str = ""
     checkpoint: bool = False
     metadata_endpoint: str = "http://169.254.169.254"
+    spot_draining: bool = False
+    spot_interval: float = 1.0
     introspection_address: str = "127.0.0.1"
     introspection_port: int = 51678
     task_endpoint_port: int = 51679
@@ -113,6 +116,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         data_dir=read("ECS_DATADIR", str, ""),
         checkpoint=read("ECS_CHECKPOINT", _boolean, bool(environment.get("ECS_DATADIR"))),
         metadata_endpoint=read("AWS_EC2_METADATA_SERVICE_ENDPOINT", str, "http://169.254.169.254"),
+        spot_draining=read("ECS_ENABLE_SPOT_INSTANCE_DRAINING", _boolean, False),
+        spot_interval=max(read("AWSORCH_SPOT_NOTICE_INTERVAL", parse_duration, 1.0), 0.1),
         introspection_address=read("AWSORCH_INTROSPECTION_ADDRESS", str, "127.0.0.1"),
         introspection_port=read("AWSORCH_INTROSPECTION_PORT", _integer, 51678),
         task_endpoint_port=read("AWSORCH_TASK_ENDPOINT_PORT", _port_or_any, 51679),
