@@ -35,6 +35,13 @@ class Line:
     picky: bool
     count: int
 
+    @staticmethod
+    def of(
+        demand: Demand, group: str, constraints: tuple[Constraint, ...], strategies: tuple[Strategy, ...], count: int
+    ) -> Line:
+        """So many tasks like that."""
+        return Line(demand, group, constraints, strategies, _is_picky(demand, constraints), count)
+
 
 def lines_of(tasks: Sequence[Task]) -> list[Line]:
     """The tasks' lines, the one with the oldest task first."""
@@ -43,7 +50,7 @@ def lines_of(tasks: Sequence[Task]) -> list[Line]:
         assert task.waiting is not None
         counts[task.demand, task.group, task.waiting.constraints, task.waiting.strategies] += 1
     return [
-        Line(demand, group, constraints, strategies, _is_picky(demand, constraints), count)
+        Line.of(demand, group, constraints, strategies, count)
         for (demand, group, constraints, strategies), count in counts.items()
     ]
 

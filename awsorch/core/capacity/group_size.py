@@ -28,7 +28,7 @@ def size_group(tx: Transaction[ClusterState], provider: Provider, waiting: list[
     assert provider.group is not None
     assert provider.maximum is not None
     size = expected_size(provider)
-    goal = wished_size(tx.state, provider, waiting)
+    goal = wished_size(tx.state, provider, lines_of(waiting))
     _say_limit(tx, provider, waiting, limited=goal > provider.maximum <= size)
     if goal <= size:
         _ask_again(tx, provider)
@@ -81,10 +81,10 @@ def census(state: ClusterState, provider: Provider) -> Census:
     return Census(busy, idle, leaving, max(expected_size(provider) - busy - idle - leaving, 0))
 
 
-def wished_size(state: ClusterState, provider: Provider, waiting: list[Task]) -> int:
-    """The size at which every waiting task finds a place, with the spare instances that ``targetCapacity`` asks for."""
+def wished_size(state: ClusterState, provider: Provider, lines: Sequence[Line]) -> int:
+    """The size at which all these tasks find a place, with the spare instances that ``targetCapacity`` asks for."""
     count = census(state, provider)
-    needed = instances_needed(state, provider, lines_of(waiting))
+    needed = instances_needed(state, provider, lines)
     present = count.busy + count.idle + needed
     with_spare = ceil((count.busy + needed) * 100 / provider.scaling.target)
     return count.leaving + max(present, with_spare)
@@ -142,14 +142,15 @@ def _by_sums(offer: Offer, lines: list[Line]) -> int:
 
 def _step(tx: Transaction[ClusterState], provider: Provider, missing: int) -> int:
     """How many may be added now: the step sizes hold for all decisions of a minute together."""
-    step = max(missing, provider.scaling.minimum_step)
-    taken = 0
-    if provider.decided_at is not None and tx.now < provider.decided_at + STEP_S:
+    since = provider.decided_at
+    if since is None or since + STEP_S <= tx.now:
+        since, taken = tx.now, 0
+    else:
         taken = provider.stepped
-        step = missing if taken else step
+    step = missing if taken else max(missing, provider.scaling.minimum_step)
     allowed = max(min(step, provider.scaling.maximum_step - taken), 0)
     if allowed < missing:
-        tx.wake(("size_groups", provider.name), (provider.decided_at or tx.now) + STEP_S)
+        tx.wake(("size_groups", provider.name), since + STEP_S)
     return allowed
 
 

@@ -1,121 +1,68 @@
-"""What capacity a cluster has, what waits for it, and what will be decided next; and what more tasks would take.
+"""What capacity a cluster has, how full it is, what waits for more, and what will be decided next.
 
-Nothing is changed here. The answers are what ``awsorch capacity`` and ``awsorch plan --add`` show. Prices are US
-dollars an hour, times seconds since the epoch, memory MiB, CPU units.
+Nothing is changed here: it is what ``awsorch capacity`` shows. Prices are US dollars an hour, times seconds since the
+epoch, memory MiB, CPU in units.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from awsorch.core.capacity.coming import Line, lines_of
-from awsorch.core.capacity.failures import is_failing
-from awsorch.core.capacity.group_size import census, expected_size, instances_needed, smallest, wished_size
-from awsorch.core.capacity.orders import machines_for, machines_missing
-from awsorch.core.events import TaskTemplate
-from awsorch.core.model import Constraint, ContainerInstance, Strategy, Task
-from awsorch.core.model_capacity import Machine, Provider
-from awsorch.core.placement.place import Request, place
-from awsorch.core.planners.end_machines import idle_delay
-from awsorch.core.rules.new_tasks import definition_constraints
+from awsorch.core.capacity.coming import has_connected, lines_of
+from awsorch.core.capacity.forecast import NO_TYPE_FITS, decisions, is_over, lacking, outlooks, waiting_for
+from awsorch.core.capacity.group_size import census, expected_size
+from awsorch.core.model import ContainerInstance, Demand, Task
+from awsorch.core.model_capacity import LaunchFailure, Machine, Provider
+from awsorch.core.planners.end_machines import is_idle
 from awsorch.core.state import ClusterState
 
 View = dict[str, Any]
+RESOURCES = ("cpu", "memory", "gpus")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addition:
-    """Tasks that somebody thinks of adding. ``provider``: the capacity provider that they would wait for; None: they
-    run on the instances that there are, or nowhere."""
+def overview(state: ClusterState, now: float, most: int) -> View:
+    """``{hourlyPrice, unpriced, totals, groups, instances, machines, waiting, providers}``.
 
-    name: str
-    template: TaskTemplate
-    count: int
-    provider: str | None = None
-    constraints: tuple[Constraint, ...] = ()
-    strategies: tuple[Strategy, ...] = ()
-
-
-def overview(state: ClusterState, now: float) -> View:
-    """``{providers, machines, instances, waiting}``: see the functions that make each."""
-    of_machines = {state.machines[i].id: state.machines[i] for i in state.machines}
+    ``groups`` sums the instances of a zone, type and market up; ``instances`` has each of them, the first ``most`` by
+    zone and type. ``machines``: those without an agent, as many at most. ``unpriced``: instances whose price is not
+    known, such as those of no capacity provider.
+    """
+    instances = [_instance(state, each) for each in state.instances.values() if each.status != "INACTIVE"]
+    instances.sort(key=_by_make)
+    machines = [_machine(each) for each in state.machines.values() if not _has_agent(state, each)]
+    machines.sort(key=_by_make)
+    every = [*instances, *machines]
     return {
+        "hourlyPrice": sum(each["hourlyPrice"] or 0.0 for each in every),
+        "unpriced": sum(not each["hourlyPrice"] for each in every),
+        "totals": _sums(instances),
+        "groups": list(_groups(instances)),
+        "instances": instances[:most],
+        "machines": machines[:most],
+        "waiting": [
+            *(view for provider in state.providers.values() for view in _waiting(state, provider, now)),
+            *_short_services(state),
+        ],
         "providers": [_provider(state, provider, now) for provider in state.providers.values()],
-        "instances": [
-            _instance(state, instance, of_machines.get(instance.ec2_instance_id or ""))
-            for instance in state.instances.values()
-            if instance.status != "INACTIVE"
-        ],
-        "machines": [
-            _machine(machine) for machine in state.machines.values() if not state.instances_by_ec2_id[machine.id]
-        ],
-        "waiting": [_waiting(task) for name in state.providers for task in _tasks(state, name)],
-        "hourlyPrice": sum(machine.price for machine in state.machines.values() if not machine.is_leaving),
     }
 
 
-def _tasks(state: ClusterState, provider: str) -> list[Task]:
-    return [state.tasks[task_id] for task_id in state.capacity_index.waiting(provider)]
+def _has_agent(state: ClusterState, machine: Machine) -> bool:
+    ids = state.instances_by_ec2_id[machine.id]
+    return any(state.instances[instance_id].status != "INACTIVE" for instance_id in ids)
 
 
-def _provider(state: ClusterState, provider: Provider, now: float) -> View:
-    machines = [state.machines[machine_id] for machine_id in state.capacity_index.machines(provider.name)]
-    failure = provider.failure
-    return {
-        "name": provider.name,
-        "type": provider.type,
-        "minimum": provider.minimum,
-        "maximum": provider.maximum,
-        "size": expected_size(provider) if provider.is_group else len(machines),
-        "machines": len(machines),
-        "orders": len(state.capacity_index.launches(provider.name)),
-        "scales": provider.scales,
-        "waiting": len(state.capacity_index.waiting(provider.name)),
-        "hourlyPrice": sum(machine.price for machine in machines if not machine.is_leaving),
-        "failure": None
-        if failure is None
-        else {"code": failure.code, "message": failure.message, "count": failure.count, "until": failure.until},
-        "next": list(_decisions(state, provider, now)),
-    }
+def _by_make(view: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(view[name] or "") for name in ("zone", "instanceType", "spot", "ec2InstanceId"))
 
 
-def _decisions(state: ClusterState, provider: Provider, now: float) -> Iterator[View]:
-    """What will be done unless something changes: ``{what, count, at, hourlyPrice}``, the soonest first."""
-    if not provider.scales:
-        return
-    waiting = _tasks(state, provider.name)
-    at = provider.failure.until if provider.failure is not None and is_failing(provider, now) else now
-    if provider.is_group and provider.maximum is not None:
-        more = min(wished_size(state, provider, waiting), provider.maximum) - expected_size(provider)
-        if more > 0:
-            price = provider.offers[0].price * more if provider.offers else 0.0
-            yield {"what": "launch", "count": more, "at": at, "hourlyPrice": price}
-    elif not provider.is_group and waiting:
-        bought = machines_missing(state, provider, lines_of(waiting), now)
-        if bought:
-            yield {"what": "launch", "count": len(bought), "at": at, "hourlyPrice": sum(o.price for o, _ in bought)}
-    delay = idle_delay(state, provider)
-    machines = [state.machines[machine_id] for machine_id in state.capacity_index.machines(provider.name)]
-    going = [m for m in machines if m.ending is not None and not m.state.startswith("Terminat")]
-    if going:
-        yield {"what": "end", "count": len(going), "at": now, "hourlyPrice": -sum(m.price for m in going)}
-    idle = sorted((m for m in machines if m.idle_since is not None and not m.is_leaving), key=_idle_since)
-    count = census(state, provider)
-    free = count.busy + count.idle - max(provider.minimum or 0, count.busy)
-    for machine in idle[: max(free, 0)]:
-        if delay is not None:
-            yield {"what": "end", "count": 1, "at": _idle_since(machine) + delay, "hourlyPrice": -machine.price}
+# --- instances ---------------------------------------------------------------------------------------------------
 
 
-def _idle_since(machine: Machine) -> float:
-    return machine.idle_since or 0.0
-
-
-def _instance(state: ClusterState, instance: ContainerInstance, machine: Machine | None) -> View:
-    free = state.fleet.free(instance.id)
+def _instance(state: ClusterState, instance: ContainerInstance) -> View:
+    machine = state.machines.get(instance.ec2_instance_id or "")
+    free, there = state.fleet.free(instance.id), instance.resources
     return {
         "containerInstance": instance.arn,
         "ec2InstanceId": instance.ec2_instance_id,
@@ -124,18 +71,43 @@ def _instance(state: ClusterState, instance: ContainerInstance, machine: Machine
         "provider": instance.capacity_provider,
         "zone": instance.zone,
         "instanceType": instance.attributes.get("ecs.instance-type"),
-        "spot": machine.spot if machine is not None else False,
+        "spot": machine is not None and machine.spot,
+        "interrupted": machine is not None and machine.interrupted_at is not None,
         "hourlyPrice": machine.price if machine is not None else None,
         "ending": machine.ending if machine is not None else None,
-        "idleSince": machine.idle_since if machine is not None else None,
+        "idleSince": machine.idle_since if machine is not None and is_idle(state, machine) else None,
         "tasks": len(state.fleet.tasks_on(instance.id)),
-        "cpu": {"total": instance.resources.cpu, "used": instance.resources.cpu - free.cpu},
-        "memory": {"total": instance.resources.memory, "used": instance.resources.memory - free.memory},
-        "gpus": {
-            "total": len(instance.resources.gpu_ids),
-            "used": len(instance.resources.gpu_ids) - len(free.gpu_ids),
-        },
+        "cpu": {"total": there.cpu, "used": there.cpu - free.cpu},
+        "memory": {"total": there.memory, "used": there.memory - free.memory},
+        "gpus": {"total": len(there.gpu_ids), "used": len(there.gpu_ids) - len(free.gpu_ids)},
     }
+
+
+def _groups(instances: Iterable[View]) -> Iterator[View]:
+    """Instances in the order of zones and types, those of one make together."""
+    makes: dict[tuple[Any, ...], list[View]] = {}
+    for each in instances:
+        makes.setdefault((each["zone"], each["instanceType"], each["spot"]), []).append(each)
+    for (zone, instance_type, spot), alike in makes.items():
+        yield {
+            "zone": zone,
+            "instanceType": instance_type,
+            "spot": spot,
+            **_sums(alike),
+            "idle": sum(each["idleSince"] is not None for each in alike),
+            "ending": sum(each["ending"] is not None for each in alike),
+            "draining": sum(each["status"] == "DRAINING" for each in alike),
+            "away": sum(not each["agentConnected"] for each in alike),
+            "hourlyPrice": sum(each["hourlyPrice"] or 0.0 for each in alike),
+        }
+
+
+def _sums(instances: Sequence[View]) -> View:
+    """How many there are, and their resources and tasks together."""
+    resources = {
+        name: {what: sum(each[name][what] for each in instances) for what in ("total", "used")} for name in RESOURCES
+    }
+    return {"instances": len(instances), "tasks": sum(each["tasks"] for each in instances), **resources}
 
 
 def _machine(machine: Machine) -> View:
@@ -149,85 +121,90 @@ def _machine(machine: Machine) -> View:
         "state": machine.state,
         "since": machine.since,
         "ending": machine.ending,
+        "leaving": machine.is_leaving,
+        "replaces": list(machine.replaces),
         "hourlyPrice": machine.price,
     }
 
 
-def _waiting(task: Task) -> View:
-    assert task.waiting is not None
-    return {
-        "task": task.arn,
-        "group": task.group,
-        "provider": task.capacity_provider,
-        "since": task.waiting.since,
-        "reason": task.waiting.reason,
-        "cpu": task.demand.cpu,
-        "memory": task.demand.memory,
-    }
+# --- what waits --------------------------------------------------------------------------------------------------
 
 
-def plan(state: ClusterState, additions: Sequence[Addition], now: float) -> View:
-    """What adding these tasks would take: ``{additions: [{name, count, fit, unplaceable}], launches: [{provider,
-    instanceType, zone, spot, count, hourlyPrice}], hourlyPrice}``. Nothing is done."""
-    fleet = state.fleet.imagine()
-    told, lines = [], list[tuple[Addition, Line]]()
-    for addition in additions:
-        request = _request(addition)
-        placed = place(fleet, request).placed
-        fleet.assume(addition.template.demand, addition.template.group, placed)
-        left = addition.count - len(placed)
-        told.append({"name": addition.name, "count": addition.count, "fit": len(placed), "unplaceable": left})
-        if left:
-            line = Line(request.demand, request.group, request.constraints, request.strategies, False, left)
-            lines.append((addition, line))
-    launches: list[View] = []
-    for name in dict.fromkeys(addition.provider for addition, _ in lines):
-        provider = state.providers.get(name or "")
-        if provider is not None and provider.scales:
-            mine = [(addition, line) for addition, line in lines if addition.provider == name]
-            launches += _launches(state, provider, mine, told, now)
-    return {"additions": told, "launches": launches, "hourlyPrice": sum(each["hourlyPrice"] for each in launches)}
-
-
-def _request(addition: Addition) -> Request:
-    return Request(
-        demand=addition.template.demand,
-        count=addition.count,
-        group=addition.template.group,
-        constraints=addition.constraints + definition_constraints(addition.template),
-        strategies=addition.strategies,
-        capacity_provider=addition.provider,
-    )
-
-
-def _launches(
-    state: ClusterState, provider: Provider, mine: Sequence[tuple[Addition, Line]], told: list[View], now: float
-) -> Iterator[View]:
-    """What one provider would launch; what it can launch room for is no longer unplaceable."""
-    lines = [line for _, line in mine]
-    if provider.is_group:
-        count = instances_needed(state, provider, lines)
-        room = max((provider.maximum or 0) - expected_size(provider), 0)
-        if count <= room and count:
-            _placed(mine, told)
-        offers = [(smallest(provider), "")] * min(count, room)
-    else:
-        offers = machines_for(state, provider, lines, now)
-        if offers:
-            _placed(mine, told)
-    for (offer, zone), count in Counter(offers).items():
+def _waiting(state: ClusterState, provider: Provider, now: float) -> Iterator[View]:
+    """The tasks that wait for a provider, those that differ in nothing together."""
+    tasks = waiting_for(state, provider)
+    lines = lines_of(tasks)
+    alike: dict[tuple[Any, ...], Task] = {}
+    for task in tasks:  # the oldest first
+        assert task.waiting is not None
+        alike.setdefault((task.demand, task.group, task.waiting.constraints, task.waiting.strategies), task)
+    for line, outlook in zip(lines, outlooks(state, provider, lines, now), strict=True):
+        oldest = alike[line.demand, line.group, line.constraints, line.strategies]
+        assert oldest.waiting is not None
         yield {
+            "group": line.group,
             "provider": provider.name,
-            "instanceType": offer.instance_type,
-            "zone": zone,
-            "spot": offer.spot,
-            "count": count,
-            "hourlyPrice": offer.price * count,
+            "count": line.count,
+            "since": oldest.waiting.since,
+            "reason": oldest.waiting.reason,
+            "outlook": outlook,
+            **amounts(line.demand),
+            "lacking": lacking(provider, line.demand) if outlook == NO_TYPE_FITS else [],
         }
 
 
-def _placed(mine: Sequence[tuple[Addition, Line]], told: list[View]) -> None:
-    names = {addition.name for addition, _ in mine}
-    for each in told:
-        if each["name"] in names:
-            each["unplaceable"] = 0
+def amounts(demand: Demand) -> View:
+    """What one task asks for; ``gpus`` "all" for every GPU of its instance."""
+    return {"cpu": demand.cpu, "memory": demand.memory, "gpus": "all" if demand.all_gpus else demand.gpus}
+
+
+def _short_services(state: ClusterState) -> Iterator[View]:
+    """Services that found no place for tasks that no capacity provider has taken; a daemon's have no count."""
+    for name in state.service_index.waiting:
+        service = state.services[name]
+        crews = state.service_index.crews(name).values()
+        problem = service.problems.get("placement")
+        missing = service.desired_count - sum(phases.wished for phases in crews)
+        if problem is not None and (missing > 0 or service.is_daemon):
+            yield {
+                "group": service.group,
+                "provider": None,
+                "count": None if service.is_daemon else missing,
+                "since": problem.said_at,
+                "reason": problem.text,
+                "outlook": None,
+            }
+
+
+# --- providers ---------------------------------------------------------------------------------------------------
+
+
+def _provider(state: ClusterState, provider: Provider, now: float) -> View:
+    machines = [state.machines[machine_id] for machine_id in state.capacity_index.machines(provider.name)]
+    up = [machine for machine in machines if not is_over(machine)]
+    orders = len(state.capacity_index.launches(provider.name))
+    if provider.is_group:
+        size, coming = expected_size(provider), census(state, provider).coming
+    else:
+        size = len(up) + orders
+        coming = orders + sum(not machine.is_leaving and not has_connected(state, machine) for machine in up)
+    return {
+        "name": provider.name,
+        "type": provider.type,
+        "minimum": provider.minimum,
+        "maximum": provider.maximum,
+        "size": size,
+        "coming": coming,
+        "scales": provider.scales,
+        "waiting": len(state.capacity_index.waiting(provider.name)),
+        "hourlyPrice": sum(machine.price for machine in machines),
+        "failure": failure_view(provider.failure),
+        "next": decisions(state, provider, now),
+    }
+
+
+def failure_view(failure: LaunchFailure | None) -> View | None:
+    """AWS's refusal, how often in a row, and until when nothing is asked for."""
+    if failure is None:
+        return None
+    return {"code": failure.code, "message": failure.message, "count": failure.count, "until": failure.until}

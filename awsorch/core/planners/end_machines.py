@@ -18,7 +18,7 @@ from awsorch.core.capacity.group_size import census, instances_needed
 from awsorch.core.capacity.orders import order_instead
 from awsorch.core.capacity.spare import find_change, find_spare
 from awsorch.core.commands import EndMachines, HoldMachines, ProtectMachines
-from awsorch.core.model import ContainerInstance, Task
+from awsorch.core.model import ContainerInstance
 from awsorch.core.model_capacity import GOING, Machine, Provider
 from awsorch.core.rules.capacity import drain
 from awsorch.core.rules.instances import set_status
@@ -75,9 +75,14 @@ def is_empty(state: ClusterState, instance: ContainerInstance) -> bool:
     return True
 
 
+def is_idle(state: ClusterState, machine: Machine) -> bool:
+    """Whether its agent has registered, and no tasks but daemons' are there."""
+    instance = _instance(state, machine)
+    return instance is not None and is_empty(state, instance)
+
+
 def _note_idle(tx: Transaction[ClusterState], machine: Machine) -> None:
-    instance = _instance(tx.state, machine)
-    idle = instance is not None and is_empty(tx.state, instance)
+    idle = is_idle(tx.state, machine)
     if idle and machine.idle_since is None:
         tx.put(replace(machine, idle_since=tx.now, spare_since=None))
     elif not idle and machine.idle_since is not None:
@@ -113,32 +118,45 @@ def _end_unregistered(tx: Transaction[ClusterState], provider: Provider) -> None
 
 def _choose(tx: Transaction[ClusterState], provider: Provider) -> None:
     """Decide which machines go: idle ones, the longest idle first; with none of those one whose tasks fit elsewhere."""
-    machines = [machine for machine in _machines(tx.state, provider) if not machine.is_leaving]
-    waiting = [tx.state.tasks[task_id] for task_id in tx.state.capacity_index.waiting(provider.name)]
-    if waiting and _grows(tx, provider, waiting):
+    if is_growing(tx.state, provider):
         _keep(tx, provider)
         return
     delay = idle_delay(tx.state, provider)
-    if delay is None or any(machine.ending == SPARE for machine in _machines(tx.state, provider)):
+    if delay is None or _is_emptying(tx.state, provider):
         return  # what is being emptied needs the room of the others
-    idle = sorted((m for m in machines if m.idle_since is not None), key=lambda m: (m.idle_since or 0.0, m.id))
-    free = len(machines) - _least(provider, len(machines) - len(idle))
-    for machine in idle[: max(min(free, BATCH), 0)]:
-        due = (machine.idle_since or 0.0) + delay
+    for machine, due in idle_ends(tx.state, provider)[:BATCH]:
         if due <= tx.now:
             _decide(tx, machine, IDLE)
         else:
             tx.wake(("end_machines", provider.name), due)
+    machines = [machine for machine in _machines(tx.state, provider) if not machine.is_leaving]
+    idle = any(machine.idle_since is not None for machine in machines)
+    waiting = tx.state.capacity_index.waiting(provider.name)
     if not idle and not waiting and len(machines) > (provider.minimum or 0):
         _fold(tx, provider, machines, delay)
 
 
-def _grows(tx: Transaction[ClusterState], provider: Provider, waiting: list[Task]) -> bool:
-    """Whether more machines are wanted, or on their way."""
-    if not provider.is_group:
-        return True
-    count = census(tx.state, provider)
-    return count.coming > 0 or instances_needed(tx.state, provider, lines_of(waiting)) > 0
+def is_growing(state: ClusterState, provider: Provider) -> bool:
+    """Whether tasks wait for machines that are on their way, or are to be: then none is given back."""
+    waiting = [state.tasks[task_id] for task_id in state.capacity_index.waiting(provider.name)]
+    if not waiting or not provider.is_group:
+        return bool(waiting)
+    return census(state, provider).coming > 0 or instances_needed(state, provider, lines_of(waiting)) > 0
+
+
+def idle_ends(state: ClusterState, provider: Provider) -> list[tuple[Machine, float]]:
+    """The machines that are idle and not needed, the longest idle first, and when each goes unless that changes."""
+    delay = idle_delay(state, provider)
+    if delay is None or _is_emptying(state, provider):
+        return []
+    machines = [machine for machine in _machines(state, provider) if not machine.is_leaving]
+    idle = sorted((m.idle_since, m.id, m) for m in machines if m.idle_since is not None and is_idle(state, m))
+    free = len(machines) - _least(provider, len(machines) - len(idle))
+    return [(machine, since + delay) for since, _, machine in idle[: max(free, 0)]]
+
+
+def _is_emptying(state: ClusterState, provider: Provider) -> bool:
+    return any(machine.ending == SPARE for machine in _machines(state, provider))
 
 
 def _keep(tx: Transaction[ClusterState], provider: Provider) -> None:

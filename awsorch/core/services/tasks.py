@@ -46,7 +46,7 @@ def start_tasks(
     )
     strategy = tx.state.service_revisions[f"{service.name}/{deployment.revision}"].capacity_provider_strategy
     if strategy:
-        providers = split(strategy, _providers_of(tx.state, service), count)
+        providers = split(strategy, providers_of(tx.state, service), count)
         placed = place_or_wait(tx, template, ids, request, providers, strategy, wait=zone is None)
     else:
         placed = record_tasks(tx, template, ids, place(tx.state.fleet, request))
@@ -56,7 +56,7 @@ def start_tasks(
     return placed
 
 
-def _providers_of(state: ClusterState, service: Service) -> Counter[str]:
+def providers_of(state: ClusterState, service: Service) -> Counter[str]:
     """How many of the service's tasks that are to stay each capacity provider has."""
     counts: Counter[str] = Counter()
     for phases in state.service_index.crews(service.name).values():
