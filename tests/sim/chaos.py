@@ -16,6 +16,7 @@ from awsorch.core.events import DeregisterInstance, Event, InstanceGone, SetInst
 from awsorch.core.model import Strategy, TaskDefinition
 from awsorch.core.resources import demand_of
 from awsorch.core.services.failures import LONGEST_PAUSE_S
+from tests.sim.definitions import DefinitionChaos
 from tests.sim.machine import Machine, Plan
 from tests.sim.network import Unreachable, Weather
 from tests.sim.promises import shown_instances
@@ -90,8 +91,11 @@ class Chaos:
             (4, self.come_back),
             (6, self.describe),
         ]
+        if self._rng.random() < 0.2:
+            self._acts.append((5, self.kill_after_each_commit))
         self.services = ServiceChaos(world, self._client)
         self._acts += self.services.acts
+        self._acts += DefinitionChaos(world, self._client).acts
 
     async def rage(self, steps: int) -> None:
         """So many things, seconds or less apart."""
@@ -170,6 +174,9 @@ class Chaos:
         await self._world.kill_controller()
         await self._world.sleep(self._rng.choice((0.1, 5.0, 60.0)))
         await self._world.start_controller()
+
+    async def kill_after_each_commit(self) -> None:
+        await self._world.kill_after_each_commit(self._rng.choice((5.0, 30.0)))
 
     async def fill_disk(self) -> None:
         self._world.say("disk full")

@@ -30,6 +30,7 @@ class ServicePromises:
         self._tasks: dict[str, dict[str, Task]] = {}
         self.scheduled_stops = 0
         self.foreign: set[tuple[str, int]] = set()
+        self.retired: set[str] = set()
 
     # --- at every commit ---------------------------------------------------------------------------------------------
 
@@ -139,6 +140,16 @@ class ServicePromises:
             elif service.status == "DRAINING":
                 yield f"service {service.name} is still DRAINING"
         yield from self._targets()
+        yield from self._definitions()
+
+    def _definitions(self) -> Iterator[str]:
+        """What was deleted is known, and on its way out, while a service has it."""
+        controller, state = self._world.controller, self._world.state
+        assert controller is not None
+        for key in sorted(self.retired):
+            known = controller.registry.state.definitions.get(key)
+            if key in state.definitions and (known is None or known.status != "DELETE_IN_PROGRESS"):
+                yield f"task definition {key} is in use, was deleted and is {known.status if known else 'forgotten'}"
 
     def _at_rest(self, service: Service) -> Iterator[str]:
         state = self._world.state

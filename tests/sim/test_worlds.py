@@ -13,6 +13,7 @@ import pytest
 
 from awsorch.core import step
 from awsorch.core.events import RunTasks
+from awsorch.core.events_registry import ForgetTaskDefinitions
 from awsorch.core.model import Task
 from awsorch.core.placement.slot import Hold, Slot
 from awsorch.core.planners import expire_tasks, sync_targets
@@ -20,6 +21,7 @@ from awsorch.core.rules import reports, run_tasks, targets
 from awsorch.core.service_index import Phases
 from awsorch.core.services import replicas
 from awsorch.core.state import ClusterState
+from awsorch.engine.controller import Controller
 from awsorch.engine.partition import Partition
 from tests.sim.chaos import play
 from tests.sim.run import attempt, main, seeds_of
@@ -143,9 +145,21 @@ def forget_versions_with_tasks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(expire_tasks, "_remember", lambda tx, going: None)
 
 
+def forget_definitions_in_use(patch: pytest.MonkeyPatch) -> None:
+    """Deleted task definitions are forgotten though services have them."""
+
+    async def hasty(self: Controller) -> None:
+        keys = tuple(self.registry.state.revisions.keys("DELETE_IN_PROGRESS"))
+        if keys:
+            await self.registry.submit(ForgetTaskDefinitions(keys=keys))
+
+    patch.setattr(Controller, "_forget_definitions", hasty)
+
+
 @pytest.mark.parametrize(
     "breakage",
     [
+        forget_definitions_in_use,
         count_tasks_in_no_version,
         forget_versions_with_tasks,
         start_too_many,
@@ -166,7 +180,7 @@ def forget_versions_with_tasks(patch: pytest.MonkeyPatch) -> None:
 def test_a_broken_rule_is_found(breakage: Callable[[pytest.MonkeyPatch], None]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         breakage(patch)
-        found = next((seed for seed in range(1, 25) if attempt(seed, steps=40).broken), None)
+        found = next((seed for seed in range(1, 49) if attempt(seed, steps=40).broken), None)
     assert found is not None
     assert attempt(found, steps=40).broken is None
 
