@@ -38,6 +38,9 @@ from awsorch.local.elb_reader import ElbReader
 from awsorch.local.elb_watch import FactsUnknown
 from awsorch.local.files import write_private
 from awsorch.local.notice import VARIABLE, notifier
+from awsorch.local.outages_door import PATH as OUTAGES
+from awsorch.local.outages_door import OutagesDoor
+from awsorch.local.outages_line import Desk
 from awsorch.local.signatures import ServiceVerifier
 from awsorch.local.user_data import cluster_user_data
 from awsorch.settings import BadSetting, Settings
@@ -98,12 +101,15 @@ class App:
             auto_scaling=adapters.groups,
         )
         self._elb = _open_elb(settings)
+        self._desk = Desk.open(settings.outages)
+        self._outages = OutagesDoor(self._authenticator, self._desk)
         self.door = Door(
             upstream=settings.upstream or None,
             ecs=self._serve_own,
             verifier=ServiceVerifier(keys, clock=_utc_now) if keys else None,
             changed=notifier({VARIABLE: settings.fleet_notify}),
             elb=self._elb.calls if self._elb is not None else None,
+            rebooted=self._desk.reboot if self._desk is not None else None,
         )
         self._runner: web.ServerRunner | None = None
 
@@ -135,6 +141,9 @@ class App:
 
     async def stop(self) -> None:
         """Stop serving; what was answered is stored."""
+        await self._adapters.stop_notices()  # in a local cloud they are read through the door
+        if self._desk is not None:
+            self._desk.close()
         await self.gateway.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -154,6 +163,8 @@ class App:
             return await self.gateway.serve_tcs(request)
         if request.path.startswith(ACTIVATIONS):
             return await self._activations.handle(request)
+        if request.path.startswith(OUTAGES):
+            return await self._outages.handle(request)
         if request.path == "/awsorch/balancers":
             return await self._describe_balancers(request)
         return await self._endpoint.handle(request)

@@ -48,6 +48,8 @@ class Settings:
     aws_endpoint: str = ""
     #: The number of the inherited descriptor through which the local fleet is told that instances changed.
     fleet_notify: str = ""
+    #: The number of the inherited descriptor through which the local fleet is asked to play outages.
+    outages: str = ""
     #: The local cloud's data folder, in which its load balancers are kept; empty: the upstream's carry no traffic.
     local_dir: str = ""
     #: The prefix ("127.N") of the local cloud's loopback network, in which its load balancers listen.

@@ -46,10 +46,14 @@ class Adapters:
         self._notices = Notices(self._aws, queue, self._post, self._clusters)
         self._notices.start()
 
-    async def close(self) -> None:
-        """Stop calling AWS. What was under way may or may not have been done."""
+    async def stop_notices(self) -> None:
+        """Read no more notices."""
         if self._notices is not None:
             await self._notices.close()
+
+    async def close(self) -> None:
+        """Stop calling AWS. What was under way may or may not have been done."""
+        await self.stop_notices()
         for each in (self.load_balancing, self.alarms, self.groups, self.machines, self.metrics, self.catalogue):
             await each.close()
         await self._aws.close()

@@ -24,8 +24,10 @@ def parse_since(ctx: click.Context, option: click.Parameter, value: str | None) 
         ) from None
 
 
-def parse_seconds(ctx: click.Context, option: click.Parameter, value: str) -> float:
-    """A length of time in seconds, from 90s, 10m, 2h, 1d; a bare number counts seconds."""
+def parse_seconds(ctx: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """A length of time in seconds, from 90s, 10m, 2h, 1d; a bare number counts seconds; None for nothing."""
+    if value is None:
+        return None
     age = read_age(value)
     if age is None:
         raise click.BadParameter(f"{value!r} is not a length of time such as 90s, 10m or 1h", ctx, option)

@@ -1,4 +1,4 @@
-"""`awsorch instances`: the machines of a cluster and what is left on them."""
+"""`awsorch instances`: the machines of a cluster and what is left on them; its subcommands are in `outages`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ from typing import Any
 
 import click
 
+from awsorch.cli import outages
 from awsorch.cli.identifiers import short
 from awsorch.cli.printing import Printer
 from awsorch.cli.session import Session, api_command
 
 COLUMNS = ("INSTANCE", "EC2", "STATUS", "AGENT", "TYPE", "ZONE", "TASKS", "CPU USED", "MEMORY USED")
 
+COMMON = ("cluster", "as_json", "endpoint", "region")
+"""What may be given before a subcommand as well as after it."""
 
-@click.command("instances")
+
+@click.group("instances", invoke_without_command=True)
 @click.option(
     "--filter", "expression", metavar="EXPRESSION", help="Only those that match, in the cluster query language."
 )
 @api_command
 def instances(session: Session, printer: Printer, expression: str | None) -> None:
-    """List the container instances of a cluster."""
+    """List the container instances of a cluster, or put one through what may befall it.
+
+    ID is an EC2 instance id, the id or ARN of a container instance, or a unique prefix of an id.
+    """
+    context = click.get_current_context()
+    if context.invoked_subcommand is not None:
+        common = {name: context.params[name] for name in COMMON}
+        context.default_map = {context.invoked_subcommand: common}
+        return
     arguments = {"filter": expression} if expression else {}
     arns = session.list_all("list_container_instances", "containerInstanceArns", cluster=session.cluster, **arguments)
     found = session.describe_instances(list(arns))
@@ -27,6 +39,10 @@ def instances(session: Session, printer: Printer, expression: str | None) -> Non
         printer.show_json({"containerInstances": found})
     else:
         printer.show_table(COLUMNS, [row(instance) for instance in found])
+
+
+for command in outages.COMMANDS:
+    instances.add_command(command)
 
 
 def row(instance: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ import logging
 import tempfile
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import IO, Protocol
 
@@ -28,6 +28,7 @@ from yarl import URL
 
 from awsorch.local.elb_calls import ElbCalls
 from awsorch.local.moto_child import FAULT_HEADER, INSTANCE_IDS_HEADER
+from awsorch.local.outages_door import is_reboot, rebooted_instances
 from awsorch.local.service_call import ServiceCall, is_own_path, read_call, signing_service
 from awsorch.local.service_errors import ServiceError, write_error
 from awsorch.wire.errors import WireError
@@ -110,15 +111,18 @@ class Door:
         verifier: SignatureVerifier | None,
         changed: Callable[[], None] | None = None,
         elb: ElbCalls | None = None,
+        rebooted: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         """`upstream` is the URL of everything that is not ECS (None: there is nothing), `ecs` answers ECS and
         awsorch's own paths and checks their signatures itself, `verifier` checks all others (None: nobody
-        does), `elb` makes load balancers real (None: they are the upstream's alone)."""
+        does), `elb` makes load balancers real (None: they are the upstream's alone), `rebooted` is told which
+        instances the upstream has rebooted: they do not show it."""
         self._upstream = upstream.rstrip("/") if upstream else None
         self._ecs = ecs
         self._verifier = verifier
         self._changed = changed
         self._elb = elb
+        self._rebooted = rebooted
         self._session: aiohttp.ClientSession | None = None
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._calls = 0
@@ -215,6 +219,8 @@ class Door:
         async with upstream:
             query = request.rel_url.raw_query_string
             self._tell(call)
+            if self._rebooted is not None and upstream.status == 200 and is_reboot(call):
+                self._rebooted(rebooted_instances(query, _whole(body)))
             if elb is not None and upstream.status in _MAY_HAVE_CHANGED:
                 elb.learn(call, query, _whole(body))
             fault = _fault_of(call, upstream)

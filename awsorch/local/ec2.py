@@ -47,6 +47,7 @@ class SeenInstance:
     private_ip: str
     launched_at: float
     tags: dict[str, str] = field(default_factory=dict)
+    spot: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +195,7 @@ class MotoEc2:
                 SubnetId=instance.subnet_id,
                 PrivateIpAddress=instance.address,
                 UserData=instance.user_data,
+                **({"InstanceMarketOptions": {"MarketType": "spot"}} if instance.spot else {}),
                 **({"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]} if tags else {}),
             )
         return str(answer["Instances"][0]["InstanceId"])
@@ -262,4 +264,5 @@ def _seen(instance: Mapping[str, Any]) -> SeenInstance:
         private_ip=instance.get("PrivateIpAddress", ""),
         launched_at=launched.timestamp(),
         tags={tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])},
+        spot=instance.get("InstanceLifecycle") == "spot",
     )

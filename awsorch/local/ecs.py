@@ -1,7 +1,6 @@
 """The ECS API as the local cloud itself uses it, over the door like any client.
 
-It makes the cluster that instances join, tells when their agents are connected, and deregisters the
-instances that EC2 has terminated (on AWS, ECS learns that from EC2).
+It makes the cluster that instances join and tells when their agents are connected.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import ClientError
 
 _PAGE = 100
 
@@ -55,18 +53,8 @@ class LocalEcs:
             }
         return connected
 
-    async def deregister(self, cluster: str, instance_id: str) -> None:
-        """Deregister the container instance that an EC2 instance was; none is no error."""
-        try:
-            for arns in await self._container_instances(cluster, filter=f"ec2InstanceId == {instance_id}"):
-                for arn in arns:
-                    await self._client.deregister_container_instance(cluster=cluster, containerInstance=arn, force=True)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in {"ClusterNotFoundException", "ClusterNotFound"}:
-                raise
-
-    async def _container_instances(self, cluster: str, **arguments: str) -> list[list[str]]:
+    async def _container_instances(self, cluster: str) -> list[list[str]]:
         pages = self._client.get_paginator("list_container_instances").paginate(
-            cluster=cluster, PaginationConfig={"PageSize": _PAGE}, **arguments
+            cluster=cluster, PaginationConfig={"PageSize": _PAGE}
         )
         return [page["containerInstanceArns"] async for page in pages if page["containerInstanceArns"]]

@@ -4,8 +4,8 @@ The fleet keeps three things in step: its file (which instances there are), EC2 
 when moto ends) and the hosts (agents, addresses, metadata). An instance that EC2 does not know was
 forgotten and is run again under its id; one that EC2 says is terminated goes, with its agent and
 containers; one that somebody ran through the door with user data that joins a cluster is taken in. The
-file is written before anything is done, so a fleet that is cut off carries on where it was. It knows no
-tasks and places nothing.
+file is written before anything is done, so a fleet that is cut off carries on where it was. What becomes of an
+instance is told as EC2 would tell it. The fleet knows no tasks and places nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from awsorch.local.ec2 import Ec2, Ec2Error, InstanceSize, SeenInstance
+from awsorch.local.ec2_events import Events
 from awsorch.local.instances import (
     FleetFile,
     LocalInstance,
@@ -46,6 +47,15 @@ class Hosts(Protocol):
     async def switch_off(self, instance: LocalInstance) -> None:
         """Take the agent and end the containers, as a stopped instance does; they may be started again."""
 
+    async def crash(self, instance: LocalInstance) -> None:
+        """End the agent and the containers at once, without asking them; they may be started again."""
+
+    async def cut(self, instance: LocalInstance) -> None:
+        """Have the agent hear and say nothing. Raises Refused where that cannot be played."""
+
+    async def uncut(self, instance: LocalInstance) -> None:
+        """Let it hear and speak again."""
+
     async def dispose(self, instance: LocalInstance) -> None:
         """Remove all that there is of the instance: agent, containers, data."""
 
@@ -54,15 +64,18 @@ class Hosts(Protocol):
 
 
 class Fleet:
-    """The local instances. One caller at a time: `bring_back`, then `grow`, then `watch` for as long as it
-    lasts.
+    """The local instances: `bring_back`, then `grow`, then `watch` for as long as it lasts.
+
+    Whoever else does something to an instance meanwhile holds `turn` until it is done.
     """
 
-    def __init__(self, *, file: FleetFile, ec2: Ec2, hosts: Hosts, prefix: str) -> None:
+    def __init__(self, *, file: FleetFile, ec2: Ec2, hosts: Hosts, events: Events, prefix: str) -> None:
         """`prefix` ("127.N") is the network of a cloud that has none yet: no other on the machine has it."""
         self._file = file
         self._ec2 = ec2
         self._hosts = hosts
+        self._events = events
+        self.turn = asyncio.Lock()
         self._record = file.load_or_begin()
         self._prefix = prefix
         self._not_ours: set[str] = set()
@@ -71,6 +84,10 @@ class Fleet:
     def instances(self) -> tuple[LocalInstance, ...]:
         """The instances that exist, stopped ones too."""
         return tuple(each for each in self._record.instances if each.state is not PowerState.TERMINATED)
+
+    def find(self, instance_id: str) -> LocalInstance | None:
+        """The instance with an id, running or stopped."""
+        return next((each for each in self.instances if each.id == instance_id), None)
 
     async def bring_back(self) -> None:
         """Make EC2 and the hosts what the file says. Raises one of Ec2Error."""
@@ -123,6 +140,10 @@ class Fleet:
 
         Raises the first Ec2Error; a later look carries on.
         """
+        async with self.turn:
+            await self._look()
+
+    async def _look(self) -> None:
         seen = {each.id: each for each in await self._ec2.describe_instances()}
         if any(each.id not in seen for each in self._record.instances):
             await self._ensure_network()
@@ -175,13 +196,17 @@ class Fleet:
         elif seen is None:
             await self._bring_back_one(instance)
         elif seen.state in {"stopping", "stopped"}:
-            if instance.state is PowerState.RUNNING:
-                self._put(replace(instance, state=PowerState.STOPPED))
+            stops = instance.state is PowerState.RUNNING
+            if stops:
+                self.put(replace(instance, state=PowerState.STOPPED, ends_at=None))
             await self._hosts.switch_off(instance)
+            if stops:  # told when its agent is away, or its tasks would be replaced where they were
+                await self._events.state(instance.id, "stopping", "stopped")
         else:
             if instance.state is PowerState.STOPPED:
                 instance = replace(instance, state=PowerState.RUNNING)
-                self._put(instance)
+                self.put(instance)
+                await self._events.state(instance.id, "pending", "running")
             await self._hosts.switch_on(instance)
 
     async def _bring_back_one(self, instance: LocalInstance) -> None:
@@ -191,7 +216,7 @@ class Fleet:
             return
         moved = replace(instance, vpc_id=network.vpc_id, subnet_id=network.subnets[instance.zone])
         if moved != instance:
-            self._put(moved)
+            self.put(moved)
         running = await self._run(moved)
         if running.state is PowerState.STOPPED:
             await self._ec2.stop_instance(running.id)
@@ -211,7 +236,8 @@ class Fleet:
 
     async def _drop(self, instance: LocalInstance) -> None:
         gone = replace(instance, state=PowerState.TERMINATED)
-        self._put(gone)
+        self.put(gone)
+        await self._events.state(gone.id, "shutting-down", "terminated")
         await self._hosts.dispose(gone)
         self._replace(gone.id, None)
 
@@ -242,8 +268,10 @@ class Fleet:
             launched_at=seen.launched_at,
             own=False,
             tags=seen.tags,
+            spot=seen.spot,
         )
-        self._put(instance)
+        self.put(instance)
+        await self._events.state(instance.id, "pending", "running")
         await self._hosts.switch_on(instance)
 
     def _network(self) -> LocalNetwork:
@@ -259,7 +287,8 @@ class Fleet:
             index += 1
         return address
 
-    def _put(self, instance: LocalInstance) -> None:
+    def put(self, instance: LocalInstance) -> None:
+        """Record an instance as it is now, durably."""
         if any(each.id == instance.id for each in self._record.instances):
             self._replace(instance.id, instance)
         else:

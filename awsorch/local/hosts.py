@@ -14,12 +14,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from awsorch.local.containers import InstanceContainers
-from awsorch.local.ecs import LocalEcs
 from awsorch.local.files import remove_folder, write_private
 from awsorch.local.imds import MetadataService
 from awsorch.local.instances import LocalInstance
+from awsorch.local.outages_sockets import hang_up
+from awsorch.local.refusal import Refused
 from awsorch.local.supervisor import ChildSpec, Supervisor
 from awsorch.local.user_data import agent_settings
 
@@ -27,6 +29,10 @@ _AGENT_STOP_SECONDS = 10.0
 _TERMINAL_EXIT_CODE = 5
 """An agent that ends with this says that starting it again would change nothing."""
 SIMULATED_AGENTS = "agents"
+_NOTICE_INTERVAL = "5s"
+"""An agent looks for a spot notice this often: on AWS each second, but here all of them ask one process."""
+_LOOKS_A_SECOND = 20
+"""So many simulated agents at most look for theirs each second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +63,13 @@ class AgentSettings:
             "ECS_DATADIR": str(self.folder(instance)),
             "ECS_AGENT_CONFIG_FILE_PATH": str(self.folder(instance) / "config.json"),
             "ECS_IMAGE_PULL_BEHAVIOR": from_user_data.get("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached"),
+            "ECS_ENABLE_SPOT_INSTANCE_DRAINING": from_user_data.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING", "true"),
             "ECS_DISABLE_IMAGE_CLEANUP": from_user_data.get("ECS_DISABLE_IMAGE_CLEANUP", "true"),
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWSORCH_SPOT_NOTICE_INTERVAL": _NOTICE_INTERVAL,
             "AWSORCH_PORT_BIND_ADDRESS": instance.address,
             "AWSORCH_INTROSPECTION_ADDRESS": instance.address,
             "AWSORCH_TASK_ENDPOINT_PORT": "0",
@@ -79,13 +87,11 @@ class DockerHosts:
         settings: AgentSettings,
         supervisor: Supervisor,
         metadata: MetadataService,
-        ecs: LocalEcs,
         containers: InstanceContainers,
     ) -> None:
         self._settings = settings
         self._supervisor = supervisor
         self._metadata = metadata
-        self._ecs = ecs
         self._containers = containers
         self._off: set[str] = set()
 
@@ -114,12 +120,30 @@ class DockerHosts:
         await self._metadata.withdraw(instance.address)
         self._off.add(instance.id)
 
+    async def crash(self, instance: LocalInstance) -> None:
+        await self._supervisor.kill(agent_name(instance))
+        await asyncio.to_thread(self._containers.kill, self._settings.folder(instance))
+
+    async def cut(self, instance: LocalInstance) -> None:
+        """The agent's process is stopped in its tracks and its connections end, which the controller of a host whose
+        cable is pulled finds out by itself some seconds later. Containers share this machine's network and can still be
+        reached.
+        """
+        name = agent_name(instance)
+        if not await self._supervisor.pause(name):
+            raise Refused("IncorrectInstanceState", f"The agent of {instance.id} does not run now.")
+        process_id, port = self._supervisor.process_id(name), urlsplit(self._settings.endpoint).port
+        if process_id is not None and port is not None:
+            hang_up(process_id, port)
+
+    async def uncut(self, instance: LocalInstance) -> None:
+        await self._supervisor.resume(agent_name(instance))
+
     async def dispose(self, instance: LocalInstance) -> None:
         folder = self._settings.folder(instance)
         await self._supervisor.stop(agent_name(instance), _AGENT_STOP_SECONDS)
         await asyncio.to_thread(self._containers.remove, folder)
         await self._metadata.withdraw(instance.address)
-        await self._ecs.deregister(instance.cluster, instance.id)
         await asyncio.to_thread(remove_folder, folder)
         self._off.discard(instance.id)
 
@@ -136,12 +160,10 @@ class SimulatedHosts:
         settings: AgentSettings,
         supervisor: Supervisor,
         metadata: MetadataService,
-        ecs: LocalEcs,
     ) -> None:
         self._settings = settings
         self._supervisor = supervisor
         self._metadata = metadata
-        self._ecs = ecs
         self._on: dict[str, dict[str, str]] = {}
         self._running: dict[str, dict[str, str]] = {}
 
@@ -155,10 +177,21 @@ class SimulatedHosts:
         self._on.pop(instance.id, None)
         await self._metadata.withdraw(instance.address)
 
+    async def crash(self, instance: LocalInstance) -> None:
+        self._on.pop(instance.id, None)
+        await self.settle()
+
+    async def cut(self, instance: LocalInstance) -> None:
+        raise Refused(
+            "UnsupportedOperation", "Simulated agents share one process; cut needs a cloud with --engine docker."
+        )
+
+    async def uncut(self, instance: LocalInstance) -> None:
+        """Nothing to do: none can be cut off."""
+
     async def dispose(self, instance: LocalInstance) -> None:
         await self.switch_off(instance)
         await self.settle()
-        await self._ecs.deregister(instance.cluster, instance.id)
         await asyncio.to_thread(remove_folder, self._settings.folder(instance))
 
     async def settle(self) -> None:
@@ -169,7 +202,8 @@ class SimulatedHosts:
         if self._on:
             wanted = dict(self._on)
             path = self._settings.data / "run" / "agents.json"
-            write_private(path, json.dumps(list(wanted.values()), indent=1))
+            interval = {"AWSORCH_SPOT_NOTICE_INTERVAL": f"{max(len(wanted) // _LOOKS_A_SECOND, 5)}s"}
+            write_private(path, json.dumps([each | interval for each in wanted.values()], indent=1))
             await self._supervisor.start(
                 ChildSpec(
                     name=SIMULATED_AGENTS,

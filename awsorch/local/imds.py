@@ -193,7 +193,7 @@ def metadata(instance: LocalInstance, region: str) -> dict[str, str]:
         "meta-data/ami-id": instance.image_id,
         "meta-data/hostname": host_name,
         "meta-data/instance-id": instance.id,
-        "meta-data/instance-life-cycle": "on-demand",
+        "meta-data/instance-life-cycle": "spot" if instance.spot else "on-demand",
         "meta-data/instance-type": instance.instance_type,
         "meta-data/local-hostname": host_name,
         "meta-data/local-ipv4": instance.address,
@@ -211,6 +211,10 @@ def metadata(instance: LocalInstance, region: str) -> dict[str, str]:
     }
     if "aws:autoscaling:groupName" in instance.tags:
         documents["meta-data/autoscaling/target-lifecycle-state"] = "InService"
+    if instance.ends_at is not None:
+        time_of_end = _timestamp(instance.ends_at)
+        documents["meta-data/spot/instance-action"] = json.dumps({"action": "terminate", "time": time_of_end})
+        documents["meta-data/spot/termination-time"] = time_of_end
     return documents
 
 

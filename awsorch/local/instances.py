@@ -34,7 +34,8 @@ class PowerState(StrEnum):
 class LocalInstance:
     """One instance. `cpu` in CPU units (1024 a core), `memory` in MiB as an agent would report it;
     `address` is its own loopback address and private IP; `launched_at` in seconds since 1970; `own` where
-    `awsorch up` ran it.
+    `awsorch up` ran it; `spot` where it was bought so; `ends_at`, in seconds since 1970, where EC2 has given notice
+    that it takes the instance then.
     """
 
     id: str
@@ -54,6 +55,8 @@ class LocalInstance:
     own: bool
     tags: dict[str, str] = field(default_factory=dict)
     state: PowerState = PowerState.RUNNING
+    spot: bool = False
+    ends_at: float | None = None
 
     @property
     def mac(self) -> str:

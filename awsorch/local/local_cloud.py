@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
@@ -23,13 +24,17 @@ from awsorch.local.balancer.structure import connection_limit
 from awsorch.local.containers import EngineDown, InstanceContainers
 from awsorch.local.data_folder import DataFolder
 from awsorch.local.ec2 import Ec2Error, MotoEc2
+from awsorch.local.ec2_events import EventBridge
 from awsorch.local.ecs import LocalEcs
 from awsorch.local.fleet import Fleet, Hosts
 from awsorch.local.hosts import SIMULATED_AGENTS, AgentSettings, DockerHosts, SimulatedHosts, agent_name
 from awsorch.local.imds import Identity, MetadataService
 from awsorch.local.instances import FleetFile, LocalInstance, PowerState
 from awsorch.local.moto_child import listen
+from awsorch.local.moto_notices import NoticesQueue
 from awsorch.local.options import CannotStart, Options
+from awsorch.local.outages import Outages
+from awsorch.local.outages_line import VARIABLE, Line
 from awsorch.local.ready import Ready, ReadyInstance
 from awsorch.local.supervisor import ChildSpec, Supervisor
 
@@ -53,6 +58,7 @@ class LocalCloud:
         self._port = port
         self._supervisor = Supervisor(folder.logs, inherited=(children_lock,))
         self._open = AsyncExitStack()
+        self._line = Line()
 
     @property
     def endpoint(self) -> str:
@@ -69,6 +75,7 @@ class LocalCloud:
         self._open.push_async_callback(self._supervisor.close)
         notices = notice.Notice()
         self._open.callback(notices.close)
+        self._open.callback(self._line.close)
         file = FleetFile(self._folder.fleet)
         network = self._claim_network(file)
         await self._start_balancer()
@@ -121,9 +128,10 @@ class LocalCloud:
                 command=(
                     *(sys.executable, "-m", "awsorch.local.moto_child", "--fd", str(listener.fileno())),
                     *("--load-balancers", str(self._folder.upstream / "load-balancers.json")),
+                    *("--notices", ACCOUNT_ID, self._options.region),
                 ),
-                environment=inherited_environment(os.environ),
-                inherited=(listener.fileno(),),
+                environment=inherited_environment(os.environ) | {notice.VARIABLE: str(notices.writing)},
+                inherited=(listener.fileno(), notices.writing),
                 started=notices.changed.set,
             )
         )
@@ -150,16 +158,24 @@ class LocalCloud:
             "AWSORCH_POLL_SECONDS": "0.5",
             "AWSORCH_LOCAL_DIR": str(self._folder.path),
             "AWSORCH_LOOPBACK_NETWORK": network,
+            "AWSORCH_NOTICES_QUEUE": self._notices_queue(),
             notice.VARIABLE: str(notices.writing),
+            VARIABLE: str(self._line.theirs),
         }
         await self._supervisor.start(
             ChildSpec(
                 name=_CONTROLLER,
                 command=(sys.executable, "-m", "awsorch.app"),
                 environment=inherited_environment(os.environ) | settings,
-                inherited=(notices.writing,),
+                inherited=(notices.writing, self._line.theirs),
             )
         )
+
+    def _notices_queue(self) -> str:
+        """The URL of the queue of EC2's notices; empty where moto, which has one, is not what plays AWS."""
+        if self._options.aws is not None:
+            return ""
+        return NoticesQueue(account_id=ACCOUNT_ID, region=self._options.region).url(self.endpoint)
 
     async def _start_fleet(self, upstream: str, file: FleetFile, network: str, notices: notice.Notice) -> Ready:
         options, keys = self._options, self._options.first_key
@@ -181,15 +197,28 @@ class LocalCloud:
             )
         )
         self._open.push_async_callback(metadata.close)
-        fleet = Fleet(file=file, ec2=ec2, hosts=self._hosts(metadata, ecs), prefix=network)
+        events = await self._open.enter_async_context(
+            EventBridge(
+                url=upstream,
+                region=options.region,
+                account_id=ACCOUNT_ID,
+                access_key_id=keys[0],
+                secret_access_key=keys[1],
+            )
+        )
+        hosts = self._hosts(metadata)
+        fleet = Fleet(file=file, ec2=ec2, hosts=hosts, events=events, prefix=network)
         await fleet.bring_back()
         await fleet.grow(options.instances, options.instance_type, options.cluster)
         await self._until_connected(ecs, fleet)
-        watch = asyncio.create_task(fleet.watch(notices.changed), name="fleet")
-        self._open.push_async_callback(_cancelled, watch)
+        outages = Outages(
+            fleet=fleet, ec2=ec2, hosts=hosts, events=events, changed=notices.changed.set, clock=time.time
+        )
+        for work in (fleet.watch(notices.changed), outages.keep(), self._line.serve(outages)):
+            self._open.push_async_callback(_cancelled, asyncio.create_task(work))
         return self._ready(fleet)
 
-    def _hosts(self, metadata: MetadataService, ecs: LocalEcs) -> Hosts:
+    def _hosts(self, metadata: MetadataService) -> Hosts:
         settings = AgentSettings(
             endpoint=self.endpoint,
             region=self._options.region,
@@ -199,12 +228,11 @@ class LocalCloud:
             inherited=inherited_environment(os.environ),
         )
         if self._options.engine == "simulated":
-            return SimulatedHosts(settings=settings, supervisor=self._supervisor, metadata=metadata, ecs=ecs)
+            return SimulatedHosts(settings=settings, supervisor=self._supervisor, metadata=metadata)
         return DockerHosts(
             settings=settings,
             supervisor=self._supervisor,
             metadata=metadata,
-            ecs=ecs,
             containers=InstanceContainers(),
         )
 

@@ -6,10 +6,10 @@ because moto's own server hangs for ever when its port is taken. And RunInstance
 instances from the header `X-Awsorch-Instance-Ids`, which lets the fleet bring its instances back under the
 ids they had: moto keeps everything in memory only, and ids are random. Load balancers are what a file says
 (see `elb_memory`), and have ARNs that name their type; Auto Scaling groups know zones and bounds (see
-`moto_groups`). A call that moto has not built, or that breaks moto, is answered with what was raised in the
-header `X-Awsorch-Fault` (moto's own answer is a page of HTML that says nothing); the door makes an AWS error
-of it. Nothing here knows ECS, the fleet or the door; the supervisor sees to it that this process dies with its
-own.
+`moto_groups`); EC2's events reach a queue (see `moto_notices`). A call that moto has not built, or that
+breaks moto, is answered with what was raised in the header `X-Awsorch-Fault` (moto's own answer is a page of
+HTML that says nothing); the door makes an AWS error of it. Nothing here knows ECS, the fleet or the door; the
+supervisor sees to it that this process dies with its own.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from awsorch.local.elb_arns import name_types
 from awsorch.local.moto_groups import mend_groups
+from awsorch.local.moto_notices import NoticesQueue
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -94,9 +95,9 @@ def name_faults(application: WSGIApplication) -> WSGIApplication:
     return call
 
 
-def build_application(memory: ElbMemory | None) -> WSGIApplication:
+def build_application(memory: ElbMemory | None, notices: NoticesQueue | None) -> WSGIApplication:
     """moto's application for all services; RunInstances takes wanted ids from the header, load balancers are those of
-    the memory.
+    the memory; the queue of EC2's notices is there.
 
     Raises AttributeError where moto is no longer what this was written for: better no local cloud than one whose
     instances change their ids.
@@ -111,6 +112,8 @@ def build_application(memory: ElbMemory | None) -> WSGIApplication:
     instances.random_instance_id = wanted
     name_types()
     mend_groups()
+    if notices is not None:
+        notices.make()
     application = wanted.around(DomainDispatcherApplication(create_backend_app))
     if memory is not None:
         memory.restore()
@@ -132,7 +135,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, memory: ElbMemory | None) -> None:
+def serve(listener: socket.socket, memory: ElbMemory | None, notices: NoticesQueue | None) -> None:
     """Answer requests on the socket until SIGTERM or SIGINT."""
     from moto.moto_server.werkzeug_app import MotoRequestHandler
     from werkzeug.serving import make_server
@@ -142,7 +145,7 @@ def serve(listener: socket.socket, memory: ElbMemory | None) -> None:
     server = make_server(
         host,
         port,
-        build_application(memory),
+        build_application(memory, notices),
         threaded=True,
         request_handler=MotoRequestHandler,
         fd=listener.fileno(),
@@ -163,6 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one, which is printed")
     parser.add_argument("--fd", type=int, help="a listening socket inherited from the parent, instead of host and port")
     parser.add_argument("--load-balancers", type=Path, metavar="FILE", help="keep load balancers in this file")
+    parser.add_argument("--notices", nargs=2, metavar=("ACCOUNT", "REGION"), help="have a queue of EC2's notices")
     options = parser.parse_args(arguments)
     try:
         listener = socket.socket(fileno=options.fd) if options.fd else listen(options.host, options.port)
@@ -173,7 +177,9 @@ def main(arguments: list[str] | None = None) -> int:
     # Imported here because it brings moto along, and others only want to know this module's names.
     from awsorch.local.elb_memory import ElbMemory
 
-    serve(listener, ElbMemory(options.load_balancers) if options.load_balancers else None)
+    memory = ElbMemory(options.load_balancers) if options.load_balancers else None
+    notices = NoticesQueue(account_id=options.notices[0], region=options.notices[1]) if options.notices else None
+    serve(listener, memory, notices)
     return 0
 
 

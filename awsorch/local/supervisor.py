@@ -28,6 +28,10 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
 """A child that lived this long is taken for healthy: its next death counts as the first again."""
 _LOG_CHECK_SECONDS = 30.0
+_GUARD = 'read -r _; kill -CONT "$1" 2> /dev/null'
+"""Lets a paused child go on when its standard input ends, which it does with this process at the latest: a paused
+process does not even act on the signal that tells it of its parent's end.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,7 @@ class _Child:
     watch: asyncio.Task[None] | None = None
     exit_code: int | None = None
     restarts: int = 0
+    guard: asyncio.subprocess.Process | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -94,11 +99,39 @@ class Supervisor:
             return
         child.stopping.set()
         _signal(child, signal.SIGTERM)
+        await _go_on(child)
         _, late = await asyncio.wait({child.watch}, timeout=limit_seconds)
         if late:
             _log.warning("%s did not end within %g seconds; killed", name, limit_seconds)
             _signal(child, signal.SIGKILL)
             await child.watch
+
+    async def kill(self, name: str) -> None:
+        """End a child at once, without asking it, and forget it. An unknown name is no error."""
+        child = self._children.pop(name, None)
+        if child is not None and child.watch is not None:
+            child.stopping.set()
+            _signal(child, signal.SIGKILL)
+            await child.watch
+
+    async def pause(self, name: str) -> bool:
+        """Have a child do nothing at all, until `resume` or its end. False: it is not running now."""
+        child = self._children.get(name)
+        process_id = self.process_id(name)
+        if child is None or process_id is None:
+            return False
+        if child.guard is None:
+            child.guard = await asyncio.create_subprocess_exec(
+                *("sh", "-c", _GUARD, "guard", str(process_id)), stdin=asyncio.subprocess.PIPE, start_new_session=True
+            )
+        _signal(child, signal.SIGSTOP)
+        return True
+
+    async def resume(self, name: str) -> None:
+        """Let a paused child go on; one that is not paused stays as it is."""
+        child = self._children.get(name)
+        if child is not None:
+            await _go_on(child)
 
     async def stop_all(self, names: list[str], limit_seconds: float) -> None:
         """Stop several children at the same time, each with the limit."""
@@ -143,6 +176,7 @@ class Supervisor:
             began = loop.time()
             process = child.process
             code = await process.wait() if process is not None else 1
+            await _go_on(child)
             if child.stopping.is_set():
                 return
             if code in child.spec.final_exit_codes:
@@ -216,6 +250,13 @@ def _dying_with(parent: int) -> Callable[[], None]:
             os._exit(1)
 
     return ask
+
+
+async def _go_on(child: _Child) -> None:
+    guard, child.guard = child.guard, None
+    if guard is not None and guard.stdin is not None:
+        guard.stdin.close()
+        await guard.wait()
 
 
 def _signal(child: _Child, number: signal.Signals) -> None:

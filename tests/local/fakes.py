@@ -7,6 +7,7 @@ from typing import Any
 
 from awsorch.local.ec2 import InstanceSize, SeenInstance
 from awsorch.local.instances import ZONE_STEP, LocalInstance, LocalNetwork
+from awsorch.local.refusal import Refused
 
 
 def an_instance(**changes: Any) -> LocalInstance:
@@ -134,11 +135,15 @@ class FakeEc2:
 
 @dataclass
 class FakeHosts:
-    """Which instances have an agent, and what was done; `failing` ids cannot be switched on or disposed of."""
+    """Which instances have an agent, and what was done; `failing` ids cannot be switched on or disposed of, those in
+    `no_cut` not cut off."""
 
     on: dict[str, LocalInstance] = field(default_factory=dict)
     disposed: list[str] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
+    crashed: list[str] = field(default_factory=list)
+    cut_off: set[str] = field(default_factory=set)
+    no_cut: set[str] = field(default_factory=set)
     settled: int = 0
 
     def _try(self, instance: LocalInstance) -> None:
@@ -152,6 +157,21 @@ class FakeHosts:
     async def switch_off(self, instance: LocalInstance) -> None:
         self.on.pop(instance.id, None)
 
+    async def crash(self, instance: LocalInstance) -> None:
+        self._try(instance)
+        self.on.pop(instance.id, None)
+        self.cut_off.discard(instance.id)
+        self.crashed.append(instance.id)
+
+    async def cut(self, instance: LocalInstance) -> None:
+        if instance.id in self.no_cut:
+            raise Refused("IncorrectInstanceState", f"The agent of {instance.id} does not run now.")
+        self.cut_off.add(instance.id)
+
+    async def uncut(self, instance: LocalInstance) -> None:
+        self._try(instance)
+        self.cut_off.discard(instance.id)
+
     async def dispose(self, instance: LocalInstance) -> None:
         self._try(instance)
         self.on.pop(instance.id, None)
@@ -159,3 +179,16 @@ class FakeHosts:
 
     async def settle(self) -> None:
         self.settled += 1
+
+
+@dataclass
+class FakeEvents:
+    """What EC2 has told EventBridge: (instance, state or action), in order."""
+
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    async def state(self, instance_id: str, *states: str) -> None:
+        self.told += [(instance_id, state) for state in states]
+
+    async def interruption(self, instance_id: str, action: str) -> None:
+        self.told.append((instance_id, f"interruption: {action}"))

@@ -12,7 +12,7 @@ import pytest
 from awsorch.local.fleet import Fleet
 from awsorch.local.instances import FleetFile, LocalInstance, PowerState
 from awsorch.local.user_data import cluster_user_data
-from tests.local.fakes import FakeEc2, FakeHosts
+from tests.local.fakes import FakeEc2, FakeEvents, FakeHosts
 from tests.local.serving import until
 
 
@@ -25,8 +25,8 @@ class World:
         self.restart()
 
     def restart(self) -> None:
-        self.hosts = FakeHosts()
-        self.fleet = Fleet(file=self.file, ec2=self.ec2, hosts=self.hosts, prefix="127.44")
+        self.hosts, self.events = FakeHosts(), FakeEvents()
+        self.fleet = Fleet(file=self.file, ec2=self.ec2, hosts=self.hosts, events=self.events, prefix="127.44")
 
     def up(self, count: int = 3) -> None:
         run(self.fleet.bring_back())

@@ -26,6 +26,8 @@ def test_an_agent_is_told_where_it_is_and_what_it_has() -> None:
         "ECS_AGENT_CONFIG_FILE_PATH": "/data/instances/i-11111111111111111/config.json",
         "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
         "ECS_DISABLE_IMAGE_CLEANUP": "true",
+        "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true",
+        "AWSORCH_SPOT_NOTICE_INTERVAL": "5s",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.201.1.1:16925",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
