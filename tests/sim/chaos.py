@@ -17,6 +17,7 @@ from awsorch.core.model import Strategy, TaskDefinition
 from awsorch.core.resources import demand_of
 from awsorch.core.services.failures import LONGEST_PAUSE_S
 from tests.sim.definitions import DefinitionChaos
+from tests.sim.fleets import FleetChaos
 from tests.sim.machine import Machine, Plan
 from tests.sim.network import Unreachable, Weather
 from tests.sim.promises import shown_instances
@@ -27,6 +28,8 @@ from tests.support.virtual_time import VirtualTimeLoop
 from tests.support.world import World
 
 STEPS = 80
+#: Worlds whose machines come and go by themselves, and such as have a fleet that follows the tasks.
+TASKS, FLEET = "tasks", "fleet"
 MACHINES = 4
 
 DEFINITIONS = (
@@ -49,6 +52,7 @@ class Report:
     """What a world came to."""
 
     seed: int
+    kind: str = TASKS
     seconds: float
     accepted: int
     started: int
@@ -58,7 +62,7 @@ class Report:
 class Chaos:
     """Does one random thing after another to a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, kind: str) -> None:
         self._world = world
         self._rng = world.rng
         self._clients: set[asyncio.Task[None]] = set()
@@ -74,11 +78,7 @@ class Chaos:
         dropped = self._rng.choice((0.0, 0.1, 0.4))
         world.drops_command = lambda command: self._rng.random() < dropped
         self._acts: list[tuple[int, Callable[[], Awaitable[None]]]] = [
-            (20, self.run_task),
-            (4, self.start_task),
             (8, self.stop_task),
-            (3, self.add_machine),
-            (3, self.kill_machine),
             (4, self.kill_agent),
             (6, self.start_agents),
             (4, self.cut_off),
@@ -87,25 +87,53 @@ class Chaos:
             (3, self.kill_controller),
             (2, self.fill_disk),
             (2, self.wait_long),
-            (2, self.declare_gone),
-            (4, self.come_back),
             (6, self.describe),
         ]
         if self._rng.random() < 0.2:
             self._acts.append((5, self.kill_after_each_commit))
-        self.services = ServiceChaos(world, self._client)
-        self._acts += self.services.acts
+        self._fleet = FleetChaos(world, self._client, DEFINITIONS) if kind == FLEET else None
+        if self._fleet is not None:
+            self._services = ServiceChaos(world, self._client, self._fleet.strategy)
+            self._acts += self._fleet.acts
+        else:
+            self._services = ServiceChaos(world, self._client)
+            self._acts += self._machines_of_their_own()
+        self._acts += self._services.acts
         self._acts += DefinitionChaos(world, self._client).acts
+
+    def _machines_of_their_own(self) -> list[tuple[int, Callable[[], Awaitable[None]]]]:
+        """What happens where machines come and go by themselves."""
+        return [
+            (20, self.run_task),
+            (4, self.start_task),
+            (3, self.add_machine),
+            (3, self.kill_machine),
+            (2, self.declare_gone),
+            (4, self.come_back),
+        ]
 
     async def rage(self, steps: int) -> None:
         """So many things, seconds or less apart."""
         weights = [weight for weight, _ in self._acts]
         acts = [act for _, act in self._acts]
-        for _ in range(MACHINES):
-            self._world.add_machine()
+        if self._fleet is not None:
+            await self._fleet.begin()
+        else:
+            for _ in range(MACHINES):
+                self._world.add_machine()
         for _ in range(steps):
             await self._world.sleep(self._rng.choice((0.0, 0.05, 0.5, 3.0, 10.0)))
             await self._rng.choices(acts, weights)[0]()
+
+    def calm(self) -> None:
+        """From here on all that there is works, and there is some room."""
+        self._world.calm()
+        self._services.calm()
+        if self._fleet is not None:
+            self._fleet.calm()
+        else:
+            for _ in range(2):
+                self._world.add_machine()
 
     async def until_answered(self) -> None:
         """Every client has its answer."""
@@ -258,21 +286,25 @@ class Chaos:
 
 
 def play(
-    seed: int, *, steps: int = STEPS, echo: bool = False, change: Callable[[World], None] = lambda world: None
+    seed: int,
+    *,
+    kind: str = TASKS,
+    steps: int = STEPS,
+    echo: bool = False,
+    change: Callable[[World], None] = lambda world: None,
 ) -> Report:
-    """Play one seed. ``change`` may break the world beforehand, to see that it is noticed."""
+    """Play one seed of a kind of world. ``change`` may break the world beforehand, to see that it is noticed."""
 
     async def played(loop: VirtualTimeLoop) -> Report:
         world = World(loop, seed, echo=echo)
         handler = world.listen()
         change(world)
-        report = Report(seed=seed, seconds=0.0, accepted=0, started=0)
+        report = Report(seed=seed, kind=kind, seconds=0.0, accepted=0, started=0)
         try:
             await world.start_controller()
-            chaos = Chaos(world)
+            chaos = Chaos(world, kind)
             await chaos.rage(steps)
-            world.calm()
-            chaos.services.calm()
+            chaos.calm()
             await chaos.until_answered()
             await world.settle(LONGEST_PAUSE_S + PROTECTION_S + 900.0)
         except Exception as error:

@@ -7,7 +7,7 @@ for; after each connect the agent is told all of its tasks and gets a manifest; 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from awsorch.core.model import Task
 from awsorch.core.state import ClusterState
 from awsorch.engine.controller import Controller
 from awsorch.engine.partition import Partition, Unavailable
+from awsorch.engine.ports import CloudFailure
 from tests.sim.network import Unreachable
 
 if TYPE_CHECKING:
@@ -92,6 +93,16 @@ class Door:
             raise Unreachable(str(unavailable)) from None
         self._require_alive()
         return found
+
+    async def use(self, request: Callable[[Controller], Awaitable[Any]]) -> Any:
+        """An API call about capacity providers. Raises like ``submit``."""
+        self._require_alive()
+        try:
+            reply = await request(self.controller)
+        except (Unavailable, CloudFailure) as failure:
+            raise Unreachable(str(failure)) from None
+        self._require_alive()
+        return reply
 
     async def accept(self, agent: Agent) -> Session:
         """A new control connection. Raises Refusal where the instance is not registered."""

@@ -16,6 +16,7 @@ from awsorch.core.lifecycle import TASK_STATUSES
 from awsorch.core.model import Task
 from awsorch.core.state import ClusterState
 from awsorch.engine.ports import Change
+from tests.sim.fleet_promises import FleetPromises
 from tests.sim.service_promises import ServicePromises
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Promises:
     def __init__(self, world: World) -> None:
         self._world = world
         self.services = ServicePromises(world)
+        self.fleet = FleetPromises(world)
         self.broken: list[str] = []
         self.accepted: dict[str, float] = {}
         self.stops: set[str] = set()
@@ -50,7 +52,7 @@ class Promises:
         for change in changes:
             if change.kind is Task:
                 self._follow(change.key, self._durable.get(change.key), change.record)
-        for complaint in self.services.stored(changes):
+        for complaint in [*self.services.stored(changes), *self.fleet.stored(changes)]:
             self.breaks(complaint)
 
     def _follow(self, task_id: str, old: Task | None, new: Task | None) -> None:
@@ -71,13 +73,15 @@ class Promises:
             self.breaks(f"task {task_id} was to stop and is wished to run again")
         if old.last_status == "STOPPED" and (old.stop_code, old.stopped_reason) != (new.stop_code, new.stopped_reason):
             self.breaks(f"task {task_id} stopped for {old.stopped_reason!r}, later for {new.stopped_reason!r}")
-        if old.instance_id != new.instance_id:
+        if old.instance_id not in (None, new.instance_id):
             self.breaks(f"task {task_id} moved from {old.instance_id} to {new.instance_id}")
 
     # --- told by the door --------------------------------------------------------------------------------------------
 
     def sent(self, command: Command) -> None:
         """A command was let out: what it speaks of must be durable."""
+        for complaint in self.fleet.sent(command):
+            self.breaks(complaint)
         if isinstance(command, SendTasks):
             for task_id in command.task_ids or ():
                 if task_id not in self._durable and task_id not in self._expired:
@@ -166,6 +170,7 @@ class Promises:
         for machine in machines.values():
             yield from self._at_home(machine)
         yield from self.services.converged()
+        yield from self.fleet.converged()
 
     def _settled(self, task: Task, machine: Machine | None) -> Iterator[str]:
         if task.last_status == "STOPPED":

@@ -17,7 +17,7 @@ from awsorch.core.events_services import (
     StopServiceDeployment,
     UpdateService,
 )
-from awsorch.core.model import LoadBalancer, Strategy
+from awsorch.core.model import LoadBalancer, Strategy, StrategyItem
 from awsorch.core.model_services import Service
 from tests.sim.machine import Plan
 from tests.sim.network import Unreachable
@@ -39,12 +39,19 @@ LATE = AwsError("InternalFailure", "We encountered an internal error")
 
 
 class ServiceChaos:
-    """``acts`` are (weight, act). ``client`` has a request made that nobody waits for."""
+    """``acts`` are (weight, act). ``client`` has a request made that nobody waits for; ``strategy`` draws the capacity
+    provider strategy of a service."""
 
-    def __init__(self, world: World, client: Callable[[Coroutine[Any, Any, Any]], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        client: Callable[[Coroutine[Any, Any, Any]], None],
+        strategy: Callable[[], tuple[StrategyItem, ...]] = tuple,
+    ) -> None:
         self._world = world
         self._rng: Random = world.rng
         self._client = client
+        self._strategy = strategy
         self.acts: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (8, self.create),
             (8, self.deploy),
@@ -97,7 +104,7 @@ class ServiceChaos:
         return replace(plan, run_s=1.0) if version == EXITS else plan
 
     def calm(self) -> None:
-        """From here on versions work, load balancers answer, no alarm is on; and there is some room."""
+        """From here on versions work, load balancers answer, and no alarm is on."""
         world = self._world
         for key in world.conducts:
             world.conducts[key] = Plan
@@ -109,8 +116,6 @@ class ServiceChaos:
                 for group in world.aws.groups.values():
                     group.health[machine.name, run.port] = "healthy"
         world.aws.alarms[ALARM] = "OK"
-        for _ in range(2):
-            world.add_machine()
 
     # --- what users ask for ------------------------------------------------------------------------------------------
 
@@ -192,7 +197,13 @@ class ServiceChaos:
         balancers = tuple(
             LoadBalancer(target_group_arn=g, container_name="app", container_port=80) for g in SERVICES[name]
         )
-        return RevisionWish(definition=a_definition(name, version, cpu=128, memory=64), load_balancers=balancers)
+        strategy = () if name == "node" else self._strategy()
+        return RevisionWish(
+            definition=a_definition(name, version, cpu=128, memory=64),
+            load_balancers=balancers,
+            launch_type=None if strategy else "EC2",
+            capacity_provider_strategy=strategy,
+        )
 
     def _configuration(self, daemon: bool) -> dict[str, Any]:
         minimum, maximum = (0, 100) if daemon else self._rng.choice(PERCENTS)

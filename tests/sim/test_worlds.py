@@ -188,16 +188,16 @@ def test_a_broken_rule_is_found(breakage: Callable[[pytest.MonkeyPatch], None]) 
 def test_a_failing_seed_prints_the_command_that_replays_it(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         count_no_memory(patch)
-        assert main(["--seeds", "1-6", "--steps", "40"]) == 1
+        assert main(["--world", "tasks", "--seeds", "1-6", "--steps", "40"]) == 1
     printed = capsys.readouterr().out
-    assert " -m tests.sim.run --seed " in printed
+    assert " -m tests.sim.run --world tasks --seed " in printed
     assert "--steps 40 --verbose" in printed
     assert "6 worlds, " in printed
 
 
 def test_good_seeds_end_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seeds", "3-4", "--steps", "10"]) == 0
-    assert "2 worlds, 0 failed" in capsys.readouterr().out
+    assert "4 worlds, 0 failed" in capsys.readouterr().out
 
 
 def test_seeds_are_one_or_a_range() -> None:

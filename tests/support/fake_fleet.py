@@ -65,8 +65,8 @@ def _nothing(instance: FakeInstance) -> None:
 class FakeEc2:
     """Instances. ``boot_seconds``: from pending to running; ``end_seconds``: from shutting-down to terminated;
     ``invisible_seconds``: a new instance is not described for so long. ``none_left``: (type, zone) that can't be had;
-    ``limit``: so many instances at most. ``running``, ``over`` and ``gone`` are called with an instance that has come
-    up, that runs no more, and that is terminated."""
+    ``limit``: so many instances at most. Called with an instance: ``running`` when it has come up, ``over`` when it
+    runs no more, ``gone`` when it is terminated, ``ordered`` when somebody who calls has it end."""
 
     def __init__(self, subnets: Mapping[str, str]) -> None:
         self.subnets = dict(subnets)
@@ -76,7 +76,7 @@ class FakeEc2:
         self.invisible_seconds = 0.0
         self.none_left: set[tuple[str, str]] = set()
         self.limit: int | None = None
-        self.running = self.over = self.gone = _nothing
+        self.running = self.over = self.gone = self.ordered = _nothing
         self._numbers = count(1)
 
     @property
@@ -291,6 +291,7 @@ class FakeFleet(Unreliable):
 
     def _terminate_instances(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         for instance in self.ec2.require(parameters["InstanceIds"]):
+            self.ec2.ordered(instance)
             self.ec2.end(instance)
         return {}
 

@@ -210,6 +210,7 @@ class FakeGroups:
                     "flag to false or lower group's min size."
                 )
             group.desired -= 1
+        self._ec2.ordered(instance)
         self.let_go(group, instance)
         self.settle(group)
 

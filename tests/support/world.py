@@ -95,13 +95,13 @@ class World:
         self.journal = Journal(echo=echo)
         self.cluster = "default"
         self.network = Network(self.rng)
-        self.promises = Promises(self)
         self.store = WitnessedStore(self)
         self.machines: dict[str, Machine] = {}
         self.aws = FakeAws()
         self.fleet = FakeFleet()
         self.fleet.queues[QUEUE] = FakeQueue()
         self.hosts = Hosts(self)
+        self.promises = Promises(self)
         self.plans: dict[str, Plan] = {}
         self.conducts: dict[str, Callable[[], Plan]] = {}
         self.next_plan: Callable[[], Plan] = Plan
@@ -275,11 +275,13 @@ class World:
         if not machine.reachable:
             await asyncio.sleep(1.0)
             raise Unreachable("cut off")
-        return await self._over_network(request)
+        return await self.over_network(request)
 
     # --- clients -----------------------------------------------------------------------------------------------------
 
-    async def _over_network(self, request: Callable[[Door], Any]) -> Any:
+    async def over_network(self, request: Callable[[Door], Any]) -> Any:
+        """One call of the controller that there is. Raises Unreachable, Refusal."""
+
         async def handle() -> Any:
             if self.door is None:
                 raise Unreachable("connection refused")
@@ -292,7 +294,7 @@ class World:
         new ids, as the API makes them. Raises Refusal."""
         while True:
             try:
-                return await self._over_network(lambda door: door.submit(event()))
+                return await self.over_network(lambda door: door.submit(event()))
             except Unreachable:
                 await asyncio.sleep(self.rng.uniform(0.5, 2.0))
 
