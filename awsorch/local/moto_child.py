@@ -5,7 +5,7 @@ hundreds of milliseconds and it keeps some 300 MiB. Three things are ours. The l
 because moto's own server hangs for ever when its port is taken. And RunInstances takes the ids of its
 instances from the header `X-Awsorch-Instance-Ids`, which lets the fleet bring its instances back under the
 ids they had: moto keeps everything in memory only, and ids are random. Load balancers are what a file says
-(see `elb_memory`), and have ARNs that name their type; Auto Scaling groups know zones and bounds (see
+(see `elb_memory`), and have ARNs that name their type; Auto Scaling groups do what they do in AWS (see
 `moto_groups`); EC2's events reach a queue (see `moto_notices`). A call that moto has not built, or that
 breaks moto, is answered with what was raised in the header `X-Awsorch-Fault` (moto's own answer is a page of
 HTML that says nothing); the door makes an AWS error of it. Nothing here knows ECS, the fleet or the door; the
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import signal
 import socket
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from awsorch.local.elb_arns import name_types
 from awsorch.local.moto_groups import mend_groups
 from awsorch.local.moto_notices import NoticesQueue
+from awsorch.local.notice import notifier
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -111,14 +113,15 @@ def build_application(memory: ElbMemory | None, notices: NoticesQueue | None) ->
     wanted = WantedInstanceIds(instances.random_instance_id)
     instances.random_instance_id = wanted
     name_types()
-    mend_groups()
+    groups = mend_groups(notifier(os.environ) or (lambda: None))
+    groups.start()
     if notices is not None:
         notices.make()
     application = wanted.around(DomainDispatcherApplication(create_backend_app))
     if memory is not None:
         memory.restore()
         application = memory.around(application)
-    return name_faults(application)
+    return name_faults(groups.around(application))
 
 
 def listen(host: str, port: int) -> socket.socket:

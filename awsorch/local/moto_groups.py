@@ -1,104 +1,196 @@
-"""moto's Auto Scaling groups, with more of what EC2 Auto Scaling does about sizes and zones.
+"""moto's Auto Scaling groups, made to do what EC2 Auto Scaling does.
 
-moto launches all of a group's instances in its first subnet, takes any size, and ends whichever instance comes first.
-Here instances are spread over the group's zones, sizes keep to its bounds, and scaling in takes the oldest instance of
-the fullest zone that is not protected. Nothing else of moto is changed.
-Source: Amazon EC2 Auto Scaling user guide, "Distribute instances across Availability Zones", "Control which Auto
-Scaling instances terminate during scale in".
+moto launches all of a group's instances in its first subnet, takes any size, ends whichever instance comes first,
+stores lifecycle hooks without effect and remembers no activity. Here moto's objects are handed to those who do:
+`moto_groups_sizes` keeps the sizes, `moto_groups_calls` answers the operations that moto lacks, `moto_groups_timer`
+brings what falls due. This module only ties them to moto's classes; what it does not name is moto's own.
+Source: Amazon EC2 Auto Scaling API 2011-01-01 and user guide.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from awsorch.local import moto_groups_activities as told
+from awsorch.local.moto_groups_activities import history_of
+from awsorch.local.moto_groups_calls import mend_calls
+from awsorch.local.moto_groups_places import (
+    find_member,
+    no_member,
+    why_no_bounds,
+    why_not_shrink,
+    why_not_size,
+)
+from awsorch.local.moto_groups_sizes import GroupSizes
+from awsorch.local.moto_groups_timer import GroupTimer
 
-def mend_groups() -> None:
-    """Have moto's groups do so. Raises AttributeError where moto no longer has what this was written for."""
+
+def mend_groups(changed: Callable[[], None], clock: Callable[[], float] = time.time) -> GroupTimer:
+    """Have moto's groups do so. `changed` is called where time, and no call, may have changed instances;
+    `clock` gives seconds since 1970.
+
+    Raises AttributeError where moto no longer has what this was written for.
+    """
+    sizes = GroupSizes(clock)
+    _mend_group(sizes)
+    _mend_backend(sizes)
+    _mend_members(sizes)
+    mend_calls(sizes)
+
+    def mind() -> float | None:
+        before = _instances()
+        due = sizes.mind(_groups())
+        if _instances() != before:
+            changed()
+        return None if due is None else max(0.0, due - sizes.clock())
+
+    return GroupTimer(mind)
+
+
+def _groups() -> Iterator[Any]:
+    from moto.autoscaling.models import autoscaling_backends
+
+    for regions in list(autoscaling_backends.values()):
+        for backend in list(regions.values()):
+            yield from list(backend.autoscaling_groups.values())
+
+
+def _instances() -> set[str]:
+    return {state.instance_id for group in _groups() for state in group.instance_states}
+
+
+def _mend_group(sizes: GroupSizes) -> None:
     from moto.autoscaling import models
 
-    group, backend = models.FakeAutoScalingGroup, models.AutoScalingBackend
-    launch, resize = group.replace_autoscaling_group_instances, group.set_desired_capacity
-    set_size, terminate = backend.set_desired_capacity, backend.terminate_instance
+    group = models.FakeAutoScalingGroup
+    if not callable(group.set_desired_capacity) or not callable(group.update):
+        raise AttributeError("moto's groups have another shape")
 
-    def launch_spread(self: Any, count_needed: int, propagated_tags: dict[str, str]) -> None:
-        for (subnet, zone), count in _places(self, count_needed).items():
-            whole = self.vpc_zone_identifier, self.availability_zones
-            self.vpc_zone_identifier, self.availability_zones = subnet, [zone]
-            try:
-                launch(self, count, dict(propagated_tags))
-            finally:
-                self.vpc_zone_identifier, self.availability_zones = whole
-
-    def resize_by_policy(self: Any, new_capacity: int | None) -> None:
+    def set_desired_capacity(self: Any, new_capacity: int | None) -> None:
         wanted = int((self.min_size if new_capacity is None else new_capacity) or 0)
-        for size in range(len(self.active_instances()) - 1, wanted - 1, -1):
-            counts = Counter(state.availability_zone for state in self.instance_states)
-            # moto takes the first that is not protected, and keeps no order.
-            self.instance_states.sort(key=lambda each, by=counts: (-by[each.availability_zone], *_age(each)))
-            resize(self, size)
-        resize(self, new_capacity)
+        created = "desired_capacity" not in vars(self)
+        before, self.desired_capacity = (0 if created else int(self.desired_capacity)), wanted
+        what = "created an AutoScalingGroup" if created else "explicitly set group desired capacity"
+        sizes.keep(self, told.resized(sizes.clock(), what, before, wanted))
+
+    def update(self: Any, **given: Any) -> None:
+        _update(sizes, self, given)
+
+    group.set_desired_capacity = set_desired_capacity
+    group.update = update
+
+
+def _update(sizes: GroupSizes, group: Any, given: dict[str, Any]) -> None:
+    """UpdateAutoScalingGroup: what is not given stays as it is."""
+    from moto.autoscaling.exceptions import ValidationError
+
+    bounds = [getattr(group, name) if given[name] is None else int(given[name]) for name in ("min_size", "max_size")]
+    refusal = why_no_bounds(bounds[0], bounds[1], given["desired_capacity"])
+    if refusal is not None:
+        raise ValidationError(refusal)
+    group._set_azs_and_vpcs(given["availability_zones"], given["vpc_zone_identifier"], update=True)
+    policy = given.get("mixed_instances_policy")
+    if policy or given["launch_template"] or given["launch_config_name"]:
+        group.mixed_instances_policy = policy
+        group._set_launch_configuration(
+            given["launch_config_name"], given["launch_template"], mixed_instances_policy=policy
+        )
+    for attribute, member in (
+        ("health_check_grace_period", "health_check_period"),
+        ("health_check_type", "health_check_type"),
+        ("new_instances_protected_from_scale_in", "new_instances_protected_from_scale_in"),
+    ):
+        if given.get(member) is not None:
+            setattr(group, attribute, given[member])
+    group.min_size, group.max_size = bounds
+    before = int(group.desired_capacity)
+    asked = before if given["desired_capacity"] is None else int(given["desired_capacity"])
+    group.desired_capacity = min(max(asked, bounds[0]), bounds[1])
+    what = f"update of AutoScalingGroup constraints to min: {bounds[0]}, max: {bounds[1]}, desired: {asked}"
+    sizes.keep(group, told.resized(sizes.clock(), what, before, group.desired_capacity))
+
+
+def _mend_backend(sizes: GroupSizes) -> None:
+    from moto.autoscaling import models
+    from moto.autoscaling.exceptions import ValidationError
+
+    backend = models.AutoScalingBackend
+    create, set_size, resume = backend.create_auto_scaling_group, backend.set_desired_capacity, backend.resume_processes
+
+    def create_new(self: Any, name: str, **given: Any) -> Any:
+        if name in self.autoscaling_groups:
+            already = f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
+            raise models.AutoscalingClientError("AlreadyExists", already)
+        refusal = why_no_bounds(int(given["min_size"]), int(given["max_size"]), given["desired_capacity"])
+        if refusal is not None:
+            raise ValidationError(refusal)
+        return create(self, name=name, **given)
 
     def set_size_in_bounds(self: Any, group_name: str, desired_capacity: int | None) -> None:
-        found = self.autoscaling_groups.get(group_name)
-        refusal = _why_not(found, group_name, desired_capacity)
+        refusal = why_not_size(self.autoscaling_groups.get(group_name), group_name, desired_capacity)
         if refusal is not None:
-            raise models.AutoscalingClientError("ValidationError", refusal)
+            raise ValidationError(refusal)
         set_size(self, group_name, desired_capacity)
 
-    def terminate_in_bounds(self: Any, instance_id: str, should_decrement: bool) -> Any:
-        refusal = _why_not_terminate(self.autoscaling_groups.values(), instance_id, should_decrement)
-        if refusal is not None:
-            raise models.AutoscalingClientError("ValidationError", refusal)
-        return terminate(self, instance_id, should_decrement)
+    def resume_and_keep(self: Any, group_name: str, scaling_processes: list[str]) -> None:
+        resume(self, group_name, scaling_processes)
+        sizes.keep(self.autoscaling_groups[group_name])
 
-    group.replace_autoscaling_group_instances = launch_spread
-    group.set_desired_capacity = resize_by_policy
+    def register_serving(self: Any, group_name: str) -> None:
+        group = self.autoscaling_groups[group_name]
+        if not group.target_group_arns:
+            return
+        ids = [state.instance_id for state in group.active_instances()]
+        for target_group in self.elbv2_backend.describe_target_groups(
+            target_group_arns=group.target_group_arns, load_balancer_arn=None, names=None
+        ):
+            targets = [{"Id": each, "Port": target_group.port} for each in ids]
+            self.elbv2_backend.register_targets(target_group.arn, targets)
+
+    backend.create_auto_scaling_group = create_new
     backend.set_desired_capacity = set_size_in_bounds
-    backend.terminate_instance = terminate_in_bounds
+    backend.resume_processes = resume_and_keep
+    backend.update_attached_target_groups = register_serving
 
 
-def _places(group: Any, count: int) -> dict[tuple[str | None, str], int]:
-    """How many instances to launch in which (subnet, zone): each in the zone that has fewest."""
-    places: dict[str, str | None] = dict.fromkeys(group.availability_zones)
-    if group.vpc_zone_identifier:
-        ids = group.vpc_zone_identifier.split(",")
-        subnets = group.autoscaling_backend.ec2_backend.describe_subnets(subnet_ids=ids)
-        places = {subnet.availability_zone: subnet.id for subnet in subnets}
-    counts = Counter(dict.fromkeys(places, 0))
-    counts.update(state.availability_zone for state in group.instance_states if state.availability_zone in places)
-    chosen: Counter[tuple[str | None, str]] = Counter()
-    for _ in range(count):
-        zone = min(counts, key=lambda each: (counts[each], each))
-        counts[zone] += 1
-        chosen[places[zone], zone] += 1
-    return chosen
+def _mend_members(sizes: GroupSizes) -> None:
+    from moto.autoscaling import models
+    from moto.autoscaling.exceptions import ValidationError
 
+    backend = models.AutoScalingBackend
+    set_health = backend.set_instance_health
 
-def _age(state: Any) -> tuple[str, str]:
-    return str(state.instance.launch_time), state.instance.id
+    def member(self: Any, instance_id: str) -> tuple[Any, Any]:
+        found = find_member(self.autoscaling_groups.values(), instance_id)
+        if found is None:
+            raise ValidationError(no_member(instance_id))
+        return found
 
+    def terminate(self: Any, instance_id: str, should_decrement: bool) -> dict[str, Any]:
+        group, state = member(self, instance_id)
+        before = int(group.desired_capacity)
+        if should_decrement:
+            refusal = why_not_shrink(group)
+            if refusal is not None:
+                raise ValidationError(refusal)
+            group.desired_capacity = before - 1
+        cause = told.requested(sizes.clock(), instance_id, before, int(group.desired_capacity))
+        activity_id = sizes.end(group, state, cause)
+        sizes.keep(group)
+        return next(each.shown() for each in history_of(group).activities if each.id == activity_id)
 
-def _why_not(group: Any, name: str, size: int | None) -> str | None:
-    """What AWS says of a size that the group may not have."""
-    if group is None:
-        return f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"
-    if size is not None and size > group.max_size:
-        return f"New SetDesiredCapacity value {size} is above max value {group.max_size} for the AutoScalingGroup."
-    if size is not None and size < group.min_size:
-        return f"New SetDesiredCapacity value {size} is below min value {group.min_size} for the AutoScalingGroup."
-    return None
+    def set_health_and_replace(self: Any, instance_id: str, health_status: str) -> None:
+        group, state = member(self, instance_id)
+        set_health(self, instance_id, health_status)
+        if health_status == "Unhealthy":
+            sizes.replace_unhealthy(group, state)
 
+    def lose(self: Any, instance_ids: list[str]) -> None:
+        for group in list(self.autoscaling_groups.values()):
+            sizes.lose(group, instance_ids)
 
-def _why_not_terminate(groups: Any, instance_id: str, should_decrement: bool) -> str | None:
-    """What AWS says of an instance that may not be ended."""
-    for group in groups:
-        if any(state.instance.id == instance_id for state in group.instance_states):
-            if should_decrement and group.desired_capacity <= group.min_size:
-                return (
-                    f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without "
-                    "replacement will violate group's min size constraint. Either set shouldDecrementDesiredCapacity "
-                    "flag to false or lower group's min size."
-                )
-            return None
-    return f"Instance Id not found - No managed instance found for instance ID: {instance_id}"
+    backend.terminate_instance = terminate
+    backend.set_instance_health = set_health_and_replace
+    backend.notify_terminate_instances = lose

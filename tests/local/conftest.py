@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from awsorch.local.moto_child import listen
+from tests.local.moto_world import MotoWorld, moto_world
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +19,17 @@ def moto_url() -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             child.terminate()
             assert child.wait(10) == 0
+
+
+@pytest.fixture(scope="module")
+def moto_inside() -> Iterator[MotoWorld]:
+    """A moto in this process, with its own clock."""
+    with moto_world() as made:
+        yield made
+
+
+@pytest.fixture
+def world(moto_inside: MotoWorld) -> Iterator[MotoWorld]:
+    """That moto, left without groups."""
+    yield moto_inside
+    moto_inside.clear()
