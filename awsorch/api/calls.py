@@ -27,6 +27,8 @@ _CLUSTER = re.compile(r"[a-zA-Z0-9\-_]{1,255}\Z")
 
 #: Every operation that is built, by its name in the model. Importing ``awsorch.api.operations`` fills it.
 OPERATIONS: dict[str, Operation] = {}
+#: awsorch's own operations beside ECS's, by name. Their requests are JSON that no model has looked at.
+EXTENSIONS: dict[str, Operation] = {}
 
 
 def operation(name: str) -> Callable[[Operation], Operation]:
@@ -34,6 +36,16 @@ def operation(name: str) -> Callable[[Operation], Operation]:
 
     def enter(function: Operation) -> Operation:
         OPERATIONS[name] = function
+        return function
+
+    return enter
+
+
+def extension(name: str) -> Callable[[Operation], Operation]:
+    """Enter a function in the table of awsorch's own operations."""
+
+    def enter(function: Operation) -> Operation:
+        EXTENSIONS[name] = function
         return function
 
     return enter

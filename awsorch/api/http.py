@@ -13,9 +13,8 @@ from aiohttp import web
 
 import awsorch.api.operations  # noqa: F401  (fills the table of operations)
 from awsorch.api.auth import Authenticator
-from awsorch.api.calls import OPERATIONS, Answer, Call
+from awsorch.api.calls import EXTENSIONS, OPERATIONS, Answer, Call
 from awsorch.api.faults import Fault, fault_of
-from awsorch.api.operations.story import EXTENSIONS
 from awsorch.api.permissions import require_permission
 from awsorch.core.arn import Scope
 from awsorch.core.errors import unsupported

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from awsorch.api.calls import Answer, Call, Operation
+from awsorch.api.calls import Answer, Call, extension
 from awsorch.core.errors import invalid_parameter
 from awsorch.core.model import Task
 from awsorch.core.state import ClusterState
 
 
+@extension("DescribeStory")
 async def describe_story(call: Call) -> Answer:
     """``{"cluster"?, "arn"}`` → ``{"arn", "entries": [{"at", "what", "cause"}], "placement": {"considered",
     "refused": [{"filter", "reason", "instances"}], "chosen"}}``. Raises InvalidParameterException for an unknown task.
@@ -40,6 +41,3 @@ def _view(task: Task) -> Answer:
             "chosen": placement.chosen,
         },
     }
-
-
-EXTENSIONS: dict[str, Operation] = {"DescribeStory": describe_story}
