@@ -37,6 +37,8 @@ _THROTTLED = frozenset(
         "TooManyRequestsException",
     }
 )
+#: Refusals that pass by themselves: something else is under way.
+_PASSING = frozenset({"ResourceContention", "ScalingActivityInProgress"})
 
 
 class AwsError(Exception):
@@ -47,7 +49,7 @@ class AwsError(Exception):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
-        self.refused = refused and code not in _THROTTLED
+        self.refused = refused and code not in _THROTTLED | _PASSING
 
     @property
     def is_throttled(self) -> bool:

@@ -1,7 +1,8 @@
 """EC2: runs the machines that managed providers order, ends them, and tells how machines are.
 
 An order is one instance. Its id is EC2's ClientToken, and a tag of the instance: whatever was lost on the way, asking
-again finds the instance instead of making another. Nothing is decided here.
+again finds the instance instead of making another. Machines that are to be looked at, or ended, while others are, join
+those that wait: however slow EC2 is, no machine waits twice. Nothing is decided here.
 Source: Amazon EC2 API, RunInstances ("Ensuring idempotency in EC2 API requests"), DescribeInstances,
 TerminateInstances.
 """
@@ -11,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from awsorch.adapters.answers import FOR_EVER, Answers
 from awsorch.adapters.aws import AwsCalls, AwsError, Turns
 from awsorch.adapters.load_balancers import Post
 from awsorch.core.commands import EndMachines, LaunchMachines, WatchMachines
@@ -29,12 +31,17 @@ IMAGES = {
     "x86_64": "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id",
     "arm64": "/aws/service/ecs/optimized-ami/amazon-linux-2023/arm64/recommended/image_id",
 }
+#: Which image is the newest is asked again after this long. Seconds.
+IMAGE_LIFE_S = 24 * 3600.0
 #: DescribeInstances and TerminateInstances get so many ids at once.
 BATCH = 100
 _IDS = re.compile(r"i-[0-9a-f]+")
 
 UserData = Callable[[str], str]
-"""Of instances of a cluster: the text that makes them join it."""
+"""Of instances of a cluster: the text that makes them join it. Raises AwsError, refused, where there is none."""
+
+_Lane = tuple[type[Any], str, str | None]
+"""Machines of one cluster and provider that wait for the same: EndMachines, or WatchMachines."""
 
 
 class Ec2Machines:
@@ -47,8 +54,9 @@ class Ec2Machines:
         self._turns = Turns()
         self._orders: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
-        self._images: dict[str, str] = {}
-        self._root_devices: dict[str, str] = {}
+        self._waiting: dict[_Lane, dict[str, None]] = {}
+        self._images = Answers[str]()
+        self._root_devices = Answers[str]()
 
     def launch_machines(self, cluster: str, command: LaunchMachines) -> None:
         """Run each order that is not being run."""
@@ -59,11 +67,11 @@ class Ec2Machines:
 
     def end_machines(self, cluster: str, command: EndMachines) -> None:
         """TerminateInstances, then see."""
-        self._begin(self._end(cluster, command), "end machines")
+        self._enter((EndMachines, cluster, command.provider), command.machines)
 
     def watch_machines(self, cluster: str, command: WatchMachines) -> None:
         """DescribeInstances of these."""
-        self._begin(self._watch(cluster, command), "watch machines")
+        self._enter((WatchMachines, cluster, command.provider), command.machines)
 
     async def zones(self, subnets: Sequence[str]) -> Mapping[str, str]:
         """Availability Zone → the first of these subnets (by id) that is in it. Raises CloudFailure."""
@@ -124,7 +132,7 @@ class Ec2Machines:
             "MinCount": 1,
             "MaxCount": 1,
             "UserData": self._user_data(cluster),
-            "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
+            "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
             "Monitoring": {"Enabled": template.get("monitoring") == "DETAILED"},
             "BlockDeviceMappings": await self._disks(image, template),
             "TagSpecifications": [
@@ -147,58 +155,61 @@ class Ec2Machines:
         return str(answer["Instances"][0]["InstanceId"])
 
     async def _image(self, architecture: str) -> str:
-        """The newest image when it was first asked for."""
-        if architecture not in self._images:
+        """The newest image."""
+
+        async def ask() -> str:
             answer = await self._aws.call("ssm", "get_parameter", Name=IMAGES[architecture])
-            self._images[architecture] = answer["Parameter"]["Value"]
-        return self._images[architecture]
+            return str(answer["Parameter"]["Value"])
+
+        return await self._images.get(architecture, ask, seconds=IMAGE_LIFE_S)
 
     async def _disks(self, image: str, template: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The root volume in the size that is asked for."""
         size = template.get("storageConfiguration", {}).get("storageSizeGiB")
         if size is None:
             return []
-        if image not in self._root_devices:
+
+        async def ask() -> str:
             answer = await self._aws.call("ec2", "describe_images", ImageIds=[image])
             images = answer.get("Images") or [{}]
-            self._root_devices[image] = images[0].get("RootDeviceName", "/dev/xvda")
+            return str(images[0].get("RootDeviceName", "/dev/xvda"))
+
+        device = await self._root_devices.get(image, ask, seconds=FOR_EVER)
         disk = {"VolumeSize": size, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
-        return [{"DeviceName": self._root_devices[image], "Ebs": disk}]
+        return [{"DeviceName": device, "Ebs": disk}]
 
     # --- seeing and ending -------------------------------------------------------------------------------------------
 
-    async def _end(self, cluster: str, command: EndMachines) -> None:
+    def _enter(self, lane: _Lane, machines: Sequence[str]) -> None:
+        idle = lane not in self._waiting
+        self._waiting.setdefault(lane, {}).update(dict.fromkeys(machines))
+        if idle:
+            self._begin(self._serve(lane), f"{lane[0].__name__} {lane[2]}")
+
+    async def _serve(self, lane: _Lane) -> None:
+        """End those that wait to be ended, and look at all, until none waits."""
+        what, cluster, provider = lane
         try:
-            for ids in _batches(command.machines):
-                async with self._turns.one():
-                    await self._known(ids, self._terminate)
-            await self._tell(cluster, command.provider, command.machines)
-        except AwsError as error:
-            logger.info("machines of %s were not ended: %s", command.provider, error)
-        except Exception:
-            logger.exception("machines of %s were not ended; a planner will ask again", command.provider)
+            while waiting := self._waiting[lane]:
+                try:
+                    async with self._turns.one():
+                        ids = tuple(waiting)[:BATCH]
+                        for machine_id in ids:
+                            del waiting[machine_id]
+                        if what is EndMachines:
+                            await self._known(ids, self._terminate)
+                        found = await self._known(ids, self._describe)
+                    self._post(cluster, _event(provider, ids, found))
+                except AwsError as error:
+                    logger.info("%s of %s: %s", what.__name__, provider, error)
+                except Exception:
+                    logger.exception("%s of %s was not carried out; a planner will ask again", what.__name__, provider)
+        finally:
+            del self._waiting[lane]
 
     async def _terminate(self, ids: Sequence[str]) -> list[Mapping[str, Any]]:
         await self._aws.call("ec2", "terminate_instances", InstanceIds=list(ids))
         return []
-
-    async def _watch(self, cluster: str, command: WatchMachines) -> None:
-        try:
-            await self._tell(cluster, command.provider, command.machines)
-        except AwsError as error:
-            logger.info("machines could not be looked at: %s", error)
-        except Exception:
-            logger.exception("machines could not be looked at; a planner will ask again")
-
-    async def _tell(self, cluster: str, provider: str | None, machines: Sequence[str]) -> None:
-        seen: list[SeenMachine] = []
-        for ids in _batches(machines):
-            async with self._turns.one():
-                seen += [_seen(instance) for instance in await self._known(ids, self._describe)]
-        there = {machine.id for machine in seen}
-        missing = tuple(machine_id for machine_id in machines if machine_id not in there)
-        event = MachinesSeen(cause="DescribeInstances", provider=provider, machines=tuple(seen), missing=missing)
-        self._post(cluster, event)
 
     async def _describe(self, ids: Sequence[str]) -> list[Mapping[str, Any]]:
         return _instances(await self._aws.call("ec2", "describe_instances", InstanceIds=list(ids)))
@@ -236,12 +247,15 @@ def _tags(cluster: str, provider: str, order: Launch) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def _batches(ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (ids[at : at + BATCH] for at in range(0, len(ids), BATCH))
-
-
 def _instances(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [instance for reservation in answer["Reservations"] for instance in reservation["Instances"]]
+
+
+def _event(provider: str | None, ids: Sequence[str], found: Sequence[Mapping[str, Any]]) -> MachinesSeen:
+    """What was found of the machines that were asked for."""
+    there = tuple(_seen(instance) for instance in found)
+    missing = tuple(sorted(set(ids) - {machine.id for machine in there}))
+    return MachinesSeen(cause="DescribeInstances", provider=provider, machines=there, missing=missing)
 
 
 def _seen(instance: Mapping[str, Any]) -> SeenMachine:

@@ -1,4 +1,4 @@
-"""CloudWatch metrics: publishes what it is told. A value that is lost stays lost.
+"""CloudWatch metrics: publishes what it is told, as many values at once as wait. A value that is lost stays lost.
 
 Source: CloudWatch API, PutMetricData; ECS developer guide, CapacityProviderReservation.
 """
@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from awsorch.adapters.aws import AwsCalls, AwsError, Turns
 from awsorch.core.commands import PublishReservation
 
 logger = logging.getLogger(__name__)
+
+NAMESPACE, RESERVATION = "AWS/ECS/ManagedScaling", "CapacityProviderReservation"
+#: PutMetricData takes so many values.
+BATCH = 1000
 
 
 class CloudWatchMetrics:
@@ -20,37 +25,46 @@ class CloudWatchMetrics:
     def __init__(self, aws: AwsCalls) -> None:
         self._aws = aws
         self._turns = Turns()
-        self._running: set[asyncio.Task[None]] = set()
+        self._waiting: dict[tuple[str, str], float] = {}
+        self._publishing: asyncio.Task[None] | None = None
         self._failing = False
 
     def publish_reservation(self, cluster: str, command: PublishReservation) -> None:
-        """PutMetricData of CapacityProviderReservation."""
-        task = asyncio.get_running_loop().create_task(self._publish(cluster, command), name="publish reservation")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        """PutMetricData of CapacityProviderReservation. A newer value takes the place of one that waits."""
+        self._waiting[cluster, command.provider] = command.value
+        if self._publishing is None or self._publishing.done():
+            self._publishing = asyncio.get_running_loop().create_task(self._publish(), name="publish reservations")
 
     async def close(self) -> None:
         """Stop publishing."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._publishing is not None:
+            self._publishing.cancel()
+            await asyncio.gather(self._publishing, return_exceptions=True)
 
-    async def _publish(self, cluster: str, command: PublishReservation) -> None:
-        dimensions = {"CapacityProviderName": command.provider, "ClusterName": cluster}
-        value = {
-            "MetricName": "CapacityProviderReservation",
-            "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
-            "Value": command.value,
-        }
-        try:
-            async with self._turns.one():
-                await self._aws.call(
-                    "cloudwatch", "put_metric_data", Namespace="AWS/ECS/ManagedScaling", MetricData=[value]
-                )
-            self._failing = False
-        except AwsError as error:
-            if not self._failing:
-                logger.warning("%s: CapacityProviderReservation can't be published: %s", cluster, error)
-            self._failing = True
-        except Exception:
-            logger.exception("%s: CapacityProviderReservation can't be published", cluster)
+    async def _publish(self) -> None:
+        """Put what waits until nothing does."""
+        while self._waiting:
+            try:
+                async with self._turns.one():
+                    names = list(self._waiting)[:BATCH]
+                    data = [
+                        _datum(cluster, provider, self._waiting.pop((cluster, provider))) for cluster, provider in names
+                    ]
+                    await self._aws.call("cloudwatch", "put_metric_data", Namespace=NAMESPACE, MetricData=data)
+                self._failing = False
+            except AwsError as error:
+                if not self._failing:
+                    logger.warning("%s can't be published: %s", RESERVATION, error)
+                self._failing = True
+            except Exception:
+                logger.exception("%s can't be published", RESERVATION)
+
+
+def _datum(cluster: str, provider: str, value: float) -> dict[str, Any]:
+    dimensions = {"CapacityProviderName": provider, "ClusterName": cluster}
+    return {
+        "MetricName": RESERVATION,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+        "Value": value,
+        "Unit": "Percent",
+    }

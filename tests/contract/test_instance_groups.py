@@ -213,6 +213,58 @@ def test_a_launch_that_fails_is_a_problem_until_one_works(fleet: Make) -> None:
 
 
 @IS_STRICT
+def test_what_failed_before_nothing_was_missing_is_no_problem_any_more(fleet: Make) -> None:
+    async def scene(stage: Stage) -> None:
+        ec2 = fake(stage).ec2
+        ec2.none_left = {("t3.medium", zone) for zone in ec2.subnets}
+        stage.resize(1)
+        await stage.posts.until(stage.watch, lambda event: event.problem is not None)
+        await stage.seen(lambda: stage.resize(0))
+        await asyncio.sleep(60)
+        assert (await stage.seen(lambda: stage.resize(1))).problem is None
+        later = await stage.posts.until(stage.watch, lambda event: event.problem is not None)
+        assert later.problem.code == "InsufficientInstanceCapacity"
+        await stage.seen(lambda: stage.resize(0))
+        anew = AutoScalingGroups(stage.aws, stage.posts.post, GroupReader(stage.aws, Free()))
+        stage.adapter = anew
+        await stage.seen(stage.watch)
+        assert (await stage.seen(lambda: stage.resize(1))).problem is None
+        await anew.close()
+
+    play(fleet, scene)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Could not launch On-Demand Instances. VcpuLimitExceeded - You have requested more", "VcpuLimitExceeded"),
+        ("Client.InternalError: Client error on launch", "Client.InternalError"),
+        ("The image id '[ami-1]' does not exist. Launching EC2 instance failed.", "InvalidAMIID.NotFound"),
+        ("You are not authorized to perform this operation. Encoded message: x", "UnauthorizedOperation"),
+        ("Not enough (AddressLimitExceeded). Launching EC2 instance failed.", "AddressLimitExceeded"),
+        ("Your requested instance type (t4g.nano) is not supported in your requested zone", "Unsupported"),
+        ("There is no Spot capacity available that matches your request.", "InsufficientInstanceCapacity"),
+        ("Something else.", "LaunchFailed"),
+    ],
+)
+def test_what_activities_say_in_words_has_a_code(message: str, code: str) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.seen(stage.watch)
+        group = fake(stage).scaling.groups[stage.group]
+        launch = {"Description": "Launching a new EC2 instance"}
+        group.activities += [
+            {"ActivityId": "a-1", "StatusCode": "Failed", "StatusMessage": message, **launch},
+            {"ActivityId": "a-2", "StatusCode": "Cancelled", **launch},
+            {"ActivityId": "a-3", "StatusCode": "Successful", "Description": "Terminating EC2 instance: i-1"},
+        ]
+        seen = await stage.seen(lambda: stage.resize(1))
+        assert seen.problem is not None
+        assert (seen.problem.activity, seen.problem.code, seen.problem.message) == ("a-1", code, message)
+
+    play(FakeOutside, scene)
+
+
+@IS_STRICT
 def test_what_waits_in_the_hook_waits_on_or_goes(fleet: Make) -> None:
     async def scene(stage: Stage) -> None:
         (only,) = (await stage.grown(1)).machines
@@ -315,6 +367,17 @@ def test_after_throttling_all_groups_wait() -> None:
         stage.group = stage.outside.make_group()
         await stage.seen(stage.watch)
         assert loop.time() - before == pytest.approx(FIRST_PAUSE_S)
+
+    play(FakeOutside, scene)
+
+
+def test_a_group_that_is_busy_has_not_refused() -> None:
+    async def scene(stage: Stage) -> None:
+        busy = AwsError("ScalingActivityInProgress", "Scaling activity is in progress", refused=True)
+        fake(stage).fault = fails("set_desired_capacity", busy)
+        failed = await stage.posts.next(lambda: stage.resize(1))
+        assert isinstance(failed, GroupFailed)
+        assert (failed.code, failed.refused) == ("ScalingActivityInProgress", False)
 
     play(FakeOutside, scene)
 

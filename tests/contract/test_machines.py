@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from awsorch.adapters.aws import AwsError
-from awsorch.adapters.machines import LAUNCH_TAG, Ec2Machines
+from awsorch.adapters.machines import IMAGE_LIFE_S, LAUNCH_TAG, Ec2Machines
 from awsorch.core.commands import EndMachines, LaunchMachines, WatchMachines
 from awsorch.core.events_capacity import MachinesLaunched, MachinesSeen, SeenMachine
 from awsorch.core.model_capacity import Launch
@@ -84,7 +84,13 @@ class Stage:
 def play(make: Make, scene: Callable[[Stage], Awaitable[None]]) -> None:
     async def staged(outside: Outside) -> None:
         aws, posts, user_data = Recorder(outside.calls), Posts(), ["#!/bin/sh\n"]
-        adapter = Ec2Machines(aws, posts.post, lambda cluster: f"{user_data[0]}ECS_CLUSTER={cluster}")
+
+        def user_data_of(cluster: str) -> str:
+            if not user_data:
+                raise AwsError("ClientException", "no user data", refused=True)
+            return f"{user_data[0]}ECS_CLUSTER={cluster}"
+
+        adapter = Ec2Machines(aws, posts.post, user_data_of)
         await scene(Stage(outside, aws, adapter, posts, user_data))
         await adapter.close()
 
@@ -278,10 +284,68 @@ def test_many_machines_are_asked_for_in_batches() -> None:
         stage.launch(*orders)
         await stage.posts.after(120)
         ids = tuple(fake(stage).ec2.instances)
-        event = await stage.posts.next(lambda: stage.watch(*ids))
-        assert isinstance(event, MachinesSeen)
-        assert (len(event.machines), event.missing) == (120, ())
-        assert sorted(len(call["InstanceIds"]) for call in fake(stage).called("describe_instances")) == [20, 100]
+        stage.watch(*ids)
+        await stage.posts.after(122)
+        events = [event for event in stage.posts.events if isinstance(event, MachinesSeen)]
+        assert [(len(event.machines), event.missing) for event in events] == [(100, ()), (20, ())]
+        assert [len(call["InstanceIds"]) for call in fake(stage).called("describe_instances")] == [100, 20]
+
+    play(FakeOutside, scene)
+
+
+def test_machines_that_wait_to_be_looked_at_are_asked_for_together_and_once() -> None:
+    async def scene(stage: Stage) -> None:
+        one, two, three = [await stage.launched(stage.order()) for _ in range(3)]
+        fake(stage).delay = lambda operation: 10.0
+        stage.watch(one)
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            stage.watch(two)
+            stage.watch(two, three)
+            stage.end(three)
+        await asyncio.sleep(60)
+        asked = [list(call["InstanceIds"]) for call in fake(stage).called("describe_instances")]
+        assert sorted(asked) == sorted([[one], [two, three], [three], [three]])
+        assert len(fake(stage).called("terminate_instances")) == 2
+
+    play(FakeOutside, scene)
+
+
+def test_while_nothing_answers_what_waits_does_not_grow() -> None:
+    async def scene(stage: Stage) -> None:
+        fake(stage).delay = lambda operation: 20.0
+        fake(stage).fault = lambda operation: AwsError("ReadTimeoutError", "")
+        for _ in range(300):
+            stage.watch(STRANGER)
+            stage.end(STRANGER)
+            await asyncio.sleep(1)
+        assert len(asyncio.all_tasks()) == 3
+        assert len(stage.aws.operations) <= 62
+
+    play(FakeOutside, scene)
+
+
+def test_a_newer_image_is_found_within_a_day() -> None:
+    async def scene(stage: Stage) -> None:
+        images = []
+        for image, wait in (("ami-1", IMAGE_LIFE_S - 60), ("ami-2", 60), ("ami-2", 0)):
+            fake(stage).image = image
+            machine = await stage.launched(stage.order())
+            images.append(fake(stage).ec2.instances[machine].request["ImageId"])
+            await asyncio.sleep(wait)
+        assert images == ["ami-1", "ami-1", "ami-2"]
+
+    play(FakeOutside, scene)
+
+
+def test_a_cluster_that_machines_could_not_join_gets_none() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.user_data.clear()
+        event = await stage.posts.next(lambda: stage.launch(stage.order()))
+        assert isinstance(event, MachinesLaunched)
+        ((refusal,), launched) = (event.refused, event.launched)
+        assert (refusal.code, refusal.message, launched) == ("ClientException", "no user data", ())
+        assert not fake(stage).ec2.instances
 
     play(FakeOutside, scene)
 
