@@ -262,3 +262,15 @@ def test_the_file_is_private_and_keeps_its_secret(world: World, tmp_path: Path) 
     world.up(1)
     assert json.loads(path.read_text())["secret"] == secret
     assert world.file.load_or_begin().secret == secret
+
+
+def test_what_becomes_of_instances_is_told_as_ec2_tells_it(world: World) -> None:
+    world.up(1)
+    assert world.events.told == [], "nobody can listen yet"
+    theirs = world.ec2.run_by_hand(cluster_user_data("prod"))
+    for state in ("running", "stopped", "running", "terminated"):
+        world.ec2.set_state(theirs, state)
+        world.look()
+        world.look()
+    states = ("pending", "running", "stopping", "stopped", "pending", "running", "shutting-down", "terminated")
+    assert world.events.told == [(theirs, state) for state in states]

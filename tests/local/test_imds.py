@@ -5,6 +5,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -170,3 +171,17 @@ def test_folders_list_what_is_in_them() -> None:
     assert look_up(documents, "a/b/c/") == "1"
     assert look_up(documents, "x") is None
     assert look_up(documents, "empty") is None
+
+
+def test_a_spot_instance_says_what_it_is_and_shows_its_interruption_notice() -> None:
+    async def scene(service: MetadataService, _clock: Clock, port: int) -> None:
+        assert await get("latest/meta-data/instance-life-cycle", port=port) == (200, "on-demand")
+        assert (await get("latest/meta-data/spot/instance-action", port=port))[0] == 404
+        await service.serve(replace(FIRST, spot=True, ends_at=1_800_000_120.0))
+        assert await get("latest/meta-data/instance-life-cycle", port=port) == (200, "spot")
+        status, notice = await get("latest/meta-data/spot/instance-action", port=port)
+        assert (status, json.loads(notice)) == (200, {"action": "terminate", "time": "2027-01-15T08:02:00Z"})
+        assert await get("latest/meta-data/spot/termination-time", port=port) == (200, "2027-01-15T08:02:00Z")
+        assert (await get("latest/meta-data/spot/instance-action", address=SECOND.address, port=port))[0] == 404
+
+    on_service(scene, 16937)

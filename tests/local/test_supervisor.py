@@ -159,3 +159,61 @@ def test_logs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert log.last_lines(1) == "second"
     assert LogFile(tmp_path / "none.log").last_lines(5) == ""
     LogFile(tmp_path / "none.log").bound()
+
+
+def test_a_killed_child_is_not_asked_and_does_not_come_back(tmp_path: Path) -> None:
+    async def scene(supervisor: Supervisor) -> None:
+        await supervisor.start(child("trap '' TERM; echo up; exec sleep 1000"))
+        await soon(lambda: text(tmp_path) == "up")
+        killed = supervisor.process_id("child")
+        await supervisor.kill("child")
+        await supervisor.kill("child")
+        assert killed is not None
+        assert is_gone(killed)
+        assert supervisor.names() == []
+
+    supervised(scene, tmp_path)
+
+
+def state_of(process_id: int) -> str:
+    return Path(f"/proc/{process_id}/stat").read_text().rpartition(") ")[2][0]
+
+
+def test_a_paused_child_goes_on_when_it_is_told_to_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    async def scene(supervisor: Supervisor) -> None:
+        assert not await supervisor.pause("child")
+        await supervisor.start(child(WAITS))
+        await soon(lambda: text(tmp_path) == "up")
+        paused = supervisor.process_id("child")
+        assert paused is not None
+        assert await supervisor.pause("child")
+        assert await supervisor.pause("child")
+        await soon(lambda: state_of(paused) == "T")
+        await supervisor.resume("child")
+        await supervisor.resume("child")
+        await soon(lambda: state_of(paused) == "S")
+        assert await supervisor.pause("child")
+        await supervisor.stop("child", 20.0)
+        assert is_gone(paused)
+        assert "killed" not in text(tmp_path)
+
+    supervised(scene, tmp_path)
+
+
+def test_a_paused_child_does_not_outlive_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    script = """
+import asyncio, pathlib, sys
+from awsorch.local.supervisor import ChildSpec, Supervisor
+async def run():
+    supervisor = Supervisor(pathlib.Path(sys.argv[1]))
+    await supervisor.start(ChildSpec(name="child", command=("sleep", "1000"), environment={"PATH": "/usr/bin:/bin"}))
+    await supervisor.pause("child")
+    print(supervisor.process_id("child"), flush=True)
+    await asyncio.Event().wait()
+asyncio.run(run())
+"""
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        paused = int(process.stdout.readline())
+        process.kill()
+    asyncio.run(soon(lambda: is_gone(paused)))
