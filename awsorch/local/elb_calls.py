@@ -14,8 +14,8 @@ from typing import Any
 
 from awsorch.local.elb_facts import classic_key
 from awsorch.local.elb_names import RENAMED, rename
+from awsorch.local.elb_query import QueryRefused, read_form, read_request, service_model, write_answer
 from awsorch.local.front_ends import FrontEnds, Kept
-from awsorch.local.query import QueryRefused, find_operation, read_form, read_request, write_answer
 from awsorch.local.service_call import Protocol, ServiceCall
 from awsorch.local.service_errors import ErrorAnswer, ServiceError, write_error
 from awsorch.local.targets import Targets
@@ -66,7 +66,11 @@ class ElbCalls:
         request_id = str(uuid.uuid4())
         form = read_form(query, body)
         try:
-            operation = find_operation(_SERVICE, call.operation, form.get("Version", ""))
+            model = service_model(form.get("Version", ""))
+            if model is None or call.operation not in model.operation_names:
+                message = f"{call.operation} is no operation of version {form.get('Version')!r} of the API."
+                raise QueryRefused("InvalidAction", message)
+            operation = model.operation_model(call.operation)
             value = await self._operations[call.operation](read_request(operation, form))
         except QueryRefused as refusal:
             return refusal.error.status, write_error(refusal.error, Protocol.QUERY, request_id)

@@ -8,7 +8,7 @@ import pytest
 from botocore.parsers import create_parser
 
 from awsorch.local.elb_names import rename
-from awsorch.local.query import service_model, write_answer
+from awsorch.local.elb_query import service_model, write_answer
 
 V2, CLASSIC = "2015-12-01", "2012-06-01"
 ADDRESSES = {"arn:web": "127.9.192.1", "classic/old": "127.9.192.2"}
@@ -17,7 +17,7 @@ INSTANCES = {"old": [{"InstanceId": "i-1"}, {"InstanceId": "i-2"}]}
 
 def renamed(version: str, name: str, answer: dict[str, Any], **form: str) -> Any:
     """What a client reads of an answer that went through the door."""
-    operation = service_model("elasticloadbalancing", version).operation_model(name)
+    operation = service_model(version).operation_model(name)
     body = rename(write_answer(operation, answer, "r"), form, ADDRESSES.__getitem__, INSTANCES.__getitem__)
     read = create_parser("query").parse({"body": body, "headers": {}, "status_code": 200}, operation.output_shape)
     del read["ResponseMetadata"]
