@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from awsorch.adapters.everything import Adapters
+from awsorch.adapters.user_data import UserData, joining, no_user_data
 from awsorch.api.activations import PATH as ACTIVATIONS
 from awsorch.api.activations import Activations
 from awsorch.api.auth import Authenticator
@@ -37,6 +38,8 @@ from awsorch.local.elb import LocalElb
 from awsorch.local.elb_reader import ElbReader
 from awsorch.local.elb_watch import FactsUnknown
 from awsorch.local.files import write_private
+from awsorch.local.moto_faults_door import PATH as FAULTS
+from awsorch.local.moto_faults_door import FaultsDoor
 from awsorch.local.notice import VARIABLE, notifier
 from awsorch.local.outages_door import PATH as OUTAGES
 from awsorch.local.outages_door import OutagesDoor
@@ -74,7 +77,7 @@ class App:
             endpoint=settings.aws_endpoint or None,
             post=outbox.post,
             clusters=lambda: self.controller.clusters,
-            user_data=cluster_user_data,
+            user_data=_user_data(settings),
             clock=time.time,
         )
         adapters = self._adapters
@@ -103,6 +106,7 @@ class App:
         self._elb = _open_elb(settings)
         self._desk = Desk.open(settings.outages)
         self._outages = OutagesDoor(self._authenticator, self._desk)
+        self._faults = FaultsDoor(self._authenticator, settings.upstream)
         self.door = Door(
             upstream=settings.upstream or None,
             ecs=self._serve_own,
@@ -163,6 +167,8 @@ class App:
             return await self.gateway.serve_tcs(request)
         if request.path.startswith(ACTIVATIONS):
             return await self._activations.handle(request)
+        if request.path == FAULTS:
+            return await self._faults.handle(request)
         if request.path.startswith(OUTAGES):
             return await self._outages.handle(request)
         if request.path == "/awsorch/balancers":
@@ -180,6 +186,13 @@ class App:
             message = "What load balancers there are is not known yet."
             return web.json_response({"__type": "ServiceUnavailable", "message": message}, status=503)
         return web.json_response(described)
+
+
+def _user_data(settings: Settings) -> UserData:
+    """What makes machines join. In a local cloud their agents are there, and need a cluster's name only."""
+    if settings.user_data:
+        return joining(settings.user_data)
+    return cluster_user_data if settings.upstream else no_user_data
 
 
 def _pace(settings: Settings) -> Pace:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from awsorch.adapters.user_data import joining
+
 PREFIX = "AWSORCH_"
 #: Characters that a secret has at least.
 SECRET_LENGTH = 32
@@ -64,6 +66,9 @@ class Settings:
     silence_seconds: float = 5.0
     #: The URL of an SQS queue that EventBridge fills with EC2's notices; empty: EC2 is asked when an agent is silent.
     notices_queue: str = ""
+    #: User data of the instances that managed providers launch. The setting names a file that `awsorch userdata` wrote;
+    #: the cluster's name in it is replaced by each one's. Empty: outside a local cloud no such instance is launched.
+    user_data: str = field(default="", repr=False)
     log_level: str = "INFO"
 
     @classmethod
@@ -110,6 +115,18 @@ def _read_file(path: Path) -> dict[str, Any]:
     return value
 
 
+def _user_data(value: Any) -> str:
+    """The text of the file."""
+    if not value:
+        return ""
+    try:
+        text = Path(value).read_text()
+        joining(text)
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"the file {value} can't be user_data: {error}") from error
+    return text
+
+
 def _port(value: Any) -> int:
     if not str(value).isdigit() or not 0 <= int(value) < 65536:
         raise BadSetting(f"port should be a number from 0 to 65535, not {value!r}")
@@ -143,6 +160,7 @@ _PARSERS: Mapping[str, Any] = {
     "port": _port,
     "data_dir": Path,
     "access_keys": _keys,
+    "user_data": _user_data,
     "settle_seconds": _seconds("settle_seconds"),
     "poll_seconds": _seconds("poll_seconds"),
     "idle_seconds": _seconds("idle_seconds"),

@@ -10,10 +10,11 @@ from awsorch.adapters.catalogue import PricedTypes
 from awsorch.adapters.group_reader import GroupReader
 from awsorch.adapters.instance_groups import AutoScalingGroups
 from awsorch.adapters.load_balancers import ElasticLoadBalancing, Post
-from awsorch.adapters.machines import Ec2Machines, UserData
+from awsorch.adapters.machines import Ec2Machines
 from awsorch.adapters.metrics import CloudWatchMetrics
 from awsorch.adapters.notices import Notices
 from awsorch.adapters.price_list import pricing_region
+from awsorch.adapters.user_data import UserData
 
 
 class Adapters:

@@ -18,6 +18,7 @@ from typing import Any
 from awsorch.adapters.answers import FOR_EVER, Answers
 from awsorch.adapters.aws import AwsCalls, AwsError, Turns
 from awsorch.adapters.load_balancers import Post
+from awsorch.adapters.user_data import UserData
 from awsorch.core.commands import EndMachines, LaunchMachines, WatchMachines
 from awsorch.core.events_capacity import LaunchRefused, MachinesLaunched, MachinesSeen, SeenMachine
 from awsorch.core.model_capacity import Launch
@@ -36,9 +37,6 @@ IMAGE_LIFE_S = 24 * 3600.0
 #: DescribeInstances and TerminateInstances get so many ids at once.
 BATCH = 100
 _IDS = re.compile(r"i-[0-9a-f]+")
-
-UserData = Callable[[str], str]
-"""Of instances of a cluster: the text that makes them join it. Raises AwsError, refused, where there is none."""
 
 _Lane = tuple[type[Any], str, str | None]
 """Machines of one cluster and provider that wait for the same: EndMachines, or WatchMachines."""

@@ -78,6 +78,8 @@ def test_without_keys_only_loopback_is_listened_on() -> None:
         ({"AWSORCH_PORT": "many"}, "port should be a number"),
         ({"AWSORCH_ACCESS_KEYS": "secret"}, "access_keys should be a JSON object"),
         ({"AWSORCH_STORE": "paper"}, "store should be sqlite or memory"),
+        ({"AWSORCH_USER_DATA": "/none"}, "the file /none can't be user_data: .*No such file"),
+        ({"AWSORCH_USER_DATA": "/dev/null"}, "the file /dev/null can't be user_data: it should set ECS_CLUSTER=<name>"),
         (
             {"AWSORCH_SETTLE_SECONDS": "soon"},
             "settle_seconds should be a number of seconds from 0 to 86400, not 'soon'",
