@@ -61,6 +61,7 @@ class Street:
     upstream: Upstream
     url: str
     changes: list[str]
+    reboots: list[list[str]]
 
     async def call(self, service: str | None, **arguments: Any) -> aiohttp.ClientResponse:
         headers = (signed(service) if service else {}) | arguments.pop("headers", {})
@@ -75,14 +76,18 @@ class Street:
 
 @asynccontextmanager
 async def a_street(*, down: bool = False, verifier: Any = None, none: bool = False) -> AsyncIterator[Street]:
-    upstream, changes = Upstream(), list[str]()
+    upstream, changes, reboots = Upstream(), list[str](), list[list[str]]()
     async with serving(upstream.handle) as url:
         there = "http://127.0.0.1:9" if down else url
         door = Door(
-            upstream=None if none else there, ecs=ecs, verifier=verifier, changed=lambda: changes.append("changed")
+            upstream=None if none else there,
+            ecs=ecs,
+            verifier=verifier,
+            changed=lambda: changes.append("changed"),
+            rebooted=lambda ids: reboots.append(list(ids)),
         )
         async with fronting(door.handle) as front, aiohttp.ClientSession(auto_decompress=False) as client:
-            yield Street(client=client, upstream=upstream, url=front, changes=changes)
+            yield Street(client=client, upstream=upstream, url=front, changes=changes, reboots=reboots)
         await door.close()
 
 
@@ -360,5 +365,17 @@ def test_the_fleet_is_told_of_calls_that_may_change_instances(service: str, acti
     async def scene(street: Street) -> None:
         await street.call(service, headers=FORM, data=f"Action={action}".encode())
         assert street.changes == (["changed"] if tells else [])
+
+    on(scene)
+
+
+def test_the_fleet_is_told_of_instances_that_were_rebooted() -> None:
+    async def scene(street: Street) -> None:
+        two = b"InstanceId.1=i-1&InstanceId.2=i-2&DryRun=false"
+        await street.call("ec2", headers=FORM, data=b"Action=RebootInstances&" + two)
+        await street.call("ec2", headers=FORM, data=b"Action=DescribeInstances&" + two)
+        street.upstream.answer = lambda: web.Response(status=400)
+        await street.call("ec2", headers=FORM, data=b"Action=RebootInstances&" + two)
+        assert street.reboots == [["i-1", "i-2"]]
 
     on(scene)
