@@ -6,10 +6,11 @@ because moto's own server hangs for ever when its port is taken. And RunInstance
 instances from the header `X-Awsorch-Instance-Ids`, which lets the fleet bring its instances back under the
 ids they had: moto keeps everything in memory only, and ids are random. Load balancers are what a file says
 (see `elb_memory`), and have ARNs that name their type; Auto Scaling groups do what they do in AWS (see
-`moto_groups`); EC2's events reach a queue (see `moto_notices`). A call that moto has not built, or that
-breaks moto, is answered with what was raised in the header `X-Awsorch-Fault` (moto's own answer is a page of
-HTML that says nothing); the door makes an AWS error of it. Nothing here knows ECS, the fleet or the door; the
-supervisor sees to it that this process dies with its own.
+`moto_groups`); launches are refused on demand (see `moto_launch_faults`); EC2's events reach a queue (see
+`moto_notices`). A call that moto has not built, or that breaks moto, is answered with what was raised in the
+header `X-Awsorch-Fault` (moto's own answer is a page of HTML that says nothing); the door makes an AWS error
+of it. Nothing here knows ECS, the fleet or the door; the supervisor sees to it that this process dies with its
+own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from awsorch.local.elb_arns import name_types
 from awsorch.local.moto_groups import mend_groups
+from awsorch.local.moto_launch_faults import LaunchFaults, mend_launches
 from awsorch.local.moto_notices import NoticesQueue
 from awsorch.local.notice import notifier
 
@@ -58,6 +60,10 @@ class WantedInstanceIds:
     def __call__(self) -> str:
         wanted: list[str] = getattr(self._call, "wanted", [])
         return wanted.pop(0) if wanted else self._random_instance_id()
+
+    def is_asked(self) -> bool:
+        """Whether the call on this thread wants ids."""
+        return bool(getattr(self._call, "wanted", []))
 
     def around(self, application: WSGIApplication) -> WSGIApplication:
         """The application, with the ids in a request's header taken by the instances that this request
@@ -113,6 +119,8 @@ def build_application(memory: ElbMemory | None, notices: NoticesQueue | None) ->
     wanted = WantedInstanceIds(instances.random_instance_id)
     instances.random_instance_id = wanted
     name_types()
+    faults = LaunchFaults(spared=wanted.is_asked)
+    mend_launches(faults)
     groups = mend_groups(notifier(os.environ) or (lambda: None))
     groups.start()
     if notices is not None:
@@ -121,7 +129,7 @@ def build_application(memory: ElbMemory | None, notices: NoticesQueue | None) ->
     if memory is not None:
         memory.restore()
         application = memory.around(application)
-    return name_faults(groups.around(application))
+    return name_faults(faults.around(groups.around(application)))
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from awsorch.local.moto_groups import mend_groups
 from awsorch.local.moto_groups_timer import GroupTimer
+from awsorch.local.moto_launch_faults import LaunchFault, LaunchFaults, mend_launches
 
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
 
@@ -23,6 +24,8 @@ class MotoWorld:
         self.now = 1_800_000_000.0
         self.changes = 0
         self.timer = GroupTimer(lambda: None)
+        self.sparing = False
+        self.faults = LaunchFaults(spared=lambda: self.sparing)
         self.ec2: Any = None
         self.scaling: Any = None
         self.subnets: dict[str, str] = {}
@@ -68,7 +71,12 @@ class MotoWorld:
         """No groups any more."""
         for group in self.scaling.describe_auto_scaling_groups()["AutoScalingGroups"]:
             self.scaling.delete_auto_scaling_group(AutoScalingGroupName=group["AutoScalingGroupName"], ForceDelete=True)
+        self.faults.clear()
         self.changes = 0
+
+    def refuse(self, **members: Any) -> None:
+        """Put a fault."""
+        self.faults.put(LaunchFault(**members))
 
     def due(self) -> float | None:
         """In how many seconds something is due."""
@@ -79,8 +87,11 @@ class MotoWorld:
 def moto_world() -> Iterator[MotoWorld]:
     """A world; moto's classes are afterwards what they were."""
     from moto.autoscaling import models, responses
+    from moto.ec2.models import EC2Backend, fleets
+    from moto.ec2.responses.fleets import Fleets
 
-    mended = (models.FakeAutoScalingGroup, models.AutoScalingBackend, responses.AutoScalingResponse)
+    scaling = (models.FakeAutoScalingGroup, models.AutoScalingBackend, responses.AutoScalingResponse)
+    mended: tuple[type[Any], ...] = (*scaling, EC2Backend, fleets.Fleet, Fleets)
     before = [dict(vars(each)) for each in mended]
     world = MotoWorld()
 
@@ -89,6 +100,7 @@ def moto_world() -> Iterator[MotoWorld]:
 
     try:
         with mock_aws():
+            mend_launches(world.faults)
             world.timer = mend_groups(note, clock=lambda: world.now)
             world.ec2, world.scaling = boto3.client("ec2", **KEYS), boto3.client("autoscaling", **KEYS)
             vpc = world.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
