@@ -11,6 +11,16 @@ from typing import Any
 from awsorch.cli.faults import Fault, describe_refusal
 from awsorch.cli.session import Session
 
+PREFIX = "AwsorchV1"
+CONTENT_TYPE = "application/x-amz-json-1.1"
+
+
+def ask_own(session: Session, operation: str, **members: Any) -> dict[str, Any]:
+    """The answer to an operation of awsorch's own, about the session's cluster: ECS's protocol and signature under
+    another target prefix. Raises Fault with the API's code and message when it is refused."""
+    headers = {"X-Amz-Target": f"{PREFIX}.{operation}", "Content-Type": CONTENT_TYPE}
+    return call_own(session, "POST", "/", headers, json.dumps({"cluster": session.cluster, **members}))
+
 
 def call_own(session: Session, method: str, path: str, headers: Mapping[str, str], body: str = "") -> dict[str, Any]:
     """The JSON object that a request is answered with. Raises Fault with the API's code and message when it is

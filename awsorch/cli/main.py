@@ -13,6 +13,7 @@ import click
 from awsorch.cli.activate import activate
 from awsorch.cli.apply import apply
 from awsorch.cli.balancers import balancers
+from awsorch.cli.capacity import capacity
 from awsorch.cli.cloud import down, up
 from awsorch.cli.definitions import register
 from awsorch.cli.deploy import deploy, scale
@@ -22,6 +23,7 @@ from awsorch.cli.faults import explain
 from awsorch.cli.history import history
 from awsorch.cli.instances import instances
 from awsorch.cli.logs import logs
+from awsorch.cli.plan_capacity import plan
 from awsorch.cli.rollback import rollback
 from awsorch.cli.run import run
 from awsorch.cli.services import services
@@ -61,7 +63,7 @@ def main() -> None:
 COMMANDS = (
     *(up, down, register, run, ps, describe, logs, stop),
     *(apply, services, deploy, rollback, scale, events, history),
-    *(instances, balancers, story),
+    *(instances, capacity, plan, balancers, story),
     *(userdata, activate),
 )
 for command in COMMANDS:

@@ -6,21 +6,18 @@ prefix.
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from awsorch.cli.extension import call_own
+from awsorch.cli.extension import ask_own
 from awsorch.cli.identifiers import find_task, resource_kind, short, tail
 from awsorch.cli.printing import Printer, say_time
 from awsorch.cli.session import Session, api_command
 
-TARGET = "AwsorchV1.DescribeStory"
 ARN = re.compile(r"arn:aws[a-z-]*:ecs:[\w-]*:\d*:[\w/:-]+")
-CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
 @click.command("story")
@@ -42,8 +39,7 @@ def story(session: Session, printer: Printer, task: str) -> None:
 
 def describe_story(session: Session, arn: str) -> dict[str, Any]:
     """Call DescribeStory. Raises Fault with the API's code and message when it is refused."""
-    body = json.dumps({"cluster": session.cluster, "arn": arn})
-    return call_own(session, "POST", "/", {"X-Amz-Target": TARGET, "Content-Type": CONTENT_TYPE}, body)
+    return ask_own(session, "DescribeStory", arn=arn)
 
 
 def show_placement(printer: Printer, placement: dict[str, Any]) -> None:

@@ -42,6 +42,8 @@ class FakeEcs:
     steps: dict[str, list[Json]] = field(default_factory=dict)
     failures: list[Json] = field(default_factory=list)
     stories: dict[str, Json] = field(default_factory=dict)
+    capacities: list[Json] = field(default_factory=list)
+    plans: list[Json] = field(default_factory=list)
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
     away: dict[str, int] = field(default_factory=dict)
     closed: int = 0
@@ -113,6 +115,8 @@ class FakeEcs:
             "ListContainerInstances": self.list_instances,
             "DescribeContainerInstances": self.describe_instances,
             "DescribeStory": self.describe_story,
+            "DescribeCapacity": self.describe_capacity,
+            "PlanCapacity": lambda _: self.plans[0],
         }.get(operation)
         if handler is None:
             raise Refused("UnsupportedFeatureException", f"{operation} is not built")
@@ -170,6 +174,12 @@ class FakeEcs:
         if body["arn"] not in self.stories:
             raise Refused("InvalidParameterException", "The referenced task was not found.")
         return self.stories[body["arn"]]
+
+    def describe_capacity(self, body: Json) -> Json:
+        """The next of them; when the last was told a watch is refused, so that it ends."""
+        if not self.capacities:
+            raise Refused("InvalidParameterException", "that is all")
+        return self.capacities.pop(0)
 
 
 def resource(name: str, value: int) -> Json:
