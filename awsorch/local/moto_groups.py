@@ -171,6 +171,9 @@ def _mend_members(sizes: GroupSizes) -> None:
     def terminate(self: Any, instance_id: str, should_decrement: bool) -> dict[str, Any]:
         group, state = member(self, instance_id)
         before = int(group.desired_capacity)
+        if state.lifecycle_state.startswith("Terminating"):
+            busy = f"Instance {instance_id} is already being terminated."
+            raise models.AutoscalingClientError("ScalingActivityInProgress", busy)
         if should_decrement:
             refusal = why_not_shrink(group)
             if refusal is not None:

@@ -9,7 +9,7 @@ Source: Amazon EC2 Auto Scaling user guide, "Amazon EC2 Auto Scaling instance li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from awsorch.local import moto_groups_activities as told
@@ -25,6 +25,7 @@ from awsorch.local.moto_groups_hooks import (
     waiting,
 )
 from awsorch.local.moto_groups_places import (
+    SERVING,
     Place,
     capacity_of,
     is_next_spot,
@@ -119,8 +120,8 @@ class GroupSizes:
             self.keep(group, told.replaced(now))
 
     def replace_unhealthy(self, group: Any, state: Any) -> None:
-        """End an instance that somebody found unhealthy, and launch another."""
-        if _is_suspended(group, "ReplaceUnhealthy") or _is_suspended(group, "Terminate"):
+        """End an instance that somebody found unhealthy, and launch another; in standby it is left alone."""
+        if state.lifecycle_state not in SERVING or _is_suspended(group, "ReplaceUnhealthy"):
             return
         now = self.clock()
         self.end(group, state, told.unhealthy(now, "a user health-check"))
@@ -163,7 +164,15 @@ class GroupSizes:
         """Launch one instance, of the first type and in the first zone that EC2 does not refuse."""
         from moto.core.exceptions import ServiceException
 
-        for instance_type, place in _choices(group):
+        try:
+            choices = _choices(group)
+        except ServiceException as error:  # its subnets or its template are gone
+            message = f"{error.message} Launching EC2 instance failed."
+            cause = told.grown(self.clock(), history.because, there, there + 1)
+            zone = group.availability_zones[0]
+            history.fail(group, self.clock(), message, cause=cause, zone=zone, subnet=None)
+            return False
+        for instance_type, place in choices:
             if (instance_type, place.zone) in refused:
                 continue
             now = self.clock()
@@ -231,11 +240,9 @@ class GroupSizes:
                 continue  # it was deleted before its group
 
 
-def _choices(group: Any) -> Iterator[tuple[str, Place]]:
+def _choices(group: Any) -> list[tuple[str, Place]]:
     places = places_of(group)
-    for instance_type in types_of(group):
-        for place in places:
-            yield instance_type, place
+    return [(instance_type, place) for instance_type in types_of(group) for place in places]
 
 
 def _run(group: Any, instance_type: str, place: Place) -> Any:

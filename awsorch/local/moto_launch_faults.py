@@ -198,10 +198,14 @@ def _zones(backend: Any) -> list[str]:
 def _words(code: str, instance_type: str, zone: str | None, others: list[str]) -> str:
     if code != _CAPACITY:
         return f"The launch of {instance_type} was refused ({code})."
-    elsewhere = f" or choosing {', '.join(others)}" if others else ""
     here = f"the Availability Zone you requested ({zone})" if zone else "any Availability Zone of the region"
-    return (
+    words = (
         f"We currently do not have sufficient {instance_type} capacity in {here}. Our system will be working on "
-        f"provisioning additional capacity. You can currently get {instance_type} capacity by not specifying an "
-        f"Availability Zone in your request{elsewhere}."
+        "provisioning additional capacity."
+    )
+    if not others:
+        return words
+    return (
+        f"{words} You can currently get {instance_type} capacity by not specifying an Availability Zone in your "
+        f"request or choosing {', '.join(others)}."
     )

@@ -206,3 +206,22 @@ def test_groups_are_deleted_when_nothing_is_left_of_them_or_by_force(world: Moto
     delete(AutoScalingGroupName=name, ForceDelete=True)
     assert [world.power(each) for each in members] == ["terminated"]
     assert world.scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"] == []
+
+
+def test_an_instance_on_its_way_out_is_not_ended_twice(world: MotoWorld) -> None:
+    name, instance_id = shrink(world)
+    world.resize(name, 2)
+    with pytest.raises(ClientError, match="ScalingActivityInProgress"):
+        world.scaling.terminate_instance_in_auto_scaling_group(
+            InstanceId=instance_id, ShouldDecrementDesiredCapacity=True
+        )
+    (group,) = world.scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    assert group["DesiredCapacity"] == 2
+
+
+def test_an_instance_in_standby_is_nobodys_patient(world: MotoWorld) -> None:
+    name = world.group(DesiredCapacity=1)
+    (resting,) = world.states(name)
+    world.scaling.enter_standby(AutoScalingGroupName=name, InstanceIds=[resting], ShouldDecrementDesiredCapacity=True)
+    world.scaling.set_instance_health(InstanceId=resting, HealthStatus="Unhealthy")
+    assert world.states(name) == {resting: "Standby"}
