@@ -119,6 +119,8 @@ class Door:
         except BaseException:
             self._close(session)
             raise
+        if agent.machine.agent is not agent:
+            session.drop()  # it died meanwhile: nobody answers pings
         self.world.network.spawn(self._send_manifests(session))
         return session
 

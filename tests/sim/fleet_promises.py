@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 #: What is added in one decision is limited for so long. Seconds.
 STEP_S = 60.0
-#: How much more than the sum of tasks first fit may need, whatever their order.
-FIRST_FIT = 1.7
 
 
 class FleetPromises:
@@ -77,7 +75,7 @@ class FleetPromises:
         return waiting
 
     def _grown(self, old: Provider | None, new: Provider, waiting: dict[str, Task]) -> Iterator[str]:
-        """A group grows within its bounds, by no more than a step a minute, and by what tasks wait for."""
+        """A group grows within its bounds, by no more than a step a minute, and one for each waiting task."""
         if new.minimum is not None and new.maximum is not None:
             known = self._bounds[new.name]
             if not known or known[-1] != (new.minimum, new.maximum):
@@ -91,14 +89,11 @@ class FleetPromises:
         yield from self._stepped(new, new.wanted - size)
         machines = [m for m in self._all(Machine) if m.provider == new.name and not m.state.startswith(GOING)]
         there = sum(machine.ending is not None or self._has_agent(machine) for machine in machines)
-        needed = ceil(FIRST_FIT * _fewest(new, waiting.values()))
+        needed = len(waiting)
         spare = ceil((there + needed) * 100 / new.scaling.target) - there - needed
         coming = new.wanted - there
         if coming > needed + spare + max(new.scaling.minimum_step, 1):
-            yield (
-                f"group {new.name} is to have {new.wanted}, {coming} more than are there, for {len(waiting)} tasks, "
-                f"which need {needed}"
-            )
+            yield (f"group {new.name} is to have {new.wanted}, {coming} more than are there, for {needed} tasks")
 
     def _stepped(self, provider: Provider, added: int) -> Iterator[str]:
         now = self._world.now
@@ -198,22 +193,3 @@ class FleetPromises:
             yield f"{provider.name} has {len(machines)} machines, {names} of them idle, and needs {least}"
         for task_id in state.capacity_index.waiting(provider.name):
             yield f"task {task_id} waits for {provider.name}: {state.tasks[task_id].waiting}"
-
-
-def _fewest(provider: Provider, tasks: Sequence[Task] | object) -> int:
-    """Machines of the provider's smallest type that first fit puts the tasks on."""
-    if not provider.offers:
-        return 0
-    offer = min(provider.offers, key=lambda each: (each.cpu, each.memory))
-    rooms: list[tuple[int, int, set[int]]] = []
-    for task in tasks:  # type: ignore[attr-defined]
-        demand, ports = task.demand, set(task.demand.tcp_ports)
-        if demand.cpu > offer.cpu or demand.memory > offer.memory:
-            continue
-        for at, (cpu, memory, taken) in enumerate(rooms):
-            if demand.cpu <= cpu and demand.memory <= memory and not ports & taken:
-                rooms[at] = (cpu - demand.cpu, memory - demand.memory, taken | ports)
-                break
-        else:
-            rooms.append((offer.cpu - demand.cpu, offer.memory - demand.memory, ports))
-    return len(rooms)

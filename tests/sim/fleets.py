@@ -27,6 +27,8 @@ THROTTLED = AwsError("Throttling", "Rate exceeded")
 LATE = AwsError("InternalFailure", "We encountered an internal error")
 #: EC2 takes a spot instance so long after it said so. Seconds.
 NOTICE_S = 120.0
+#: Fleets make many commits: fewer of them are compared with what a restart would find.
+COMPARED_COMMITS = 24
 #: In the end every group may have as many as anybody could need.
 ROOM = 40
 
@@ -54,6 +56,7 @@ class FleetChaos:
             (4, self.attach),
         ]
         world.hosts.fate = self._fate
+        world.store.compared_commits = COMPARED_COMMITS
         self._spoil_aws()
 
     # --- the beginning and the end -----------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class WitnessedStore(MemoryStore):
         super().__init__(Faults(), draw_seed=world.new_id)
         self._world = world
         self._commits = 0
+        self.compared_commits = COMPARED_COMMITS
         self.deadly: asyncio.Event | None = None
 
     async def commit(self, partition: str, epoch: int, revision: int, changes: Sequence[Change]) -> None:
@@ -37,7 +38,7 @@ class WitnessedStore(MemoryStore):
             if self.revision_of(partition) != before:
                 self._world.promises.stored(changes)
                 self._commits += 1
-                if self._commits % COMPARED_COMMITS == 0:
+                if self._commits % self.compared_commits == 0:
                     await self._compare(partition)
                 if self.deadly is not None:
                     self.deadly.set()

@@ -29,6 +29,7 @@ from awsorch.core.resources import demand_of
 from awsorch.core.state import ClusterState
 from awsorch.engine.controller import Controller
 from awsorch.engine.outbox import Outbox
+from awsorch.engine.partition import Unavailable
 from awsorch.store.memory import Faults
 from tests.sim.door import Door
 from tests.sim.hosts import Hosts
@@ -162,7 +163,18 @@ class World:
     # --- the controller ----------------------------------------------------------------------------------------------
 
     async def start_controller(self) -> None:
-        """A new controller process over the same store."""
+        """A new controller process over the same store; another one where it ends because the store fails meanwhile."""
+        while True:
+            try:
+                await self._start_life()
+            except Unavailable as failure:
+                self.say(f"the controller ends at its start: {failure}")
+                await self.kill_controller()
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    async def _start_life(self) -> None:
         outbox = Outbox()
 
         def send(partition: str, command: Command) -> None:

@@ -15,9 +15,11 @@ from awsorch.core.capacity.consolidation import Change, Load, Standing, consolid
 from awsorch.core.capacity.orders import reserve_for_daemons
 from awsorch.core.model import Task
 from awsorch.core.model_capacity import Machine, Provider
+from awsorch.core.model_services import Service
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.placement.place import Request, place
 from awsorch.core.rules.new_tasks import constraints_of
+from awsorch.core.services.bounds import lower_bound, upper_bound
 from awsorch.core.services.tasks import is_protected
 from awsorch.core.state import ClusterState, Transaction
 
@@ -52,9 +54,19 @@ def _movable(tx: Transaction[ClusterState], machine: Machine) -> list[Task]:
             service = tx.state.services.get(task.service.name) if task.service is not None else None
             if service is None or task.last_status != "RUNNING" or is_protected(task, tx.now):
                 return []
-            if not service.is_daemon:
-                tasks.append(task)
+            if service.is_daemon:
+                continue
+            if not _may_replace(service):
+                return []
+            tasks.append(task)
     return tasks
+
+
+def _may_replace(service: Service) -> bool:
+    """Whether its bounds leave room to stop a task first, or to start one more: else a draining machine never empties,
+    and holds up those that are idle."""
+    count = service.desired_count
+    return lower_bound(service, count) < count or upper_bound(service, count) > count
 
 
 def _fit(fleet: Fleet, state: ClusterState, provider: Provider, tasks: Sequence[Task]) -> bool:

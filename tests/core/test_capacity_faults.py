@@ -1,0 +1,44 @@
+"""What the fleet's faults taught: planners that come to rest, and machines that are given back whatever happened."""
+
+from __future__ import annotations
+
+import pytest
+
+from awsorch.core.events_services import UpdateService
+from awsorch.core.model import Strategy
+from tests.core.capacity_world import CapacityWorld
+from tests.support.builders import a_definition
+
+BIG = a_definition("big", cpu=1024, memory=512)  # two to a machine
+
+
+@pytest.mark.parametrize("later", [60.0, 1000.0])
+def test_a_limited_step_after_an_earlier_one_is_looked_at_in_a_minute_and_not_at_once(later: float) -> None:
+    world = CapacityWorld()
+    group = world.add_group(maximum=1, scaling={"maximum_step": 2})
+    world.run(1, definition=BIG)
+    world.pass_time(later)
+    world.run(12, definition=BIG)
+    group.maximum = 9
+    world.pass_time(200)
+    assert group.desired == 7
+    assert group.sizes == [1, 3, 5, 7]
+
+
+def test_a_machine_whose_service_can_replace_nothing_is_not_emptied_and_idle_ones_go() -> None:
+    world = CapacityWorld(settle_seconds=1.0)
+    group = world.add_group()
+    world.serve("web", 4, BIG, strategies=(Strategy(type="spread", field="instanceId"),))
+    world.pass_time(120)
+    fixed = {"maximumPercent": 100, "minimumHealthyPercent": 100, "strategy": "ROLLING"}
+    world.submit(UpdateService(name="web", changes={"configuration": fixed, "desired_count": 2}))
+    world.pass_time(300)
+    assert len(group.machines) == 2
+    assert {instance.status for instance in world.state.instances.values()} == {"ACTIVE"}
+    tasks = world.run(4, definition=BIG)
+    world.pass_time(60)
+    for task in tasks:
+        world.finish(task)
+    world.pass_time(300)
+    assert len(group.machines) == 2
+    assert len(world.tasks("RUNNING")) == 2
