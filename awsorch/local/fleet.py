@@ -89,6 +89,18 @@ class Fleet:
         """The instance with an id, running or stopped."""
         return next((each for each in self.instances if each.id == instance_id), None)
 
+    async def restore(self) -> None:
+        """Run in EC2 what it has forgotten; hosts are left as they are. Raises one of Ec2Error.
+
+        Before anybody asks EC2 what became of an instance: one that it does not know counts as terminated.
+        """
+        async with self.turn:
+            await self._ensure_network()
+            known = {each.id for each in await self._ec2.describe_instances()}
+            for instance in self.instances:
+                if instance.id not in known:
+                    await self._restore_one(instance)
+
     async def bring_back(self) -> None:
         """Make EC2 and the hosts what the file says. Raises one of Ec2Error."""
         await self._ensure_network()
@@ -210,18 +222,23 @@ class Fleet:
             await self._hosts.switch_on(instance)
 
     async def _bring_back_one(self, instance: LocalInstance) -> None:
+        running = await self._restore_one(instance)
+        if running is not None and running.state is PowerState.RUNNING:
+            await self._hosts.switch_on(running)
+
+    async def _restore_one(self, instance: LocalInstance) -> LocalInstance | None:
+        """Run an instance again, stopped where it was; None where its zone is no more."""
         network = self._network()
         if instance.zone not in network.subnets:
             await self._drop(instance)
-            return
+            return None
         moved = replace(instance, vpc_id=network.vpc_id, subnet_id=network.subnets[instance.zone])
         if moved != instance:
             self.put(moved)
         running = await self._run(moved)
         if running.state is PowerState.STOPPED:
             await self._ec2.stop_instance(running.id)
-        else:
-            await self._hosts.switch_on(running)
+        return running
 
     async def _run(self, instance: LocalInstance) -> LocalInstance:
         """Run an instance; where EC2 will not give it the id that it had, what was under that id is over."""

@@ -1,8 +1,8 @@
 """The local cloud as one thing: its processes in the order in which they need each other, and its fleet.
 
-The parts are put together here and nowhere else. moto and the controller start side by side; the fleet
-follows when both answer, since its instances are moto's and its agents the controller's; ready is when
-every agent is connected.
+The parts are put together here and nowhere else. moto and the controller start side by side, but where moto
+first has to be told of the instances that there were; the fleet follows when both answer, since its instances
+are moto's and its agents the controller's; ready is when every agent is connected.
 """
 
 from __future__ import annotations
@@ -80,12 +80,16 @@ class LocalCloud:
         network = self._claim_network(file)
         await self._start_balancer()
         upstream = self._options.aws or await self._start_moto(notices)
-        await self._start_controller(upstream, network, notices)
-        await self._until_answers(f"{self.endpoint}/awsorch/health", _CONTROLLER)
-        if self._options.aws is None:
-            await self._until_answers(f"{upstream}/moto-api/data.json", _MOTO)
         try:
-            return await self._start_fleet(upstream, file, network, notices)
+            fleet, outages = await self._open_fleet(upstream, file, network, notices)
+            if fleet.instances:
+                # The controller asks what became of instances whose agents are away: EC2 has to know them by then.
+                await self._until_upstream_answers(upstream)
+                await fleet.restore()
+            await self._start_controller(upstream, network, notices)
+            await self._until_answers(f"{self.endpoint}/awsorch/health", _CONTROLLER)
+            await self._until_upstream_answers(upstream)
+            return await self._start_fleet(fleet, outages, notices)
         except Ec2Error as error:
             raise CannotStart(f"the local instances cannot be started: {error}") from error
 
@@ -177,15 +181,14 @@ class LocalCloud:
             return ""
         return NoticesQueue(account_id=ACCOUNT_ID, region=self._options.region).url(self.endpoint)
 
-    async def _start_fleet(self, upstream: str, file: FleetFile, network: str, notices: notice.Notice) -> Ready:
+    async def _open_fleet(
+        self, upstream: str, file: FleetFile, network: str, notices: notice.Notice
+    ) -> tuple[Fleet, Outages]:
+        """The fleet, and what may befall it; nothing is started yet."""
         options, keys = self._options, self._options.first_key
-        ecs = await self._open.enter_async_context(
-            LocalEcs(url=self.endpoint, region=options.region, access_key_id=keys[0], secret_access_key=keys[1])
-        )
         ec2 = await self._open.enter_async_context(
             MotoEc2(url=upstream, region=options.region, access_key_id=keys[0], secret_access_key=keys[1])
         )
-        await ecs.ensure_cluster(options.cluster)
         record = file.load_or_begin()
         metadata = MetadataService(
             Identity(
@@ -208,12 +211,20 @@ class LocalCloud:
         )
         hosts = self._hosts(metadata)
         fleet = Fleet(file=file, ec2=ec2, hosts=hosts, events=events, prefix=network)
-        await fleet.bring_back()
-        await fleet.grow(options.instances, options.instance_type, options.cluster)
-        await self._until_connected(ecs, fleet)
         outages = Outages(
             fleet=fleet, ec2=ec2, hosts=hosts, events=events, changed=notices.changed.set, clock=time.time
         )
+        return fleet, outages
+
+    async def _start_fleet(self, fleet: Fleet, outages: Outages, notices: notice.Notice) -> Ready:
+        options, keys = self._options, self._options.first_key
+        ecs = await self._open.enter_async_context(
+            LocalEcs(url=self.endpoint, region=options.region, access_key_id=keys[0], secret_access_key=keys[1])
+        )
+        await ecs.ensure_cluster(options.cluster)
+        await fleet.bring_back()
+        await fleet.grow(options.instances, options.instance_type, options.cluster)
+        await self._until_connected(ecs, fleet)
         for work in (fleet.watch(notices.changed), outages.keep(), self._line.serve(outages)):
             self._open.push_async_callback(_cancelled, asyncio.create_task(work))
         return self._ready(fleet)
@@ -254,6 +265,11 @@ class LocalCloud:
             "AWS_SECRET_ACCESS_KEY": self._options.first_key[1],
         }
         return Ready(endpoint=self.endpoint, environment=environment, instances=instances, process_id=os.getpid())
+
+    async def _until_upstream_answers(self, upstream: str) -> None:
+        """Wait for moto; what else plays AWS is not ours to start."""
+        if self._options.aws is None:
+            await self._until_answers(f"{upstream}/moto-api/data.json", _MOTO)
 
     async def _until_answers(self, url: str, child: str) -> None:
         """Wait until a child answers 200 at a URL; not for one that dies again and again."""

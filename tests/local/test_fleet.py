@@ -274,3 +274,17 @@ def test_what_becomes_of_instances_is_told_as_ec2_tells_it(world: World) -> None
         world.look()
     states = ("pending", "running", "stopping", "stopped", "pending", "running", "shutting-down", "terminated")
     assert world.events.told == [(theirs, state) for state in states]
+
+
+def test_ec2_knows_all_instances_again_before_any_host_is_on(world: World) -> None:
+    world.up(2)
+    one, two = world.fleet.instances
+    world.ec2.set_state(two.id, "stopped")
+    world.look()
+    world.ec2.forget()
+    world.restart()
+    run(world.fleet.restore())
+    assert {each.id: each.state for each in world.ec2.instances.values()} == {one.id: "running", two.id: "stopped"}
+    assert world.hosts.on == {}
+    run(world.fleet.bring_back())
+    assert set(world.hosts.on) == {one.id}
