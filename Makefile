@@ -16,7 +16,7 @@ BENCH ?= $(filter-out benchmarks/sink_agent.py,$(sort $(wildcard benchmarks/*.py
 help: ## Say what each target does
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-demo: setup ## Run the demo: a cloud of two instances, real containers, faults and all (under a minute)
+demo: setup ## Run the demo: a cloud of two instances, real containers, faults and all (about a minute)
 	@$(BIN)/python scripts/demo.py
 
 test: setup cloudinit lint ## Run every check: ruff, mypy, then every test against a real Docker Engine

@@ -1,4 +1,4 @@
-"""The demo: a cloud of two instances on this machine, real containers, faults and all, in under a minute.
+"""The demo: a cloud of two instances on this machine, real containers, faults and all, in little more than a minute.
 
 It shows what a newcomer wants to see work and checks everything that it shows: the exit code is 0 only when all was as
 it should be. It has a data folder and a port of its own, so it disturbs no cloud that runs already, and it leaves
@@ -14,6 +14,7 @@ import sys
 import time
 
 from botocore.exceptions import BotoCoreError, ClientError
+from demo_capacity import CAPACITY_SCENES
 from demo_services import SERVICE_SCENES
 from demo_stage import (
     IMAGE,
@@ -134,11 +135,11 @@ def stop_web(cloud: Cloud) -> None:
     stopped = cloud.describe(task)
     expect(stopped["stoppedReason"] == "the demo is over", "the reason is kept")
     expect(exit_codes(stopped)["writer"] == 0, "the writer was asked to end, and ended by itself")
+    cloud.awsorch("ps", "--all")
 
 
 def stop_cloud(cloud: Cloud) -> None:
     title("And the cloud, too")
-    cloud.awsorch("ps", "--all")
     cloud.awsorch("down", "--data", str(cloud.data))
     expect(not answers(cloud), "nothing listens any more")
     expect(not any(one.status == "running" for one in containers_of(cloud.tasks)), "and no container runs on")
@@ -153,6 +154,7 @@ SCENES = (
     kill_controller,
     stop_web,
     *SERVICE_SCENES,
+    *CAPACITY_SCENES,
     stop_cloud,
 )
 
