@@ -9,7 +9,7 @@ SHELL := /bin/bash
 BIN   := .venv/bin
 SEEDS ?= 1-200
 SIM   ?= --processes 2
-BENCH ?= $(filter-out benchmarks/sink_agent.py,$(sort $(wildcard benchmarks/*.py)))
+BENCH ?= $(filter-out benchmarks/sink_agent.py benchmarks/fake_scaling.py,$(sort $(wildcard benchmarks/*.py)))
 
 .PHONY: help demo test lint sim bench setup environment engine balancer cloudinit clean
 
