@@ -99,6 +99,7 @@ class CapacityWorld:
         self.none_left: set[str] = set()
         self.lose_launches = False
         self.deaf = False
+        self.visible = 1.0  # the part of its type's memory that an agent finds
         self._made = 0
         self.submit(OpenGate(pace=Pace(**{"idle_seconds": 60.0, **pace})))
 
@@ -353,7 +354,7 @@ class CapacityWorld:
                 instance_id=instance_id,
                 arn=arn(f"container-instance/default/{instance_id}"),
                 ec2_instance_id=machine.id,
-                resources=Resources(cpu=offer.cpu, memory=offer.memory),
+                resources=Resources(cpu=offer.cpu, memory=int(offer.memory * self.visible)),
                 attributes={
                     "ecs.availability-zone": machine.zone,
                     "ecs.instance-type": offer.instance_type,

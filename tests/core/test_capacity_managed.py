@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from awsorch.core.model import Constraint
 from tests.core.capacity_world import CapacityWorld
 from tests.support.builders import a_definition, an_offer
 
@@ -106,3 +107,33 @@ def test_a_provider_of_arm_machines_only_buys_those(world: CapacityWorld) -> Non
     world.add_managed(arm)
     world.run(1, definition=BIG)
     assert types(world) == ["m6g.large"]
+
+
+def test_a_condition_that_no_machine_meets_buys_one_that_tells_and_no_more(world: CapacityWorld) -> None:
+    world.add_managed(SMALL)
+    (task,) = world.run(1, definition=BIG)
+    world.pass_time(40)
+    wish = Constraint(type="memberOf", expression="attribute:stack == prod")
+    world.run(1, definition=BIG, constraints=(wish,))
+    world.pass_time(600)
+    assert len(world.bought) == 1
+    world.finish(task)
+
+
+def test_a_condition_on_the_type_or_the_zone_is_met_by_what_is_bought(world: CapacityWorld) -> None:
+    world.add_managed(LEAN, SMALL)
+    for expression in ("attribute:ecs.instance-type == m5.large", "attribute:ecs.availability-zone == us-east-1c"):
+        world.run(3, definition=BIG, constraints=(Constraint(type="memberOf", expression=expression),))
+    world.pass_time(60)
+    assert len(world.tasks("RUNNING")) == 6
+    zones = [order.zone for order in world.bought.values() if order.offer == LEAN]
+    assert set(zones) <= {"us-east-1c"}
+    assert "m5.large" in types(world)
+
+
+def test_a_type_that_turns_out_smaller_is_not_bought_again_and_again(world: CapacityWorld) -> None:
+    world.add_managed(SMALL)
+    world.visible = 0.5
+    world.run(1, definition=a_definition("tall", cpu=256, memory=7000))
+    world.pass_time(900)
+    assert len(world.bought) <= 1

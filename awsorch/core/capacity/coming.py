@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from awsorch.core.model import Constraint, ContainerInstance, Demand, Resources, Strategy, Task
 from awsorch.core.model_capacity import Machine, Offer, Provider
+from awsorch.core.placement.filters import filter_of
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.placement.place import Request, place
 from awsorch.core.state import ClusterState
@@ -114,6 +115,21 @@ class Imagination:
         if zone is None:
             zone = self._zones[number % len(self._zones)] if self._zones else ""
         return imagine(self._provider, offer, zone, number, self._siblings.get(offer.instance_type) or self._relative)
+
+    def known(self, offer: Offer) -> Offer:
+        """The offer with the size that machines of its type have registered."""
+        sibling = self._siblings.get(offer.instance_type)
+        if sibling is None:
+            return offer
+        return replace(offer, cpu=sibling.resources.cpu, memory=sibling.resources.memory)
+
+    def allowed(
+        self, line: Line, places: Mapping[tuple[str, str], ContainerInstance]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Which of these machines, by (offer, zone), the tasks' conditions accept: the offers, and the zones."""
+        conditions = filter_of(self._known_demand(line).attributes, self._known_constraints(line))
+        accepted = [place for place, machine in places.items() if conditions.accepts(machine)]
+        return tuple(dict.fromkeys(key for key, _ in accepted)), tuple(dict.fromkeys(zone for _, zone in accepted))
 
     def left_over(self, machines: Sequence[ContainerInstance], lines: Sequence[Line]) -> list[int]:
         """How many tasks of each line would find no place on these machines alone."""

@@ -97,8 +97,8 @@ def instances_needed(state: ClusterState, provider: Provider, lines: Sequence[Li
     # The group chooses among its types itself: what the smallest has room for is sure.
     offer = smallest(provider)
     thought = Imagination(state, provider)
-    one = [thought.machine(offer, 0)]
-    fitting = [line for line in lines if thought.left_over(one, [replace(line, count=1)]) == [0]]
+    each = [thought.machine(offer, number, zone) for number, zone in enumerate(provider.zones)]
+    fitting = [line for line in lines if thought.left_over(each, [replace(line, count=1)]) == [0]]
     sure = [line for line in fitting if thought.knows(line)]
     # Whether the others may run there the first machine will tell.
     return _fewest(thought, offer, sure) if sure else int(bool(fitting))

@@ -57,13 +57,18 @@ def machines_missing(
     """What to launch, and where, for those of the tasks that the machines on their way have no room for."""
     thought = Imagination(state, provider)
     coming = on_the_way(state, provider, thought)
+    left = thought.left_over(coming, lines)
     missing = [
         # Whether the tasks may run on such a machine at all, one will tell.
         replace(line, count=count if thought.knows(line) else int(not coming))
-        for line, count in zip(lines, thought.left_over(coming, lines), strict=True)
+        for line, count in zip(lines, left, strict=True)
         if count
     ]
-    return machines_for(state, provider, missing, now)
+    bought = machines_for(state, provider, missing, now)
+    made = [thought.machine(offer, number, zone) for number, (offer, zone) in enumerate(bought, len(coming))]
+    # Whatever the reason: machines on which nothing more would find room are not bought, now or at the next look.
+    helps = sum(thought.left_over([*coming, *made], lines)) < sum(left)
+    return bought if helps else []
 
 
 def on_the_way(state: ClusterState, provider: Provider, thought: Imagination) -> list[ContainerInstance]:
@@ -86,14 +91,27 @@ def machines_for(state: ClusterState, provider: Provider, lines: Sequence[Line],
     def free(offer: Offer) -> list[str]:
         return [zone for zone in zones if f"{offer.key}@{zone}" not in refused]
 
-    offers = [offer for offer in provider.offers if free(offer)]
+    thought = Imagination(state, provider)
+    offers = [thought.known(offer) for offer in provider.offers if free(offer)]
     if not offers or not zones:
         return []
     cpu, memory = reserve_for_daemons(state)
     # Images are built for x86-64 unless their task definition says otherwise (ECS: runtimePlatform's default).
     usual = "x86_64" if any(offer.architecture == "x86_64" for offer in offers) else None
-    needs = [_need(line, usual) for line in lines]
-    bought = choose(needs, offers, zones, reserve_cpu=cpu, reserve_memory=memory)
+    places = {(offer.key, zone): thought.machine(offer, 0, zone) for offer in offers for zone in free(offer)}
+    needs: dict[tuple[str, ...], list[Need]] = {}
+    for line in lines:
+        kinds, allowed = thought.allowed(line, places)
+        if kinds:
+            narrow = () if len(allowed) == len(zones) else allowed
+            needs.setdefault(kinds, []).append(replace(_need(line, usual), zones=narrow))
+    bought = [
+        purchase
+        for kinds, some in needs.items()
+        for purchase in choose(
+            some, [o for o in offers if o.key in kinds], zones, reserve_cpu=cpu, reserve_memory=memory
+        )
+    ]
     return [
         (purchase.offer, purchase.zone if purchase.zone in free(purchase.offer) else free(purchase.offer)[0])
         for purchase in bought
