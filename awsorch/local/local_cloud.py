@@ -115,6 +115,7 @@ class LocalCloud:
     async def _start_switch(self, network: str) -> socket.socket:
         """Make the network of instances that have their own; the socket at which they find the door."""
         self._switch = Switch(self._supervisor, prefix_beside(network), inherited_environment(os.environ))
+        self._fleet.push_async_callback(self._switch.close)
         try:
             await self._switch.start()
             return self._open.enter_context(self._switch.listen(self._port))

@@ -1,8 +1,9 @@
 """The network of local instances that are namespaces: a switch that joins them with this machine.
 
 The switch is a bridge in a namespace of its own, so that this machine's firewall, whose rules for forwarding concern
-bridges too, neither stops the instances' traffic nor is changed for it. This machine has one device for it, and an
-address that only instances reach: what listens there is bound to that device. All of it goes with the switch's process.
+bridges too, neither stops the instances' traffic nor is changed for it. This machine has one device for it, with an
+address: what listens there is bound to the device, since no other machine may reach it. All of it goes with the
+switch's process.
 """
 
 from __future__ import annotations
@@ -50,17 +51,19 @@ class Switch:
         self._space = await space_of(self._supervisor.process_id(CHILD) or 0)
         with contextlib.suppress(OSError):  # none of a switch that was killed a moment ago is left, usually
             await run("ip", "link", "delete", self.device)
-        await run(
-            *self._inside(), lines=("link set lo up", f"link add {_BRIDGE} type bridge", f"link set {_BRIDGE} up")
-        )
+        bridge = f"link add {_BRIDGE} type bridge"
         pair = f"link add {self.device} type veth peer name {_UPLINK} netns {self._space.holder}"
-        await run(
-            *_BATCH, lines=(pair, f"address add {self.address}/16 dev {self.device}", f"link set {self.device} up")
-        )
+        address = f"address add {self.address}/16 dev {self.device}"
+        await run(*self._inside(), lines=("link set lo up", bridge, f"link set {_BRIDGE} up"))
+        await run(*_BATCH, lines=(pair, address, f"link set {self.device} up"))
         await run(*self._inside(), lines=(f"link set {_UPLINK} master {_BRIDGE} up",))
 
+    async def close(self) -> None:
+        """Take the network away."""
+        await self._supervisor.kill(CHILD)
+
     def listen(self, port: int) -> socket.socket:
-        """Listen where instances, and nobody else, can connect. Raises OSError."""
+        """Listen where instances, and no other machine, can connect. Raises OSError."""
         listener = socket.socket()
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
