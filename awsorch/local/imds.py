@@ -117,7 +117,7 @@ class MetadataService:
         if request.match_info["version"] not in _VERSIONS:
             raise web.HTTPNotFound
         token = request.headers.get(_TOKEN_HEADER)
-        if token is not None and not self._is_valid(instance, token):
+        if instance.tokens_required if token is None else not self._is_valid(instance, token):
             raise web.HTTPUnauthorized
         answer = look_up(self._documents(instance), request.match_info["path"])
         if answer is None:
@@ -224,6 +224,8 @@ def metadata(instance: LocalInstance, region: str) -> dict[str, str]:
     }
     if "aws:autoscaling:groupName" in instance.tags:
         documents["meta-data/autoscaling/target-lifecycle-state"] = "InService"
+    if instance.shows_tags:
+        documents |= {f"meta-data/tags/instance/{key}": value for key, value in instance.tags.items() if "/" not in key}
     if instance.ends_at is not None:
         time_of_end = _timestamp(instance.ends_at)
         documents["meta-data/spot/instance-action"] = json.dumps({"action": "terminate", "time": time_of_end})
