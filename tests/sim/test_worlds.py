@@ -70,6 +70,19 @@ def carry_on_after_a_failed_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Partition, "_recover", shrug)
 
 
+def answer_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    """Replies and commands do not wait for the store."""
+    decide = Partition._decide
+
+    def hasty(self: Any, state: Any, waiting: Any, now: float) -> Any:
+        outcome = decide(self, state, waiting, now)
+        if outcome is not None:
+            self._let_out([(waiting, outcome)])
+        return outcome
+
+    patch.setattr(Partition, "_decide", hasty)
+
+
 def run_again_when_asked_again(patch: pytest.MonkeyPatch) -> None:
     """RunTask forgets its clientTokens."""
     rule = run_tasks.run_tasks
@@ -160,6 +173,7 @@ def forget_definitions_in_use(patch: pytest.MonkeyPatch) -> None:
         believe_every_report,
         count_no_memory,
         carry_on_after_a_failed_commit,
+        answer_before_the_commit,
         run_again_when_asked_again,
     ],
 )
