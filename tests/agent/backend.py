@@ -15,6 +15,7 @@ T = TypeVar("T")
 CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/c1"
 _INSTANCE_ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/c1/{:032x}"
 PATIENCE = 30.0
+LAST_CALLS = 20
 PROTECTED_FROM = 1_900_000_000.0
 """When a protection begins, for a back end whose clock stands still."""
 
@@ -71,13 +72,17 @@ class Backend:
     # What tests do
 
     async def until(self, look: Callable[[], T | None], patience: float = PATIENCE) -> T:
-        """Wait until `look` finds something, and return it."""
-        async with asyncio.timeout(patience), self._changed:
-            while True:
-                found = look()
-                if found:
-                    return found
-                await self._changed.wait()
+        """Wait until `look` finds something, and return it; the assertion that fails says what agents told last."""
+        try:
+            async with asyncio.timeout(patience), self._changed:
+                while True:
+                    found = look()
+                    if found:
+                        return found
+                    await self._changed.wait()
+        except TimeoutError:
+            last = "\n".join(f"{operation} {body}" for operation, body in self.requests[-LAST_CALLS:])
+            raise AssertionError(f"not seen within {patience:g} s; the last calls were\n{last}") from None
 
     async def connected(self, times: int = 1) -> None:
         await self.until(lambda: len(self.control_queries) >= times)

@@ -246,9 +246,10 @@ def test_real_containers_reach_it_and_again_after_a_kill(
     from tests.agent.test_docker_agent import shell
 
     script = """
-        rest=${ECS_AGENT_URI#http://}; address=${rest%%/*}; mkfifo /tmp/in
+        rest=${ECS_AGENT_URI#http://}; address=${rest%%/*}
         body='{"ProtectionEnabled":true}'
         while true; do
+            rm -f /tmp/in; mkfifo /tmp/in  # another one for each request: what nobody read would come before the next
             timeout 5 nc ${address%:*} ${address#*:} < /tmp/in > /tmp/out & exec 3> /tmp/in
             printf 'PUT /%s/task-protection/v1/state HTTP/1.0\\r\\nHost: agent\\r\\nContent-Length: %d\\r\\n\\r\\n%s' \\
                 ${rest#*/} ${#body} "$body" >&3

@@ -56,6 +56,10 @@ class Closable(Protocol):
         ...
 
 
+#: A store fails for seconds at a time, so a controller that is started again and again comes up within this. Seconds.
+START_LIMIT_S = 3600.0
+
+
 class BrokenPromise(AssertionError):
     """What the world saw go wrong, and all that happened before."""
 
@@ -164,15 +168,24 @@ class World:
 
     async def start_controller(self) -> None:
         """A new controller process over the same store; another one where it ends because the store fails meanwhile."""
-        while True:
-            try:
-                await self._start_life()
-            except Unavailable as failure:
-                self.say(f"the controller ends at its start: {failure}")
-                await self.kill_controller()
-                await asyncio.sleep(1.0)
-            else:
-                return
+        try:
+            async with asyncio.timeout(START_LIMIT_S):
+                while True:
+                    if await self._starts():
+                        return
+                    await asyncio.sleep(1.0)
+        except TimeoutError:
+            raise self._failure(f"no controller came up within {START_LIMIT_S:.0f} s") from None
+
+    async def _starts(self) -> bool:
+        """Whether a new controller came up."""
+        try:
+            await self._start_life()
+        except Unavailable as failure:
+            self.say(f"the controller ends at its start: {failure}")
+            await self.kill_controller()
+            return False
+        return True
 
     async def _start_life(self) -> None:
         outbox = Outbox()
