@@ -11,6 +11,7 @@ import logging
 import resource
 import secrets
 import signal
+import socket
 import sys
 import time
 from datetime import UTC, datetime
@@ -142,6 +143,8 @@ class App:
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.settings.host, self.settings.port, backlog=1024).start()
+        if self.settings.door_socket:
+            await web.SockSite(self._runner, socket.socket(fileno=int(self.settings.door_socket))).start()
 
     async def stop(self) -> None:
         """Stop serving; what was answered is stored."""

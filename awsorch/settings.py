@@ -52,6 +52,8 @@ class Settings:
     fleet_notify: str = ""
     #: The number of the inherited descriptor through which the local fleet is asked to play outages.
     outages: str = ""
+    #: The number of an inherited descriptor that listens: at it instances with networks of their own find the door.
+    door_socket: str = ""
     #: The local cloud's data folder, in which its load balancers are kept; empty: the upstream's carry no traffic.
     local_dir: str = ""
     #: The prefix ("127.N") of the local cloud's loopback network, in which its load balancers listen.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from awsorch.local.up import Ready
 
 ACCESS_KEYS = "AWSORCH_ACCESS_KEYS"
+HOSTS = click.Choice(["loopback", "netns"])
 ENGINES = click.Choice(["docker", "simulated"])
 COUNT = click.IntRange(min=0)
 PORT = click.IntRange(0, 65535)
@@ -36,6 +37,13 @@ DATA = click.option(
 @click.option("--instances", type=COUNT, default=2, show_default=True, metavar="N", help="How many instances.")
 @click.option("--instance-type", default="t3.medium", show_default=True, metavar="TYPE", help="Their EC2 type.")
 @click.option("--engine", type=ENGINES, default="docker", show_default=True, help="What runs the containers.")
+@click.option(
+    "--hosts",
+    type=HOSTS,
+    default="loopback",
+    show_default=True,
+    help="netns: each instance has a network and a Docker Engine of its own (Linux, root).",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where the door listens.")
 @click.option("--port", type=PORT, default=4566, show_default=True, metavar="N", help="Its port; 0 takes a free one.")
 @click.option("--region", default=DEFAULT_REGION, show_default=True, metavar="NAME", help="The region that it plays.")

@@ -48,6 +48,8 @@ class SeenInstance:
     launched_at: float
     tags: dict[str, str] = field(default_factory=dict)
     spot: bool = False
+    tokens_required: bool = False
+    shows_tags: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +197,10 @@ class MotoEc2:
                 SubnetId=instance.subnet_id,
                 PrivateIpAddress=instance.address,
                 UserData=instance.user_data,
+                MetadataOptions={
+                    "HttpTokens": "required" if instance.tokens_required else "optional",
+                    "InstanceMetadataTags": "enabled" if instance.shows_tags else "disabled",
+                },
                 **({"InstanceMarketOptions": {"MarketType": "spot"}} if instance.spot else {}),
                 **({"TagSpecifications": [{"ResourceType": "instance", "Tags": tags}]} if tags else {}),
             )
@@ -253,6 +259,7 @@ def _named(resource_type: str) -> list[dict[str, Any]]:
 
 def _seen(instance: Mapping[str, Any]) -> SeenInstance:
     launched: datetime = instance["LaunchTime"]
+    metadata = instance.get("MetadataOptions", {})
     return SeenInstance(
         id=instance["InstanceId"],
         state=instance["State"]["Name"],
@@ -265,4 +272,6 @@ def _seen(instance: Mapping[str, Any]) -> SeenInstance:
         launched_at=launched.timestamp(),
         tags={tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])},
         spot=instance.get("InstanceLifecycle") == "spot",
+        tokens_required=metadata.get("HttpTokens") == "required",
+        shows_tags=metadata.get("InstanceMetadataTags") == "enabled",
     )

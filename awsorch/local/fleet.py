@@ -215,11 +215,22 @@ class Fleet:
             if stops:  # told when its agent is away, or its tasks would be replaced where they were
                 await self._events.state(instance.id, "stopping", "stopped")
         else:
+            instance = self._described(instance, seen)
             if instance.state is PowerState.STOPPED:
                 instance = replace(instance, state=PowerState.RUNNING)
                 self.put(instance)
                 await self._events.state(instance.id, "pending", "running")
             await self._hosts.switch_on(instance)
+
+    def _described(self, instance: LocalInstance, seen: SeenInstance) -> LocalInstance:
+        """The instance with what callers of EC2 can change of its description; written where something has changed."""
+        kept = {key: value for key, value in instance.tags.items() if key.startswith("aws:")}  # lost with moto
+        described = replace(
+            instance, tags=kept | seen.tags, tokens_required=seen.tokens_required, shows_tags=seen.shows_tags
+        )
+        if described != instance:
+            self.put(described)
+        return described
 
     async def _bring_back_one(self, instance: LocalInstance) -> None:
         running = await self._restore_one(instance)
@@ -286,6 +297,8 @@ class Fleet:
             own=False,
             tags=seen.tags,
             spot=seen.spot,
+            tokens_required=seen.tokens_required,
+            shows_tags=seen.shows_tags,
         )
         self.put(instance)
         await self._events.state(instance.id, "pending", "running")

@@ -26,7 +26,7 @@ from awsorch.local.supervisor import ChildSpec, Supervisor
 from awsorch.local.user_data import agent_settings
 
 _AGENT_STOP_SECONDS = 10.0
-_TERMINAL_EXIT_CODE = 5
+TERMINAL_EXIT_CODE = 5
 """An agent that ends with this says that starting it again would change nothing."""
 SIMULATED_AGENTS = "agents"
 _NOTICE_INTERVAL = "5s"
@@ -108,7 +108,7 @@ class DockerHosts:
                 name=agent_name(instance),
                 command=(sys.executable, "-m", "awsorch.agent"),
                 environment={**self._settings.inherited, **environment},
-                final_exit_codes=frozenset({_TERMINAL_EXIT_CODE}),
+                final_exit_codes=frozenset({TERMINAL_EXIT_CODE}),
             )
         )
 
@@ -209,7 +209,7 @@ class SimulatedHosts:
                     name=SIMULATED_AGENTS,
                     command=(sys.executable, "-m", "awsorch.agent", "--simulated", str(path)),
                     environment=self._settings.inherited,
-                    final_exit_codes=frozenset({_TERMINAL_EXIT_CODE}),
+                    final_exit_codes=frozenset({TERMINAL_EXIT_CODE}),
                 )
             )
             self._running = wanted

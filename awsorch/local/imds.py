@@ -1,7 +1,8 @@
-"""The instance metadata service of every local instance: one HTTP server, one loopback address for each.
+"""The instance metadata service of every local instance: one HTTP server, one loopback address for each, or one address
+for all where instances have networks of their own.
 
 It exists so that agents, SDKs and programs on a local instance take the path that they take on EC2. Which
-instance asks is told by the address it asks at. Only what IMDS answers is here; it changes no instance.
+instance asks is told by the address it asks at, or asks from. Only what IMDS answers is here; it changes no instance.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,10 +47,18 @@ class Identity:
 
 
 class MetadataService:
-    """Serves the metadata of instances, each at `http://<its address>:<port>`."""
+    """Serves the metadata of instances, each at `http://<its address>:<port>`, or all on the socket `shared`."""
 
-    def __init__(self, identity: Identity, *, port: int = PORT, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        port: int = PORT,
+        clock: Callable[[], float] = time.time,
+        shared: socket.socket | None = None,
+    ) -> None:
         self._identity = identity
+        self._shared = shared
         self._port = port
         self._clock = clock
         self._instances: dict[str, LocalInstance] = {}
@@ -65,14 +75,16 @@ class MetadataService:
         Raises OSError where the address cannot be listened on.
         """
         self._instances[instance.address] = instance
-        if instance.address in self._sites:
-            return
         if self._runner is None:
             application = web.Application()
             application.router.add_put("/{version}/api/token", self._give_token)
             application.router.add_get("/{version}/{path:.*}", self._give)
             self._runner = web.AppRunner(application, access_log=None)
             await self._runner.setup()
+            if self._shared is not None:
+                await web.SockSite(self._runner, self._shared).start()
+        if self._shared is not None or instance.address in self._sites:
+            return
         site = web.TCPSite(self._runner, instance.address, self._port)
         await site.start()
         self._sites[instance.address] = site
@@ -105,7 +117,7 @@ class MetadataService:
         if request.match_info["version"] not in _VERSIONS:
             raise web.HTTPNotFound
         token = request.headers.get(_TOKEN_HEADER)
-        if token is not None and not self._is_valid(instance, token):
+        if instance.tokens_required if token is None else not self._is_valid(instance, token):
             raise web.HTTPUnauthorized
         answer = look_up(self._documents(instance), request.match_info["path"])
         if answer is None:
@@ -114,7 +126,8 @@ class MetadataService:
 
     def _asked(self, request: web.Request) -> LocalInstance:
         transport = request.transport
-        address = transport.get_extra_info("sockname")[0] if transport is not None else ""
+        end = "sockname" if self._shared is None else "peername"
+        address = transport.get_extra_info(end)[0] if transport is not None else ""
         instance = self._instances.get(address)
         if instance is None:
             raise web.HTTPNotFound
@@ -211,6 +224,8 @@ def metadata(instance: LocalInstance, region: str) -> dict[str, str]:
     }
     if "aws:autoscaling:groupName" in instance.tags:
         documents["meta-data/autoscaling/target-lifecycle-state"] = "InService"
+    if instance.shows_tags:
+        documents |= {f"meta-data/tags/instance/{key}": value for key, value in instance.tags.items() if "/" not in key}
     if instance.ends_at is not None:
         time_of_end = _timestamp(instance.ends_at)
         documents["meta-data/spot/instance-action"] = json.dumps({"action": "terminate", "time": time_of_end})

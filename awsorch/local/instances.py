@@ -35,7 +35,7 @@ class LocalInstance:
     """One instance. `cpu` in CPU units (1024 a core), `memory` in MiB as an agent would report it;
     `address` is its own loopback address and private IP; `launched_at` in seconds since 1970; `own` where
     `awsorch up` ran it; `spot` where it was bought so; `ends_at`, in seconds since 1970, where EC2 has given notice
-    that it takes the instance then.
+    that it takes the instance then; `tokens_required` where its metadata wants IMDSv2, `shows_tags` where it has tags.
     """
 
     id: str
@@ -57,6 +57,8 @@ class LocalInstance:
     state: PowerState = PowerState.RUNNING
     spot: bool = False
     ends_at: float | None = None
+    tokens_required: bool = False
+    shows_tags: bool = False
 
     @property
     def mac(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +19,6 @@ from contextlib import AsyncExitStack
 import aiohttp
 
 from awsorch.local import notice
-from awsorch.local.addresses import claim_network
 from awsorch.local.balancer import process as haproxy
 from awsorch.local.balancer.structure import connection_limit
 from awsorch.local.containers import EngineDown, InstanceContainers
@@ -28,10 +28,14 @@ from awsorch.local.ec2_events import EventBridge
 from awsorch.local.ecs import LocalEcs
 from awsorch.local.fleet import Fleet, Hosts
 from awsorch.local.hosts import SIMULATED_AGENTS, AgentSettings, DockerHosts, SimulatedHosts, agent_name
-from awsorch.local.imds import Identity, MetadataService
+from awsorch.local.imds import PORT, Identity, MetadataService
 from awsorch.local.instances import FleetFile, LocalInstance, PowerState
 from awsorch.local.moto_child import listen
 from awsorch.local.moto_notices import NoticesQueue
+from awsorch.local.netns_hosts import NetnsHosts
+from awsorch.local.netns_images import ImageSource
+from awsorch.local.netns_switch import Switch, prefix_beside
+from awsorch.local.networks import claim_networks
 from awsorch.local.options import CannotStart, Options
 from awsorch.local.outages import Outages
 from awsorch.local.outages_line import VARIABLE, Line
@@ -58,7 +62,10 @@ class LocalCloud:
         self._port = port
         self._supervisor = Supervisor(folder.logs, inherited=(children_lock,))
         self._open = AsyncExitStack()
+        self._fleet = AsyncExitStack()
+        """What must end before its instances' processes do, or it would start them again."""
         self._line = Line()
+        self._switch: Switch | None = None
 
     @property
     def endpoint(self) -> str:
@@ -77,8 +84,10 @@ class LocalCloud:
         self._open.callback(notices.close)
         self._open.callback(self._line.close)
         file = FleetFile(self._folder.fleet)
-        network = self._claim_network(file)
+        network, claim = claim_networks(file.load_or_begin().network, self._options.hosts, self._folder.path)
+        self._open.enter_context(claim)
         await self._start_balancer()
+        door = await self._start_switch(network) if self._options.hosts == "netns" else None
         upstream = self._options.aws or await self._start_moto(notices)
         try:
             fleet, outages = await self._open_fleet(upstream, file, network, notices)
@@ -86,7 +95,7 @@ class LocalCloud:
                 # The controller asks what became of instances whose agents are away: EC2 has to know them by then.
                 await self._until_upstream_answers(upstream)
                 await fleet.restore()
-            await self._start_controller(upstream, network, notices)
+            await self._start_controller(upstream, network, notices, door)
             await self._until_answers(f"{self.endpoint}/awsorch/health", _CONTROLLER)
             await self._until_upstream_answers(upstream)
             return await self._start_fleet(fleet, outages, notices)
@@ -94,7 +103,8 @@ class LocalCloud:
             raise CannotStart(f"the local instances cannot be started: {error}") from error
 
     async def stop(self) -> None:
-        """Stop agents, controller, moto and HAProxy, in this order. Containers run on."""
+        """Stop agents, controller, moto and HAProxy, in this order. Containers run on, on shared hosts."""
+        await self._fleet.aclose()
         agents = [name for name in self._supervisor.names() if name not in {_CONTROLLER, _MOTO, haproxy.CHILD}]
         await self._supervisor.stop_all(agents, _STOP_SECONDS)
         await self._supervisor.stop(_CONTROLLER, _STOP_SECONDS)
@@ -102,15 +112,15 @@ class LocalCloud:
         await self._supervisor.stop(haproxy.CHILD, _STOP_SECONDS)
         await self._open.aclose()
 
-    def _claim_network(self, file: FleetFile) -> str:
-        """Take the cloud's loopback network for as long as it runs: its prefix."""
-        known = file.load_or_begin().network
+    async def _start_switch(self, network: str) -> socket.socket:
+        """Make the network of instances that have their own; the socket at which they find the door."""
+        self._switch = Switch(self._supervisor, prefix_beside(network), inherited_environment(os.environ))
+        self._fleet.push_async_callback(self._switch.close)
         try:
-            prefix, claim = claim_network(known.prefix if known is not None else None, str(self._folder.path))
+            await self._switch.start()
+            return self._open.enter_context(self._switch.listen(self._port))
         except OSError as error:
-            raise CannotStart(error.strerror or str(error)) from error
-        self._open.enter_context(claim)
-        return prefix
+            raise CannotStart(f"the network of the local instances cannot be made: {error}") from error
 
     async def _start_balancer(self) -> None:
         """Start HAProxy, which outlives the controller, so that no request is lost with it. Raises CannotStart."""
@@ -141,7 +151,9 @@ class LocalCloud:
         )
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
-    async def _start_controller(self, upstream: str, network: str, notices: notice.Notice) -> None:
+    async def _start_controller(
+        self, upstream: str, network: str, notices: notice.Notice, door: socket.socket | None
+    ) -> None:
         key_id, secret = self._options.first_key
         settings = {
             "AWS_ACCESS_KEY_ID": key_id,
@@ -165,13 +177,14 @@ class LocalCloud:
             "AWSORCH_NOTICES_QUEUE": self._notices_queue(),
             notice.VARIABLE: str(notices.writing),
             VARIABLE: str(self._line.theirs),
+            "AWSORCH_DOOR_SOCKET": str(door.fileno()) if door is not None else "",
         }
         await self._supervisor.start(
             ChildSpec(
                 name=_CONTROLLER,
                 command=(sys.executable, "-m", "awsorch.app"),
                 environment=inherited_environment(os.environ) | settings,
-                inherited=(notices.writing, self._line.theirs),
+                inherited=(notices.writing, self._line.theirs, *((door.fileno(),) if door is not None else ())),
             )
         )
 
@@ -197,7 +210,8 @@ class LocalCloud:
                 access_key_id=keys[0],
                 secret_access_key=keys[1],
                 secret=record.secret,
-            )
+            ),
+            shared=self._open.enter_context(self._switch.listen(PORT)) if self._switch is not None else None,
         )
         self._open.push_async_callback(metadata.close)
         events = await self._open.enter_async_context(
@@ -209,8 +223,10 @@ class LocalCloud:
                 secret_access_key=keys[1],
             )
         )
-        hosts = self._hosts(metadata)
-        fleet = Fleet(file=file, ec2=ec2, hosts=hosts, events=events, prefix=network)
+        hosts = await self._hosts(metadata)
+        fleet = Fleet(
+            file=file, ec2=ec2, hosts=hosts, events=events, prefix=self._switch.prefix if self._switch else network
+        )
         outages = Outages(
             fleet=fleet, ec2=ec2, hosts=hosts, events=events, changed=notices.changed.set, clock=time.time
         )
@@ -226,12 +242,12 @@ class LocalCloud:
         await fleet.grow(options.instances, options.instance_type, options.cluster)
         await self._until_connected(ecs, fleet)
         for work in (fleet.watch(notices.changed), outages.keep(), self._line.serve(outages)):
-            self._open.push_async_callback(_cancelled, asyncio.create_task(work))
+            self._fleet.push_async_callback(_cancelled, asyncio.create_task(work))
         return self._ready(fleet)
 
-    def _hosts(self, metadata: MetadataService) -> Hosts:
+    async def _hosts(self, metadata: MetadataService) -> Hosts:
         settings = AgentSettings(
-            endpoint=self.endpoint,
+            endpoint=self.endpoint if self._switch is None else f"http://{self._switch.address}:{self._port}",
             region=self._options.region,
             access_key_id=self._options.first_key[0],
             secret_access_key=self._options.first_key[1],
@@ -240,6 +256,17 @@ class LocalCloud:
         )
         if self._options.engine == "simulated":
             return SimulatedHosts(settings=settings, supervisor=self._supervisor, metadata=metadata)
+        if self._switch is not None:
+            hosts = NetnsHosts(
+                settings=settings,
+                supervisor=self._supervisor,
+                metadata=metadata,
+                switch=self._switch,
+                images=ImageSource(),
+            )
+            await hosts.clear()
+            self._fleet.push_async_callback(hosts.close)
+            return hosts
         return DockerHosts(
             settings=settings,
             supervisor=self._supervisor,

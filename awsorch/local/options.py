@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from awsorch.local.netns import what_is_missing
+
 Engine = Literal["docker", "simulated"]
+Hosts = Literal["loopback", "netns"]
 
 DEFAULT_KEYS = ("test", "test")
 """What clients sign with where no signature is checked; any would do."""
@@ -31,7 +34,8 @@ def default_data() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How the local cloud is to be. `instances` is how many of its own it runs at least; `aws` the URL of
+    """How the local cloud is to be. `instances` is how many of its own it runs at least; `hosts` whether instances
+    share this machine's network and Docker Engine (loopback) or have their own (netns); `aws` the URL of
     LocalStack or the like instead of moto; `access_keys` maps ids to secrets (none: signatures are not
     checked); `port` 0 takes a free one.
     """
@@ -43,6 +47,7 @@ class Options:
     data: Path = field(default_factory=default_data)
     cluster: str = "default"
     engine: Engine = "docker"
+    hosts: Hosts = "loopback"
     aws: str | None = None
     access_keys: Mapping[str, str] = field(default_factory=dict)
     region: str = "us-east-1"
@@ -61,6 +66,12 @@ def check(options: Options) -> None:
         raise CannotStart(f"instances must be 0 or more, not {options.instances}")
     if options.engine not in get_args(Engine):
         raise CannotStart(f"engine must be one of {', '.join(get_args(Engine))}, not {options.engine!r}")
+    if options.hosts not in get_args(Hosts):
+        raise CannotStart(f"hosts must be one of {', '.join(get_args(Hosts))}, not {options.hosts!r}")
+    if options.hosts == "netns" and options.engine != "docker":
+        raise CannotStart(f"hosts netns have Docker Engines of their own: not with --engine {options.engine}")
+    if options.hosts == "netns" and (missing := what_is_missing()):
+        raise CannotStart(f"hosts netns need {missing}; without --hosts netns, instances share this machine's network")
     if options.aws is not None and not options.aws.startswith(("http://", "https://")):
         raise CannotStart(f"aws must be a URL such as http://127.0.0.1:4567, not {options.aws!r}")
     if not options.access_keys and not _is_loopback(options.host):

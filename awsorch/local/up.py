@@ -106,10 +106,13 @@ def stop(data: Path, *, remove: bool = False) -> bool:
     was_running = folder.stop_owner(_STOP_SECONDS)
     if remove:
         from awsorch.local.containers import InstanceContainers
+        from awsorch.local.files import remove_folder
+        from awsorch.local.netns_engine import engines_folder
 
         containers = InstanceContainers()
         for instance in sorted((folder.path / "instances").glob("*")):
             containers.remove(instance)
+        remove_folder(engines_folder(folder.path))
     return was_running
 
 

@@ -121,6 +121,8 @@ class FakeEc2:
             private_ip=instance.address,
             launched_at=1_800_000_002.0,
             tags={key: value for key, value in instance.tags.items() if not key.startswith("aws:")},
+            tokens_required=instance.tokens_required,
+            shows_tags=instance.shows_tags,
         )
         return instance_id
 

@@ -57,13 +57,24 @@ def test_an_instance_runs_as_it_is_written(play: Play) -> None:
             subnet_id=network.subnets["us-east-1b"],
             address="127.77.65.9",
             tags={"Name": "one", "aws:autoscaling:groupName": "kept back: EC2 refuses such tags"},
+            tokens_required=True,
+            shows_tags=True,
         )
         assert await ec2.run_instance(wanted) == wanted.id
         (seen,) = [each for each in await ec2.describe_instances() if each.id == wanted.id]
         assert seen.state == "running"
         assert (seen.zone, seen.private_ip, seen.subnet_id) == (wanted.zone, wanted.address, wanted.subnet_id)
         assert (seen.instance_type, seen.image_id, seen.tags) == ("t3.medium", wanted.image_id, {"Name": "one"})
+        assert seen.tokens_required
+        assert seen.shows_tags
         assert await ec2.describe_user_data(wanted.id) == wanted.user_data
+        plain = replace(
+            wanted, id="i-aaaaaaaaaaaaaaaa4", address="127.77.65.10", tokens_required=False, shows_tags=False
+        )
+        await ec2.run_instance(plain)
+        (seen,) = [each for each in await ec2.describe_instances() if each.id == plain.id]
+        assert not seen.tokens_required
+        assert not seen.shows_tags
 
     play(scene)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,23 @@ def test_instances_are_spread_over_zones_with_addresses_of_their_own(world: Worl
     assert (first.cpu, first.memory) == (2048, 3883)
     assert first.user_data == cluster_user_data("default")
     assert world.hosts.on == world.by_id()
+
+
+def test_what_callers_of_ec2_change_of_an_instance_is_kept(world: World) -> None:
+    world.up(1)
+    (instance,) = world.fleet.instances
+    run(world.fleet.look())
+    world.fleet.put(replace(instance, tags=instance.tags | {"aws:autoscaling:groupName": "web"}))
+    changes: dict[str, Any] = {"tags": {"Name": "renamed"}, "tokens_required": True, "shows_tags": True}
+    world.ec2.instances[instance.id] = replace(world.ec2.instances[instance.id], **changes)
+    world.look()
+
+    wanted = replace(instance, **changes | {"tags": {"aws:autoscaling:groupName": "web", "Name": "renamed"}})
+    assert world.by_id() == world.hosts.on == {instance.id: wanted}
+    world.ec2.forget()
+    world.restart()
+    world.up(1)
+    assert world.by_id() == world.hosts.on == {instance.id: wanted}, "and outlives EC2"
 
 
 def test_growing_again_runs_only_what_is_missing(world: World) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -102,6 +103,47 @@ def test_an_instance_of_an_auto_scaling_group_knows_its_lifecycle_state() -> Non
         assert await get(path, port=port) == (200, "InService")
 
     on_service(scene, 16933)
+
+
+def test_where_tokens_are_required_nothing_is_told_without_one() -> None:
+    async def scene(service: MetadataService, _clock: Clock, port: int) -> None:
+        await service.serve(replace(FIRST, tokens_required=True))
+        path = "latest/meta-data/instance-id"
+        assert (await get(path, port=port))[0] == 401
+        seconds = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+        _, token = await get("latest/api/token", port=port, method="PUT", **seconds)
+        assert await get(path, port=port, **{"X-aws-ec2-metadata-token": token}) == (200, FIRST.id)
+
+    on_service(scene, 16938)
+
+
+def test_tags_are_told_where_the_instance_is_to() -> None:
+    async def scene(service: MetadataService, _clock: Clock, port: int) -> None:
+        tags = {"Name": "web", "a/b": "no path"}
+        await service.serve(replace(FIRST, tags=tags))
+        assert (await get("latest/meta-data/tags/instance/Name", port=port))[0] == 404
+        await service.serve(replace(FIRST, tags=tags, shows_tags=True))
+        assert await get("latest/meta-data/tags/instance/Name", port=port) == (200, "web")
+        assert await get("latest/meta-data/tags/instance", port=port) == (200, "Name")
+
+    on_service(scene, 16939)
+
+
+def test_instances_that_share_a_socket_are_told_apart_by_where_they_ask_from() -> None:
+    async def scene() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as shared:
+            service = MetadataService(IDENTITY, shared=shared)
+            url = f"http://127.0.0.1:{shared.getsockname()[1]}/latest/meta-data/instance-id"
+            for each in (FIRST, SECOND):
+                await service.serve(each)
+            for each, status in ((FIRST, 200), (SECOND, 200), (an_instance(address="127.201.1.3"), 404)):
+                connector = aiohttp.TCPConnector(local_addr=(each.address, 0))
+                async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as answer:
+                    assert answer.status == status
+                    assert status == 404 or await answer.text() == each.id
+            await service.close()
+
+    asyncio.run(scene())
 
 
 def test_the_identity_document_says_who_it_is_and_is_signed() -> None:

@@ -19,6 +19,8 @@ from awsorch.local.options import CannotStart, Options, check, default_data, tak
         ({"host": "example.com"}, "example.com is refused"),
         ({"instances": -1}, "0 or more"),
         ({"engine": "podman"}, "docker, simulated"),
+        ({"hosts": "vm"}, "loopback, netns"),
+        ({"hosts": "netns", "engine": "simulated"}, "not with --engine simulated"),
         ({"aws": "localhost:4567"}, "a URL such as"),
     ],
 )
@@ -36,6 +38,13 @@ def test_options_that_make_no_sense_are_refused_before_anything_starts(
 )
 def test_sensible_ones_are_not(options: dict[str, Any]) -> None:
     check(Options(**options))
+
+
+def test_hosts_of_their_own_are_refused_where_the_machine_cannot_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(CannotStart, match="hosts netns need root; without --hosts netns, instances share"):
+        check(Options(hosts="netns"))
+    check(Options())
 
 
 def test_a_taken_port_is_named_with_what_to_do() -> None:

@@ -1,0 +1,90 @@
+"""The Docker Engine of a local instance that is a namespace: where it keeps what, and what is left to remove of it.
+
+Its images and containers stay in the data folder when the instance is switched off, as on a disk. Its sockets are under
+/run, since the path of a socket may have 107 characters at most; containers' cgroups are in one of the instance's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from awsorch.local.files import remove_folder, write_private
+from awsorch.local.netns import Space
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_RUN = Path("/run/awsorch")
+_FOLDER = "engines"
+
+
+class HostEngine:
+    """One instance's engine, by the data folder of the local cloud and the instance's id."""
+
+    def __init__(self, data: Path, instance_id: str) -> None:
+        self._data = engines_folder(data) / instance_id
+        self._run = run_folder(data) / instance_id
+        self._cgroup = f"awsorch-{instance_id}"
+
+    @property
+    def socket(self) -> Path:
+        """Where the engine itself listens."""
+        return self._run / "engine.sock"
+
+    @property
+    def front(self) -> Path:
+        """Where the agent finds it."""
+        return self._run / "docker.sock"
+
+    def command(self, space: Space) -> tuple[str, ...]:
+        """The command that runs it in its instance's namespaces."""
+        return (
+            *space.enter("net", "mnt", "pid"),
+            *("dockerd", "--log-level", "warn", "--config-file", str(self._configuration)),  # not this machine's
+            *("--data-root", str(self._data), "--exec-root", str(self._run / "exec")),
+            *("--pidfile", str(self._run / "docker.pid"), "--host", f"unix://{self.socket}"),
+            *("--cgroup-parent", f"/{self._cgroup}"),
+            *("--exec-opt", "native.cgroupdriver=cgroupfs"),  # systemd knows no other namespace's process ids
+        )
+
+    def prepare(self) -> None:
+        """Make what it needs to start, with nothing left of when it last ran. Blocking. Raises OSError."""
+        self.clear()
+        self._data.mkdir(parents=True, exist_ok=True)
+        self._run.mkdir(mode=0o700, parents=True)
+        write_private(self._configuration, "{}")
+
+    def clear(self) -> None:
+        """Remove what an engine that has ended leaves outside its namespaces and its data. Blocking. Raises OSError."""
+        remove_folder(self._run)
+        for group in (*_CGROUPS.glob(self._cgroup), *_CGROUPS.glob(f"*/{self._cgroup}")):
+            for path, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(path)
+
+    def remove(self) -> None:
+        """Remove its images and containers as well. Blocking. Raises OSError."""
+        self.clear()
+        remove_folder(self._data)
+
+    @property
+    def _configuration(self) -> Path:
+        return self._run / "daemon.json"
+
+
+def engines_folder(data: Path) -> Path:
+    """Where a local cloud's engines keep images and containers."""
+    return data / _FOLDER
+
+
+def run_folder(data: Path) -> Path:
+    """Where the sockets of a local cloud's engines are: for each data folder another one."""
+    return _RUN / f"{zlib.crc32(str(data).encode()):08x}"
+
+
+def left_over(data: Path) -> Iterator[HostEngine]:
+    """The engines of which anything is left of an earlier run."""
+    for folder in sorted(run_folder(data).glob("i-*")):
+        yield HostEngine(data, folder.name)

@@ -1,0 +1,223 @@
+"""Namespaces that play machines, and the switch between them. Needs root."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from awsorch.local import imds, netns, netns_switch
+from awsorch.local.netns import HOLDER, Space, run, space_of, what_is_missing
+from awsorch.local.netns_switch import Switch, is_free
+from awsorch.local.supervisor import ChildSpec, Supervisor
+from tests.local.processes import is_gone, soon
+
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+PREFIX = "10.253"
+ASK = """
+import socket, sys
+try:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=float(sys.argv[3])) as one:
+        print(one.makefile().read())
+except OSError:
+    print("nobody")
+"""
+
+Scene = Callable[[Supervisor, Switch], Awaitable[None]]
+
+
+def on_a_switch(scene: Scene, logs: Path) -> None:
+    async def work() -> None:
+        supervisor = Supervisor(logs)
+        switch = Switch(supervisor, PREFIX, ENVIRONMENT)
+        try:
+            await switch.start()
+            await scene(supervisor, switch)
+        finally:
+            await supervisor.close()
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+
+
+async def a_host(supervisor: Supervisor, switch: Switch, number: int) -> Space:
+    """A host with the address .1.number."""
+    name = f"host{number}"
+    await supervisor.start(ChildSpec(name=name, command=HOLDER, environment=ENVIRONMENT))
+    space = await space_of(supervisor.process_id(name) or 0)
+    await switch.plug(space, name, f"{PREFIX}.1.{number}")
+    return space
+
+
+async def ask(space: Space | None, address: str, port: int, patience: float = 5.0) -> str:
+    """What a process in a namespace (None: this machine) hears at an address."""
+    before = space.enter("net") if space is not None else ()
+    command = (*before, sys.executable, "-c", ASK, address, str(port), str(patience))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    heard, _ = await process.communicate()
+    return heard.decode().strip()
+
+
+def serving(listener: socket.socket) -> Awaitable[asyncio.Server]:
+    """Tells each who connects to this socket their address."""
+
+    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(writer.get_extra_info("peername")[0].encode())
+        writer.close()
+
+    return asyncio.start_server(tell, sock=listener)
+
+
+def device_exists() -> bool:
+    return Path(f"/sys/class/net/awsorch{PREFIX.partition('.')[2]}").exists()
+
+
+def test_hosts_reach_this_machine_where_it_listens_for_them(tmp_path: Path) -> None:
+    async def scene(supervisor: Supervisor, switch: Switch) -> None:
+        first, second = await a_host(supervisor, switch, 1), await a_host(supervisor, switch, 2)
+        async with await serving(switch.listen(0)) as server, await serving(switch.listen(imds.PORT)):
+            port = server.sockets[0].getsockname()[1]
+            assert await ask(first, switch.address, port) == f"{PREFIX}.1.1"
+            assert await ask(second, switch.address, port) == f"{PREFIX}.1.2"
+            assert await ask(first, "169.254.169.254", 80) == f"{PREFIX}.1.1", "where EC2 has instance metadata"
+
+    on_a_switch(scene, tmp_path)
+
+
+def test_what_comes_in_from_elsewhere_is_not_heard_there(tmp_path: Path) -> None:
+    async def scene(supervisor: Supervisor, switch: Switch) -> None:
+        await supervisor.start(ChildSpec(name="neighbour", command=HOLDER, environment=ENVIRONMENT))
+        neighbour = await space_of(supervisor.process_id("neighbour") or 0)
+        await run(
+            "ip", "link", "add", "elsewhere", "type", "veth", "peer", "name", "eth0", "netns", str(neighbour.holder)
+        )
+        await run("ip", "address", "add", "10.252.4.1/24", "dev", "elsewhere")
+        await run("ip", "link", "set", "elsewhere", "up")
+        there = ("address add 10.252.4.2/24 dev eth0", "link set eth0 up", "route add default via 10.252.4.1")
+        await run(*neighbour.enter("net"), "ip", "-batch", "-", lines=there)
+        with socket.create_server(("10.252.4.1", 0)) as anybody:
+            async with await serving(anybody), await serving(switch.listen(0)) as server:
+                assert await ask(neighbour, "10.252.4.1", anybody.getsockname()[1]) == "10.252.4.2"
+                assert await ask(neighbour, switch.address, server.sockets[0].getsockname()[1], 0.5) == "nobody"
+
+    on_a_switch(scene, tmp_path)
+
+
+def test_hosts_reach_each_other_until_a_cable_is_pulled(tmp_path: Path) -> None:
+    async def scene(supervisor: Supervisor, switch: Switch) -> None:
+        first, second = await a_host(supervisor, switch, 1), await a_host(supervisor, switch, 2)
+        server = await asyncio.create_subprocess_exec(
+            *first.enter("net"),
+            *(sys.executable, "-m", "http.server", "--bind", f"{PREFIX}.1.1", "--directory", str(tmp_path), "80"),
+            stdout=asyncio.subprocess.PIPE,
+            env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
+        )
+        assert server.stdout is not None
+        await server.stdout.readline()
+        for source in (None, second):
+            assert "nobody" not in await get(source), source
+        await switch.cut("host1")
+        for source in (None, second):
+            assert await get(source, 0.5) == "nobody", source
+        await switch.uncut("host1")
+        assert "nobody" not in await get(second, 10.0)
+        server.kill()
+        await server.wait()
+
+    async def get(source: Space | None, patience: float = 5.0) -> str:
+        before = source.enter("net") if source is not None else ()
+        script = ASK.replace("print(one", "one.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n'); print(one")
+        command = (*before, sys.executable, "-c", script, f"{PREFIX}.1.1", "80", str(patience))
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        return (await process.communicate())[0].decode().strip()
+
+    on_a_switch(scene, tmp_path)
+
+
+def test_all_in_a_host_ends_with_it_and_its_port_can_be_used_again(tmp_path: Path) -> None:
+    async def scene(supervisor: Supervisor, switch: Switch) -> None:
+        host = await a_host(supervisor, switch, 1)
+        command = (*host.enter("net", "mnt", "pid"), "sh", "-c", "trap '' TERM; echo up; while :; do sleep 1000; done")
+        inside = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        assert inside.stdout is not None
+        assert await inside.stdout.readline() == b"up\n"
+
+        await supervisor.kill("host1")
+        await host.gone()
+
+        assert await inside.stdout.read() == b"", "what holds its output has ended"
+        await inside.wait()
+        await switch.unplug("host1")
+        await a_host(supervisor, switch, 1)
+
+    on_a_switch(scene, tmp_path)
+    asyncio.run(soon(lambda: not device_exists()))
+
+
+def test_nothing_is_left_of_a_cloud_that_is_killed(tmp_path: Path) -> None:
+    script = f"""
+import asyncio, os, sys
+from pathlib import Path
+from tests.local.test_netns import a_host, on_a_switch
+async def scene(supervisor, switch):
+    host = await a_host(supervisor, switch, 1)
+    print(host.first, flush=True)
+    await asyncio.Event().wait()
+on_a_switch(scene, Path({str(tmp_path)!r}))
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as cloud:
+        assert cloud.stdout is not None
+        first = int(cloud.stdout.readline())
+        assert device_exists()
+        cloud.send_signal(signal.SIGKILL)
+        asyncio.run(soon(lambda: is_gone(first) and not device_exists()))
+
+
+def test_a_switch_that_ended_is_told_of_and_not_worked_around(tmp_path: Path) -> None:
+    async def scene(supervisor: Supervisor, switch: Switch) -> None:
+        await supervisor.kill(netns_switch.CHILD)
+        with pytest.raises(OSError, match="network of the local instances is gone: stop the local cloud"):
+            await switch.cut("host1")
+
+    on_a_switch(scene, tmp_path)
+
+
+def test_a_command_that_fails_is_quoted_with_its_words() -> None:
+    with pytest.raises(OSError, match=r"ip link delete no-such-device: .*no-such-device"):
+        asyncio.run(run("ip", "link", "delete", "no-such-device"))
+
+
+def test_a_holder_that_makes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netns, "_READY_SECONDS", 0.05)
+    with pytest.raises(OSError, match=r"made no namespaces .* root"):
+        asyncio.run(space_of(os.getpid()))
+
+
+def test_networks_that_lead_somewhere_are_not_free(tmp_path: Path) -> None:
+    async def scene(_: Supervisor, switch: Switch) -> None:
+        assert is_free(PREFIX), "the switch's own device does not count"
+        assert is_free("10.252")
+        await run("ip", "link", "add", "elsewhere", "type", "veth", "peer", "name", "elsewhere2")
+        try:
+            await run("ip", "address", "add", "10.252.4.1/24", "dev", "elsewhere")
+            assert not is_free("10.252")
+        finally:
+            await run("ip", "link", "delete", "elsewhere")
+
+    on_a_switch(scene, tmp_path)
+
+
+def test_it_is_said_what_a_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert what_is_missing() == ""
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert what_is_missing().startswith("the programs setpriv, unshare")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert what_is_missing() == "root"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert what_is_missing() == "Linux (this is darwin)"

@@ -1,0 +1,172 @@
+"""The whole local cloud on hosts of their own: real engines in namespaces, whose images come from this machine's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import docker
+import pytest
+from botocore.exceptions import ClientError
+
+from awsorch.local import up
+from awsorch.local.netns_engine import run_folder
+from tests.local.processes import is_gone
+from tests.support.images import ensure_test_image
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+
+SERVER = "echo here > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
+LIMIT_SECONDS = 90.0
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    """The test image, on this machine's engine only."""
+    machine = docker.APIClient(version="auto")
+    try:
+        return ensure_test_image(machine)
+    finally:
+        machine.close()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "data"
+    up.stop(tmp_path / "data", remove=True)
+
+
+def options(data: Path) -> up.Options:
+    return up.Options(data=data, hosts="netns", instances=2, port=0)
+
+
+def client(ready: up.Ready, service: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=ready.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+def until(what: str, condition: Callable[[], Any]) -> None:
+    async def holds() -> None:
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                while not condition():  # noqa: ASYNC110  (other processes set no events)
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            pytest.fail(f"not in time: {what}")
+
+    asyncio.run(holds())
+
+
+def running(ecs: Any) -> dict[str, list[dict[str, Any]]]:
+    """EC2 instance → its running tasks."""
+    arns = ecs.list_tasks(serviceName="web")["taskArns"]
+    tasks = ecs.describe_tasks(tasks=arns)["tasks"] if arns else []
+    hosts = ecs.describe_container_instances(
+        containerInstances=ecs.list_container_instances()["containerInstanceArns"]
+    )["containerInstances"]
+    names = {each["containerInstanceArn"]: each["ec2InstanceId"] for each in hosts}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names.values()}
+    for task in tasks:
+        if task["lastStatus"] == task["desiredStatus"] == "RUNNING" and task["containerInstanceArn"] in names:
+            found[names[task["containerInstanceArn"]]].append(task)
+    return found
+
+
+def says(address: str, task: dict[str, Any]) -> str:
+    """What a task's web server says at its instance's address."""
+    (binding,) = task["containers"][0]["networkBindings"]
+    with urllib.request.urlopen(f"http://{address}:{binding['hostPort']}/", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def serve_web(ecs: Any, image: str) -> None:
+    ecs.register_task_definition(
+        family="web",
+        containerDefinitions=[
+            {
+                "name": "app",
+                "image": image,
+                "memory": 32,
+                "command": ["sh", "-c", SERVER],
+                "portMappings": [{"containerPort": 80}],
+            }
+        ],
+    )
+    ecs.create_service(serviceName="web", taskDefinition="web", desiredCount=2)
+
+
+def outage(ready: up.Ready, instance: str, what: str) -> None:
+    url = f"{ready.endpoint}/awsorch/local/instances/{instance}/{what}"
+    with urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="POST"), timeout=60) as answer:
+        assert answer.status == 200
+
+
+def test_instances_are_hosts_that_can_be_cut_off_rebooted_killed_and_leave_nothing(data: Path, image: str) -> None:
+    ready = up.start_detached(options(data))
+    ecs, ec2 = client(ready, "ecs"), client(ready, "ec2")
+    addresses = {each.id: each.address for each in ready.instances}
+    first, second = addresses
+    assert all(each.startswith("10.") for each in addresses.values())
+
+    serve_web(ecs, image)
+    until("a task on each", lambda: [len(tasks) for tasks in running(ecs).values()] == [1, 1])
+    for instance, tasks in running(ecs).items():
+        assert [says(addresses[instance], task) for task in tasks] == ["here\n"]
+        engine = docker.APIClient(f"unix://{run_folder(data)}/{instance}/docker.sock", version="auto")
+        assert len(engine.containers()) == 1, "this machine's engine has none of them"
+        engine.close()
+
+    ended = {task["taskArn"] for tasks in running(ecs).values() for task in tasks}
+    ec2.reboot_instances(InstanceIds=[first, second])
+    until("others after the reboot", lambda: two_others(running(ecs), ended))
+
+    outage(ready, first, "cut")
+    until("both on the other", lambda: len(running(ecs)[second]) == 2)
+    with pytest.raises(OSError, match=r"timed out|unreachable|No route"):
+        urllib.request.urlopen(f"http://{addresses[first]}:80/", timeout=1)
+
+    outage(ready, first, "kill")
+    until("the other alone", lambda: {name: len(tasks) for name, tasks in running(ecs).items()} == {second: 2})
+    until("its disk is gone", lambda: {each.name for each in (data / "engines").iterdir()} == {second})
+
+    os.kill(ready.process_id, signal.SIGKILL)
+    until("its end", lambda: is_gone(ready.process_id) and up.status(data) is None)
+    again = up.start_detached(options(data))
+    assert second in {each.id for each in again.instances}
+    until("the service again", lambda: count(client(again, "ecs")) == 2)
+
+    up.stop(data, remove=True)
+    assert not run_folder(data).exists()
+    assert not (data / "engines").exists()
+    assert not [*Path("/sys/fs/cgroup").glob(f"awsorch-{second}"), *Path("/sys/fs/cgroup").glob(f"*/awsorch-{second}")]
+
+
+def two_others(found: dict[str, list[dict[str, Any]]], ended: set[str]) -> bool:
+    return len([task for tasks in found.values() for task in tasks if task["taskArn"] not in ended]) == 2
+
+
+def count(ecs: Any) -> int:
+    try:
+        return sum(len(each) for each in running(ecs).values())
+    except ClientError:
+        return 0
+
+
+def test_a_folder_whose_instances_share_this_machine_is_not_mixed_with_others(data: Path) -> None:
+    up.start_detached(up.Options(data=data, engine="simulated", instances=1, port=0))
+    up.stop(data)
+    with pytest.raises(
+        up.CannotStart, match=r"are of --hosts loopback: start it so, or give another folder with --data"
+    ):
+        up.start_detached(options(data))
