@@ -14,7 +14,7 @@ from typing import Any
 import docker
 import pytest
 
-from awsorch.agent.engine import INSTANCE_LABEL
+from awsorch.agent.engine import CLUSTER_LABEL
 from tests.e2e.conftest import until
 from tests.support.images import ensure_test_image
 from tests.support.served_app import ServedApp, served_app
@@ -67,9 +67,8 @@ def served(tmp_path: Path) -> Iterator[ServedApp]:
     with served_app(tmp_path / "controller") as served:
         served.ecs.create_cluster(clusterName="edge")
         yield served
-        for arn in served.ecs.list_container_instances(cluster="edge")["containerInstanceArns"]:
-            for container in client.containers.list(all=True, filters={"label": f"{INSTANCE_LABEL}={arn}"}):
-                container.remove(force=True, v=True)
+        for container in client.containers.list(all=True, filters={"label": f"{CLUSTER_LABEL}=edge"}):
+            container.remove(force=True, v=True)
     client.close()
 
 
