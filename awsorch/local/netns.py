@@ -22,7 +22,7 @@ HOLDER = (
 )
 """The command that makes the namespaces and is their end when it ends; bash waits for orphans, as an init has to."""
 
-NEEDED = ("setpriv", "unshare", "nsenter", "ip", "iptables", "bash", "dockerd")
+NEEDED = ("setpriv", "unshare", "nsenter", "mount", "ip", "iptables", "bash", "dockerd")
 _READY_SECONDS = 10.0
 _POLL_SECONDS = 0.01
 _COMMAND_SECONDS = 10.0
@@ -41,6 +41,11 @@ class Space:
         options = {"mnt": "mount"}
         where = (f"--{options.get(kind, kind)}=/proc/{self.holder}/ns/{files.get(kind, kind)}" for kind in kinds)
         return ("nsenter", *where, "--")
+
+    async def hide(self, folder: Path) -> None:
+        """Have what runs inside see an empty folder in place of this machine's. Raises OSError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        await run(*self.enter("mnt"), "mount", "--types", "tmpfs", "hidden", str(folder))
 
     async def gone(self) -> None:
         """Wait until nothing runs inside any more: the kernel ends the first process last."""

@@ -19,6 +19,11 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _RUN = Path("/run/awsorch")
 _FOLDER = "engines"
 
+CONTAINERD = Path("/run/containerd")
+"""An engine that finds a containerd here takes it for its own, and this machine's would start its containers outside.
+Each container's shim has a socket here too, whichever containerd it is of.
+"""
+
 
 class HostEngine:
     """One instance's engine, by the data folder of the local cloud and the instance's id."""

@@ -20,7 +20,7 @@ from awsorch.local.hosts import TERMINAL_EXIT_CODE, AgentSettings, agent_name
 from awsorch.local.imds import MetadataService
 from awsorch.local.instances import LocalInstance
 from awsorch.local.netns import HOLDER, Space, space_of
-from awsorch.local.netns_engine import HostEngine, left_over, run_folder
+from awsorch.local.netns_engine import CONTAINERD, HostEngine, left_over, run_folder
 from awsorch.local.netns_front import EngineFront
 from awsorch.local.netns_images import ImageSource
 from awsorch.local.netns_switch import Switch
@@ -132,6 +132,7 @@ class NetnsHosts:
         await self._supervisor.start(ChildSpec(name=_holder(instance), command=HOLDER, environment=environment))
         space = await space_of(self._supervisor.process_id(_holder(instance)) or 0)
         await self._switch.plug(space, _port(instance), instance.address)
+        await space.hide(CONTAINERD)
         await asyncio.to_thread(machine.engine.prepare)
         await machine.front.start(machine.engine.front)
         command = machine.engine.command(space)

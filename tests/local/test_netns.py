@@ -160,6 +160,20 @@ def test_all_in_a_host_ends_with_it_and_its_port_can_be_used_again(tmp_path: Pat
     asyncio.run(soon(lambda: not device_exists()))
 
 
+def test_what_is_hidden_from_a_host_is_there_for_others(tmp_path: Path) -> None:
+    async def scene(supervisor: Supervisor, switch: Switch) -> None:
+        host = await a_host(supervisor, switch, 1)
+        (tmp_path / "machine").mkdir()
+        (tmp_path / "machine" / "socket").touch()
+        await host.hide(tmp_path / "machine")
+        await run(*host.enter("mnt"), "touch", str(tmp_path / "machine" / "own"))
+        assert [each.name for each in (tmp_path / "machine").iterdir()] == ["socket"]
+        inside = Path(f"/proc/{host.first}/root{tmp_path}/machine")
+        assert [each.name for each in inside.iterdir()] == ["own"]
+
+    on_a_switch(scene, tmp_path)
+
+
 def test_nothing_is_left_of_a_cloud_that_is_killed(tmp_path: Path) -> None:
     script = f"""
 import asyncio, os, sys
