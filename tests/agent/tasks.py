@@ -35,3 +35,9 @@ def a_task(*containers: acs.Container, **fields: Any) -> acs.Task:
 
 def stop(task: acs.Task) -> acs.Task:
     return acs.Task(arn=task.arn, desired_status="STOPPED")
+
+
+def short(name: str = "app", code: int = 0, seconds: float = 5.0, **fields: object) -> acs.Container:
+    """A container that a simulated engine ends by itself."""
+    environment = {"SIMULATED_RUN_SECONDS": str(seconds), "SIMULATED_EXIT_CODE": str(code)}
+    return a_container(name, environment=environment, **fields)
