@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from awsorch.core.events import DeregisterInstance
+from awsorch.core.events_capacity import MachineNotice, MachinesSeen, SeenMachine
 from awsorch.core.events_services import UpdateService
 from awsorch.core.model import Strategy
 from tests.core.capacity_world import CapacityWorld
-from tests.support.builders import a_definition
+from tests.support.builders import a_definition, an_offer
 
 BIG = a_definition("big", cpu=1024, memory=512)  # two to a machine
 
@@ -42,3 +44,23 @@ def test_a_machine_whose_service_can_replace_nothing_is_not_emptied_and_idle_one
     world.pass_time(300)
     assert len(group.machines) == 2
     assert len(world.tasks("RUNNING")) == 2
+
+
+@pytest.mark.parametrize("registers", [True, False])
+def test_a_bought_machine_that_is_interrupted_is_forgotten_when_ec2_took_it_without_a_word(registers: bool) -> None:
+    world = CapacityWorld()
+    world.add_managed(an_offer(instance_type="m5.large", cpu=2048, memory=7700))
+    (task,) = world.run(1, definition=BIG)
+    (machine_id,) = world.bought
+    if registers:
+        world.pass_time(31)
+        world.finish(task)
+        (instance_id,) = world.state.instances_by_ec2_id[machine_id]
+        world.submit(DeregisterInstance(instance_id=instance_id, force=True))
+    world.boots.clear()
+    running = SeenMachine(id=machine_id, zone="", instance_type="", state="running")
+    world.submit(MachinesSeen(provider="cp", machines=(running,)))
+    world.submit(MachineNotice(machine=machine_id, kind="interruption"))
+    world.over.add(machine_id)
+    world.pass_time(60)
+    assert machine_id not in world.state.machines

@@ -14,7 +14,7 @@ from awsorch.core.capacity.group_size import census, expected_size, instances_ne
 from awsorch.core.capacity.orders import order_machines
 from awsorch.core.commands import PublishReservation, SetGroupSize, WatchGroup, WatchMachines
 from awsorch.core.model import Task
-from awsorch.core.model_capacity import Provider
+from awsorch.core.model_capacity import Machine, Provider
 from awsorch.core.planners import place_tasks
 from awsorch.core.rules.stop_tasks import note
 from awsorch.core.state import ClusterState, Transaction
@@ -55,7 +55,7 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
 def _watch(tx: Transaction[ClusterState], provider: Provider) -> None:
     """Ask how the group, or its machines that are not as they are to be, are now."""
     machines = [tx.state.machines[machine_id] for machine_id in tx.state.capacity_index.machines(provider.name)]
-    odd = tuple(m.id for m in machines if m.state == "Detached" or (not provider.is_group and _is_moving(m.state)))
+    odd = tuple(m.id for m in machines if m.state == "Detached" or (not provider.is_group and _is_moving(m)))
     if odd:
         tx.send(WatchMachines(provider=provider.name, machines=odd[:BATCH]))
     pace = tx.state.gate.pace.poll_seconds
@@ -74,9 +74,10 @@ def _watch(tx: Transaction[ClusterState], provider: Provider) -> None:
         tx.wake(("size_groups", provider.name), tx.now + pace)
 
 
-def _is_moving(state: str) -> bool:
-    """Whether an EC2 instance is on its way from one state to another."""
-    return state in ("pending", "shutting-down", "stopping")
+def _is_moving(machine: Machine) -> bool:
+    """Whether EC2 takes an instance from one state to another; one that it said it will take may have no agent whose
+    silence would tell that it did."""
+    return machine.state in ("pending", "shutting-down", "stopping") or machine.interrupted_at is not None
 
 
 def _wait_out(tx: Transaction[ClusterState], provider: Provider, waiting: list[Task]) -> None:
