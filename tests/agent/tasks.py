@@ -37,7 +37,7 @@ def stop(task: acs.Task) -> acs.Task:
     return acs.Task(arn=task.arn, desired_status="STOPPED")
 
 
-def short(name: str = "app", code: int = 0, seconds: float = 5.0, **fields: object) -> acs.Container:
+def short(name: str = "app", code: int = 0, seconds: float = 5.0, **fields: Any) -> acs.Container:
     """A container that a simulated engine ends by itself."""
     environment = {"SIMULATED_RUN_SECONDS": str(seconds), "SIMULATED_EXIT_CODE": str(code)}
     return a_container(name, environment=environment, **fields)
