@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 TARGET = "AmazonEC2ContainerServiceV20141113."
 SERVICE = "ecs"
 USER_AGENT = f"Amazon ECS Agent - v{AGENT_VERSION} (*{AGENT_HASH}) (linux; LINUX) (+http://aws.amazon.com/ecs/)"
-ROUND_TRIP = aiohttp.ClientTimeout(total=42)
+ROUND_TRIP = aiohttp.ClientTimeout(total=42, sock_connect=5)
 TRIES = 3
 POLL_ENDPOINT_SECONDS = 12 * 3600.0
 REGISTRATION_PATIENCE = 3600.0

@@ -18,7 +18,7 @@ from awsorch.agent.agent import Agent, Parts
 from awsorch.agent.api import APIError
 from awsorch.agent.identity import NoIdentityError
 from awsorch.agent.ports import always_free
-from awsorch.agent.session import refuse_with_body
+from awsorch.agent.session import open_http
 from awsorch.agent.settings import SettingError, Settings, load
 from awsorch.agent.simulated_engine import SimulatedEngine
 from awsorch.agent.usage import NoUsage
@@ -61,9 +61,8 @@ async def run_fleet(members: Sequence[Member]) -> None:
     """Runs all agents until cancelled; one that fails is started again after a while."""
     _allow_many_files()
     slots = asyncio.Semaphore(REGISTRATIONS_AT_ONCE)
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
     async with (
-        aiohttp.ClientSession(connector=connector, raise_for_status=refuse_with_body) as http,
+        open_http(limit=0, probing=False) as http,
         asyncio.TaskGroup() as group,
     ):
         for member in members:

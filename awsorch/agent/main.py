@@ -23,7 +23,7 @@ from awsorch.agent.api import APIError, TerminalError
 from awsorch.agent.credentials import NoCredentialsError
 from awsorch.agent.external import IdentityFileError, join, read_identity, settings_of
 from awsorch.agent.identity import NoIdentityError
-from awsorch.agent.session import refuse_with_body
+from awsorch.agent.session import open_http
 from awsorch.agent.settings import SettingError, Settings, load
 from awsorch.agent.state_file import StateFileError
 
@@ -151,5 +151,5 @@ async def _run_agent(settings: Settings, environment: Mapping[str, str]) -> None
         probe=host_probe(settings.instance.port_bind_address),
         clock=time.time,
     )
-    async with aiohttp.ClientSession(raise_for_status=refuse_with_body) as http:
+    async with open_http() as http:
         await Agent(settings, environment, http, parts).run()

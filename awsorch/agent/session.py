@@ -3,19 +3,25 @@
 import asyncio
 import logging
 import random
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from aiohttp.connector import AddrInfoType
 from yarl import URL
 
-from awsorch.agent.api import ECS
+from awsorch.agent.api import ECS, APIError
+from awsorch.wire.peers import watch_peer
 
 LOG = logging.getLogger(__name__)
 
+CONNECT_TIMEOUT = 5.0
 HANDSHAKE_TIMEOUT = 30.0
+KEPT_OPEN = 30.0
+"""Seconds for which a connection is kept for the next call."""
 CLOSE_TIMEOUT = 2.0
 LARGEST_MESSAGE = 16 * 1024 * 1024
 INACTIVITY = (60.0, 120.0)
@@ -23,6 +29,9 @@ INACTIVITY = (60.0, 120.0)
 OLDEST = (1800.0, 2100.0)
 """Seconds after which a connection is opened anew."""
 JITTER = 0.2
+UNREACHED_WAIT = 3.0
+"""Longest pause in seconds while nobody is reached: such tries are no load for anybody, and when the network is back so
+are the agents."""
 INACTIVE_INSTANCE_WAIT = 3600.0
 ORDERLY_CODES = (1000, 1001, 1006, 1011)
 
@@ -36,6 +45,7 @@ class Ending(Enum):
 
     CLOSED = "closed by the server"
     BROKEN = "broken"
+    UNREACHED = "the server cannot be reached"
     SILENT = "the server was silent for too long"
     EXPIRED = "the connection is old"
     DEREGISTERED = "the container instance is not active"
@@ -58,6 +68,25 @@ class Backoff:
     first: float
     last: float
     growth: float
+
+
+def open_http(*, limit: int = 100, probing: bool = True) -> aiohttp.ClientSession:
+    """The client of an agent's calls and websockets, to be used in its event loop; `limit` connections at most (0: any
+    number). `probing`: a server that vanished is noticed in seconds, on idle connections and on busy ones."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=limit, keepalive_timeout=KEPT_OPEN, socket_factory=_watched_socket if probing else None
+        ),
+        timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT),
+        raise_for_status=refuse_with_body,
+    )
+
+
+def _watched_socket(address: AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    opened = socket.socket(family, kind, protocol)
+    watch_peer(opened)
+    return opened
 
 
 async def refuse_with_body(response: aiohttp.ClientResponse) -> None:
@@ -87,24 +116,24 @@ async def open_websocket(http: aiohttp.ClientSession, ecs: ECS, url: str) -> aio
         )
 
 
-async def read(socket: aiohttp.ClientWebSocketResponse, handle: Callable[[str], Awaitable[bool]]) -> Ending:
+async def read(websocket: aiohttp.ClientWebSocketResponse, handle: Callable[[str], Awaitable[bool]]) -> Ending:
     """Give every text frame to `handle`, which says whether it counts as activity, until the session is over."""
     loop = asyncio.get_running_loop()
     expires = loop.time() + random.uniform(*OLDEST)
     silent_at = loop.time() + random.uniform(*INACTIVITY)
     while True:
         try:
-            message = await socket.receive(timeout=max(min(expires, silent_at) - loop.time(), 0.001))
+            message = await websocket.receive(timeout=max(min(expires, silent_at) - loop.time(), 0.001))
         except TimeoutError:
             expired = loop.time() >= expires
             words = b"ConnectionExpired: Reconnect to continue" if expired else b"inactive"
-            await socket.close(code=1000, message=words)
+            await websocket.close(code=1000, message=words)
             return Ending.EXPIRED if expired else Ending.SILENT
         if message.type is aiohttp.WSMsgType.TEXT:
             if await handle(message.data):
                 silent_at = loop.time() + random.uniform(*INACTIVITY)
         elif message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED):
-            code = socket.close_code
+            code = websocket.close_code
             return Ending.CLOSED if code is None or code in ORDERLY_CODES else Ending.BROKEN
         elif message.type is aiohttp.WSMsgType.ERROR:
             return Ending.BROKEN
@@ -121,8 +150,8 @@ async def stay_connected(what: str, session: Callable[[], Awaitable[Ending]], ba
         except HandshakeRefusedError as error:
             ending = Ending.DEREGISTERED if "InactiveInstanceException" in str(error) else Ending.BROKEN
             LOG.warning("%s: refused: %s", what, error)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            ending = Ending.BROKEN
+        except (aiohttp.ClientError, APIError, TimeoutError, OSError, ValueError) as error:
+            ending = Ending.UNREACHED if _is_unreached(error) else Ending.BROKEN
             LOG.info("%s: %s", what, str(error) or type(error).__name__)
         except Exception:
             ending = Ending.BROKEN
@@ -135,8 +164,17 @@ async def stay_connected(what: str, session: Callable[[], Awaitable[Ending]], ba
             continue
         if lasted >= INACTIVITY[0]:
             delay = backoff.first
-        if ending is not Ending.BROKEN and lasted >= backoff.first:
+        if ending not in (Ending.BROKEN, Ending.UNREACHED) and lasted >= backoff.first:
             delay = backoff.first
             continue
-        await asyncio.sleep(delay * random.uniform(1 - JITTER, 1 + JITTER))
-        delay = min(delay * backoff.growth, backoff.last)
+        longest = UNREACHED_WAIT if ending is Ending.UNREACHED else backoff.last
+        await asyncio.sleep(min(delay, longest) * random.uniform(1 - JITTER, 1 + JITTER))
+        delay = min(delay * backoff.growth, longest)
+
+
+def _is_unreached(error: BaseException) -> bool:
+    """Whether no connection came about; a call says so in what caused its error. A wrong certificate is an answer."""
+    while isinstance(error, APIError) and error.__cause__ is not None:
+        error = error.__cause__
+    unreached = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    return unreached and not isinstance(error, aiohttp.ClientSSLError)

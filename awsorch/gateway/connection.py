@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any
 
 from aiohttp import WSMsgType, web
+
+from awsorch.wire.peers import VANISHED_S, watch_peer
 
 #: The largest message that is taken from an agent. Bytes.
 MESSAGE_LIMIT = 1024 * 1024
@@ -20,10 +21,6 @@ MESSAGE_LIMIT = 1024 * 1024
 SEND_TIMEOUT_S = 30.0
 #: A closing handshake takes no longer than this. Seconds.
 CLOSE_TIMEOUT_S = 3.0
-
-#: A machine that vanished (its cable was pulled) says no goodbye: the kernel asks after an idle peer this long, then
-#: this often, and gives up after so many questions. It costs no wake-up here, however many agents there are. Seconds.
-PROBE_AFTER_S, PROBE_EVERY_S, PROBES = 3, 1, 2
 
 #: How a connection ends whose peer does not answer any more.
 _NO_ANSWER = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
@@ -33,15 +30,6 @@ GOING_AWAY = 1001
 REFUSED = 1008
 TRY_LATER = 1013
 
-_PROBING = (
-    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", PROBE_AFTER_S),
-    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", PROBE_EVERY_S),
-    (socket.IPPROTO_TCP, "TCP_KEEPCNT", PROBES),
-    # What was sent and is not acknowledged in this time ends the connection, too. Milliseconds.
-    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", (PROBE_AFTER_S + PROBES * PROBE_EVERY_S) * 1000),
-)
-_VANISHED_S = float(PROBE_AFTER_S + (PROBES - 1) * PROBE_EVERY_S)
 _BY_TRANSPORT: dict[asyncio.BaseTransport | None, Connection] = {}
 _KEPT: set[asyncio.Task[None]] = set()
 
@@ -53,7 +41,7 @@ class DoorServer(web.Server):
         """The kernel gave up on a peer, or the peer said goodbye."""
         connection = _BY_TRANSPORT.get(handler.transport)
         if connection is not None and isinstance(exc, OSError) and exc.errno in _NO_ANSWER:
-            connection.silent_for = _VANISHED_S
+            connection.silent_for = VANISHED_S
         super().connection_lost(handler, exc)
 
 
@@ -76,7 +64,7 @@ class Connection:
             timeout=CLOSE_TIMEOUT_S, max_msg_size=MESSAGE_LIMIT, compress=False, autoclose=True, autoping=True
         )
         await ws.prepare(request)
-        _watch_peer(request.transport)
+        watch_peer(request.transport.get_extra_info("socket") if request.transport is not None else None)
         connection = cls(ws, request.transport)
         if request.transport is not None:
             _BY_TRANSPORT[request.transport] = connection
@@ -158,14 +146,3 @@ def _keep(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     _KEPT.add(task)
     task.add_done_callback(_KEPT.discard)
     return task
-
-
-def _watch_peer(transport: asyncio.Transport | None) -> None:
-    """Have the kernel find out when the other machine is gone. Not every system has every option."""
-    sock = transport.get_extra_info("socket") if transport is not None else None
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    for level, name, value in _PROBING:
-        option = getattr(socket, name, None)
-        if option is not None:
-            sock.setsockopt(level, option, value)

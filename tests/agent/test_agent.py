@@ -17,7 +17,7 @@ from awsorch.agent.credentials import NoCredentialsError
 from awsorch.agent.engine import EngineUnavailableError
 from awsorch.agent.identity import NoIdentityError
 from awsorch.agent.ports import always_free
-from awsorch.agent.session import refuse_with_body
+from awsorch.agent.session import open_http
 from awsorch.agent.settings import SettingError, load
 from awsorch.agent.simulated_engine import SimulatedEngine
 from awsorch.agent.usage import Usage
@@ -89,7 +89,7 @@ class Bench:
 
 def play(folder: Path, scenario: Callable[[Bench], Awaitable[None]]) -> None:
     async def whole() -> None:
-        async with Backend() as backend, aiohttp.ClientSession(raise_for_status=refuse_with_body) as http:
+        async with Backend() as backend, open_http() as http:
             bench = Bench(backend, http, folder)
             try:
                 await scenario(bench)
