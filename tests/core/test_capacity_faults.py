@@ -7,11 +7,12 @@ import pytest
 from awsorch.core.events import DeregisterInstance
 from awsorch.core.events_capacity import MachineNotice, MachinesSeen, SeenMachine
 from awsorch.core.events_services import UpdateService
-from awsorch.core.model import Strategy
+from awsorch.core.model import Strategy, TaskDefinition
 from tests.core.capacity_world import CapacityWorld
 from tests.support.builders import a_definition, an_offer
 
 BIG = a_definition("big", cpu=1024, memory=512)  # two to a machine
+SMALL, LARGE = a_definition("small", cpu=512, memory=256), a_definition("large", cpu=1536, memory=512)
 
 
 @pytest.mark.parametrize("later", [60.0, 1000.0])
@@ -64,3 +65,31 @@ def test_a_bought_machine_that_is_interrupted_is_forgotten_when_ec2_took_it_with
     world.over.add(machine_id)
     world.pass_time(60)
     assert machine_id not in world.state.machines
+
+
+@pytest.mark.parametrize("large", [4, 12])
+def test_small_tasks_that_came_first_leave_the_large_ones_room(large: int) -> None:
+    world = CapacityWorld()
+    group = world.add_group(maximum=40)
+    world.run(2 * large, definition=SMALL)
+    world.run(large, definition=LARGE)
+    least = large + large // 4  # a large and a small one each, four of the other small ones to a machine
+    assert group.desired == least
+    world.pass_time(300)
+    assert len(world.tasks("RUNNING")) == 3 * large
+    assert group.sizes[-1] == least
+
+
+@pytest.mark.parametrize(("waited", "first"), [(30.0, LARGE), (600.0, SMALL)])
+def test_what_has_waited_for_long_goes_before_what_is_larger(waited: float, first: TaskDefinition) -> None:
+    world = CapacityWorld()
+    world.add_group(maximum=1)
+    (whole,) = world.run(1, definition=a_definition("whole", cpu=2048, memory=512))
+    world.pass_time(31)
+    world.run(2, definition=SMALL)
+    world.pass_time(waited)
+    world.run(1, definition=LARGE)
+    world.run(1, definition=SMALL)
+    world.finish(whole)
+    world.pass_time(10)
+    assert [task.family for task in world.tasks("RUNNING")].count(first.family) == (1 if first is LARGE else 3)

@@ -12,7 +12,7 @@ from math import ceil
 
 from awsorch.core.capacity.coming import Imagination, Line, has_connected, lines_of
 from awsorch.core.commands import SetGroupSize
-from awsorch.core.model import ContainerInstance, Task
+from awsorch.core.model import ContainerInstance, Demand, Task
 from awsorch.core.model_capacity import GOING, Offer, Provider
 from awsorch.core.services.speech import clear, complain
 from awsorch.core.state import ClusterState, Transaction
@@ -110,7 +110,9 @@ def smallest(provider: Provider) -> Offer:
 
 
 def _fewest(thought: Imagination, offer: Offer, lines: list[Line]) -> int:
-    """The least number of machines on which as many tasks fit as can."""
+    """The least number of machines on which as many tasks fit as can, the largest first: what is small finds room
+    beside what is large, where small ones spread over all machines would leave none for a large one."""
+    lines = sorted(lines, key=lambda line: share_of(offer, line.demand), reverse=True)
     machines: list[ContainerInstance] = []
 
     def fit(number: int) -> bool:
@@ -131,6 +133,12 @@ def _fewest(thought: Imagination, offer: Offer, lines: list[Line]) -> int:
         else:
             low = middle
     return high
+
+
+def share_of(offer: Offer, demand: Demand) -> float:
+    """The part of such a machine that a task takes of what it takes most of."""
+    gpus = offer.gpus if demand.all_gpus else demand.gpus
+    return max(demand.cpu / max(offer.cpu, 1), demand.memory / max(offer.memory, 1), gpus / max(offer.gpus, 1))
 
 
 def _by_sums(offer: Offer, lines: list[Line]) -> int:

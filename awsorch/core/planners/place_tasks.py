@@ -1,4 +1,7 @@
-"""Give tasks in PROVISIONING a place as soon as their capacity provider has one, the oldest first; give up in the end.
+"""Give tasks in PROVISIONING a place as soon as their capacity provider has one; give up in the end.
+
+The largest go first, as they did when the size of the group was thought out (``capacity/group_size``): small ones find
+room beside them. What has waited for long goes before all of them, the oldest first, so that nothing starves.
 
 Source: ECS developer guide, "Automatically manage Amazon ECS capacity with cluster auto scaling", PROVISIONING tasks.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from awsorch.core.capacity.group_size import share_of, smallest
 from awsorch.core.commands import SendTasks
 from awsorch.core.model import Container, Demand, Placement, Task, Waiting
 from awsorch.core.placement.place import Decision, Request, place
@@ -16,6 +20,8 @@ from awsorch.core.rules.stop_tasks import finish, note
 from awsorch.core.state import ClusterState, Transaction
 
 BATCH = 50
+#: A task that has waited this long goes before larger ones. Seconds.
+LONG_WAIT_S = 300.0
 #: A task that has waited this long is given up; ECS does so after 10 to 30 minutes. Seconds.
 PATIENCE_S = 30 * 60.0
 
@@ -31,11 +37,28 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
 def settle(tx: Transaction[ClusterState], provider: str) -> bool:
     """Place up to 50 tasks that there is room for. False: there may be room for more of them."""
     left = BATCH
-    for alike in _alike(tx.state, provider):
+    for alike in _in_turn(tx, provider):
         if not left:
             return False
         left -= _place(tx, provider, alike[:left])
     return left > 0
+
+
+def _in_turn(tx: Transaction[ClusterState], provider: str) -> list[list[Task]]:
+    """The waiting tasks, those alike together: such as have waited for long, then the largest first."""
+    groups = _alike(tx.state, provider)
+    known = tx.state.providers.get(provider)
+    if known is None or not known.offers:
+        return groups
+    offer = smallest(known)
+
+    def turn(group: list[Task]) -> tuple[bool, float]:
+        assert group[0].waiting is not None
+        if group[0].waiting.since + LONG_WAIT_S <= tx.now:
+            return False, 0.0
+        return True, -share_of(offer, group[0].demand)
+
+    return sorted(groups, key=turn)
 
 
 def _alike(state: ClusterState, provider: str) -> list[list[Task]]:
