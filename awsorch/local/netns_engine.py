@@ -7,13 +7,17 @@ Its images and containers stay in the data folder when the instance is switched 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from awsorch.agent.task_cgroup import weigh_folder
 from awsorch.local.files import remove_folder, write_private
 from awsorch.local.netns import Space
+
+_log = logging.getLogger(__name__)
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _RUN = Path("/run/awsorch")
@@ -60,14 +64,18 @@ class HostEngine:
         self._data.mkdir(parents=True, exist_ok=True)
         self._run.mkdir(mode=0o700, parents=True)
         write_private(self._configuration, "{}")
+        try:
+            weigh_folder(self._cgroup, os.cpu_count() or 1)
+        except OSError as error:
+            _log.warning("tasks' containers get no CPU weight of their own: %s", error)
 
     def clear(self) -> None:
         """Remove what an engine that has ended leaves outside its namespaces and its data. Blocking. Raises OSError."""
-        remove_folder(self._run)
         for group in (*_CGROUPS.glob(self._cgroup), *_CGROUPS.glob(f"*/{self._cgroup}")):
             for path, _, _ in os.walk(group, topdown=False):
                 with contextlib.suppress(FileNotFoundError):
                     os.rmdir(path)
+        remove_folder(self._run)  # last: `left_over` goes by it
 
     def remove(self) -> None:
         """Remove its images and containers as well. Blocking. Raises OSError."""

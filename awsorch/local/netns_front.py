@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ class EngineFront:
         finally:
             sending.cancel()
             to_engine.close()
+            await asyncio.gather(sending, return_exceptions=True)
 
     async def _answer_pull(self, image: str, registry_auth: str, writer: asyncio.StreamWriter) -> None:
         writer.write(_PULLING)
@@ -110,10 +112,10 @@ class EngineFront:
             finally:
                 say(None)
 
-        working = loop.run_in_executor(None, work)
+        # A thread of its own: a registry may take minutes, and neither others' work nor this process's end is to wait.
+        threading.Thread(target=work, name=f"copy {image}", daemon=True).start()
         while (progress := await said.get()) is not None:
             yield progress
-        await working
 
 
 def pulled_image(head: str) -> str:

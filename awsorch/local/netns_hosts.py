@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ from awsorch.local.netns_images import ImageSource
 from awsorch.local.netns_switch import Switch
 from awsorch.local.refusal import Refused
 from awsorch.local.supervisor import ChildSpec, Supervisor
+
+_log = logging.getLogger(__name__)
 
 _AGENT_STOP_SECONDS = 10.0
 _ENGINE_SECONDS = 60.0
@@ -75,9 +78,15 @@ class NetnsHosts:
             await asyncio.to_thread(engine.clear)
 
     async def close(self) -> None:
-        """Switch all instances off."""
-        await asyncio.gather(*(self._shut_down(each.instance) for each in self._machines.values()))
-        await asyncio.to_thread(remove_folder, run_folder(self._settings.data))
+        """Switch all instances off. What cannot be removed now, `clear` removes in the next run."""
+        shutting = [self._shut_down(each.instance) for each in self._machines.values()]
+        for outcome in await asyncio.gather(*shutting, return_exceptions=True):
+            if isinstance(outcome, OSError):
+                _log.warning("something of an instance is left: %s", outcome)
+            elif outcome is not None:
+                raise outcome
+        with contextlib.suppress(OSError):  # it is kept as long as anything is in it
+            run_folder(self._settings.data).rmdir()
 
     async def switch_on(self, instance: LocalInstance) -> None:
         """It boots in `settle`, with all others that are switched on in the same round."""

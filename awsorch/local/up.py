@@ -107,11 +107,17 @@ def stop(data: Path, *, remove: bool = False) -> bool:
     if remove:
         from awsorch.local.containers import InstanceContainers
         from awsorch.local.files import remove_folder
-        from awsorch.local.netns_engine import engines_folder
+        from awsorch.local.netns_engine import engines_folder, left_over, run_folder
 
         containers = InstanceContainers()
         for instance in sorted((folder.path / "instances").glob("*")):
             containers.remove(instance)
+        left = list(left_over(folder.path))
+        if left and folder.path.exists():
+            os.close(folder.lock_children(_CHILDREN_SECONDS))  # killed a moment ago, perhaps
+        for engine in left:
+            engine.clear()
+        remove_folder(run_folder(folder.path))
         remove_folder(engines_folder(folder.path))
     return was_running
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from awsorch.local.netns_front import EngineFront, alone, header, pulled_image
 from awsorch.local.netns_images import CannotCopy, ImageSource
 
 IMAGE = "shop/web:1"
+PULLS = 40
+"""More than there are threads for work that blocks."""
 CREDENTIALS = {"username": "me", "password": "secret"}
 AUTH = base64.urlsafe_b64encode(json.dumps(CREDENTIALS).encode()).decode().rstrip("=")
 
@@ -233,3 +236,30 @@ def test_what_is_under_way_ends_with_the_front(tmp_path: Path) -> None:
 
     asked, never = asyncio.Event(), asyncio.Event()
     assert asyncio.run(asyncio.wait_for(scene(), 10)) == b""
+
+
+def test_registries_that_take_long_hold_up_nothing_else(tmp_path: Path) -> None:
+    class Slow(ImageSource):
+        def copy(self, image: str, registry_auth: str, to: Any, say: Callable[[dict[str, Any]], None]) -> None:
+            begun.release()
+            over.wait(20)
+
+    async def scene() -> None:
+        async with await asyncio.start_unix_server(answer, tmp_path / "engine"):
+            front = EngineFront(tmp_path / "engine", Slow())
+            await front.start(tmp_path / "front")
+            for _ in range(PULLS):
+                _, writer = await asyncio.open_unix_connection(tmp_path / "front")
+                writer.write(b"POST /images/create?fromImage=web&tag=1 HTTP/1.1\r\nHost: docker\r\n\r\n")
+                connections.append(writer)
+            await asyncio.to_thread(lambda: [begun.acquire() for _ in range(PULLS)])
+            await front.close()
+            for writer in connections:
+                writer.close()
+
+    begun, over = threading.Semaphore(0), threading.Event()
+    connections: list[asyncio.StreamWriter] = []
+    try:
+        asyncio.run(asyncio.wait_for(scene(), 20))  # all are under way at a time, and the end waits for none
+    finally:
+        over.set()

@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from awsorch.local import up
-from awsorch.local.netns_engine import run_folder
+from awsorch.local.netns_engine import HostEngine, engines_folder, run_folder
 from tests.local.processes import is_gone
 from tests.support.images import ensure_test_image
 
@@ -163,10 +163,16 @@ def count(ecs: Any) -> int:
         return 0
 
 
-def test_a_folder_whose_instances_share_this_machine_is_not_mixed_with_others(data: Path) -> None:
-    up.start_detached(up.Options(data=data, engine="simulated", instances=1, port=0))
-    up.stop(data)
-    with pytest.raises(
-        up.CannotStart, match=r"are of --hosts loopback: start it so, or give another folder with --data"
-    ):
-        up.start_detached(options(data))
+def test_what_a_killed_cloud_left_goes_with_its_data(data: Path) -> None:
+    engine = HostEngine(data, f"i-{os.getpid()}")
+    engine.prepare()
+    (data / "run").mkdir()
+    root = next(each for each in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")) if each.exists())
+    group = root / f"awsorch-i-{os.getpid()}"
+    (group / "container").mkdir(parents=True)
+
+    up.stop(data, remove=True)
+
+    assert not group.exists()
+    assert not run_folder(data).exists()
+    assert not engines_folder(data).exists()
