@@ -8,17 +8,16 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
-import requests
 from docker import APIClient
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 
+from awsorch.agent.docker_errors import engine_errors, pull_error, pull_errors, words
 from awsorch.agent.docker_events import HEALTH, EventStream, label_filter
 from awsorch.agent.engine import (
     CannotCreateContainerError,
@@ -32,7 +31,6 @@ from awsorch.agent.engine import (
     DockerTimeoutError,
     EngineError,
     EngineFacts,
-    EngineUnavailableError,
     ImageFacts,
     Sink,
     VolumeArguments,
@@ -52,7 +50,13 @@ QUICK_TIMEOUT = 30.0
 BRIDGE = "bridge"
 """What Docker calls its default network."""
 MEBIBYTE = 1024 * 1024
-_FINAL_PULL_ERRORS = ("not found", "denied", "unauthorized", "no basic auth", "manifest unknown", "invalid")
+
+
+class _Client(APIClient):
+    """The SDK's client, with its time limit for pulls too: the SDK's own waits for ever for one that stalls."""
+
+    def _set_request_timeout(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {**kwargs, "timeout": kwargs.get("timeout") or self.timeout}
 
 
 class DockerEngine:
@@ -82,7 +86,7 @@ class DockerEngine:
                 if error.status_code == 409:
                     return self._same_container(client, arguments, error)
                 missing = error.status_code == 404 and "image" in str(error.explanation).lower()
-                raise CannotCreateContainerError(_words(error), image_missing=missing) from error
+                raise CannotCreateContainerError(words(error), image_missing=missing) from error
 
         return await self._run(self._starters, self._settings.create_timeout, "created", call)
 
@@ -97,9 +101,9 @@ class DockerEngine:
         try:
             found = client.inspect_container(arguments.name)
         except NotFound:
-            raise CannotCreateContainerError(_words(conflict)) from conflict
+            raise CannotCreateContainerError(words(conflict)) from conflict
         if not (arguments.body.get("Labels") or {}).items() <= (found["Config"]["Labels"] or {}).items():
-            raise CannotCreateContainerError(_words(conflict)) from conflict
+            raise CannotCreateContainerError(words(conflict)) from conflict
         return str(found["Id"])
 
     async def start(self, container: str) -> None:
@@ -107,7 +111,7 @@ class DockerEngine:
             try:
                 client.start(container)
             except APIError as error:
-                raise CannotStartContainerError(_words(error)) from error
+                raise CannotStartContainerError(words(error)) from error
 
         await self._run(self._starters, self._settings.start_timeout, "started", call)
 
@@ -136,7 +140,7 @@ class DockerEngine:
     def _not_running(error: APIError) -> bool:
         if error.status_code in (404, 409):
             return False
-        raise CannotStopContainerError(_words(error)) from error
+        raise CannotStopContainerError(words(error)) from error
 
     async def remove(self, container: str) -> None:
         def call(client: APIClient) -> None:
@@ -144,7 +148,7 @@ class DockerEngine:
                 client.remove_container(container, v=True, force=True)
             except APIError as error:
                 if error.status_code not in (404, 409):
-                    raise EngineError(_words(error)) from error
+                    raise EngineError(words(error)) from error
 
         await self._run(self._quick, QUICK_TIMEOUT, "removed", call)
 
@@ -162,7 +166,7 @@ class DockerEngine:
             except NotFound:
                 return None
             except APIError as error:
-                raise CannotInspectContainerError(_words(error)) from error
+                raise CannotInspectContainerError(words(error)) from error
 
         return await self._run(self._quick, QUICK_TIMEOUT, "inspected", call)
 
@@ -172,17 +176,26 @@ class DockerEngine:
         def call(client: APIClient) -> None:
             deadline = time.monotonic() + self._settings.pull_timeout
             auth = dict(credentials) if credentials else None
-            try:
+            is_done = False
+            with pull_errors():
                 for line in client.pull(image, stream=True, decode=True, auth_config=auth):
                     if "error" in line:
-                        raise _pull_error(str(line["error"]))
+                        raise pull_error(str(line["error"]))
+                    is_done = str(line.get("status", "")).startswith("Status: ")
                     if time.monotonic() > deadline:
                         limit = f"{self._settings.pull_timeout:g} seconds"
                         raise DockerTimeoutError(f"Could not transition to pulled; timed out after waiting {limit}")
-            except APIError as error:
-                raise _pull_error(_words(error)) from error
+                if not is_done:  # other engines may end in other words: the image tells
+                    self._require(client, image)
 
         await self._run(self._pullers, self._settings.pull_inactivity_timeout, "pulled", call)
+
+    @staticmethod
+    def _require(client: APIClient, image: str) -> None:
+        try:
+            client.inspect_image(image)  # type: ignore[no-untyped-call]
+        except NotFound as error:
+            raise CannotPullContainerError("The Docker Engine ended the pull early", retriable=True) from error
 
     async def inspect_image(self, image: str) -> ImageFacts | None:
         def call(client: APIClient) -> ImageFacts | None:
@@ -191,7 +204,7 @@ class DockerEngine:
             except NotFound:
                 return None
             except APIError as error:
-                raise EngineError(_words(error)) from error
+                raise EngineError(words(error)) from error
             return ImageFacts(
                 id=found["Id"],
                 digest=digest_of(image, found.get("RepoDigests") or ()),
@@ -207,7 +220,7 @@ class DockerEngine:
             except NotFound:
                 pass
             except APIError as error:
-                raise EngineError(_words(error)) from error
+                raise EngineError(words(error)) from error
 
         await self._run(self._quick, QUICK_TIMEOUT, "removed", call)
 
@@ -223,7 +236,7 @@ class DockerEngine:
                     labels=dict(arguments.labels) or None,
                 )
             except APIError as error:
-                raise CannotCreateVolumeError(_words(error)) from error
+                raise CannotCreateVolumeError(words(error)) from error
 
         await self._run(self._starters, self._settings.create_timeout, "created", call)
 
@@ -244,7 +257,7 @@ class DockerEngine:
             except NotFound:
                 pass
             except APIError as error:
-                raise EngineError(_words(error)) from error
+                raise EngineError(words(error)) from error
 
         await self._run(self._quick, QUICK_TIMEOUT, "removed", call)
 
@@ -288,7 +301,7 @@ class DockerEngine:
 
     async def _run(self, pool: ThreadPoolExecutor, timeout: float, state: str, call: Callable[[APIClient], T]) -> T:
         def work() -> T:
-            with _engine_errors(state, timeout):
+            with engine_errors(state, timeout):
                 return call(self._client(timeout))
 
         return await asyncio.get_running_loop().run_in_executor(pool, work)
@@ -298,7 +311,7 @@ class DockerEngine:
         with self._lock:
             client = self._clients.get(timeout)
             if client is None:
-                client = self._clients[timeout] = APIClient(
+                client = self._clients[timeout] = _Client(
                     base_url=self._settings.docker_host,
                     version=self._version or "auto",
                     timeout=timeout,  # type: ignore[arg-type]  # None is what requests takes for no limit
@@ -308,33 +321,6 @@ class DockerEngine:
                 client.trust_env = not self._settings.docker_host.startswith("unix://")
                 self._version = str(client.api_version)
             return client
-
-
-@contextmanager
-def _engine_errors(state: str, timeout: float) -> Iterator[None]:
-    try:
-        yield
-    except requests.Timeout as error:
-        raise DockerTimeoutError(f"Could not transition to {state}; timed out after waiting {timeout:g}s") from error
-    except requests.ConnectionError as error:
-        if "timed out" in str(error):  # the SDK's streams wrap a time-out this way
-            raise DockerTimeoutError(
-                f"Could not transition to {state}; timed out after waiting {timeout:g}s"
-            ) from error
-        raise EngineUnavailableError(f"The Docker Engine does not answer: {error}") from error
-    except APIError as error:
-        raise EngineError(_words(error)) from error
-    except DockerException as error:
-        raise EngineUnavailableError(f"The Docker Engine does not answer: {error}") from error
-
-
-def _words(error: APIError) -> str:
-    return f"Error response from daemon: {error.explanation or error}"
-
-
-def _pull_error(text: str) -> CannotPullContainerError:
-    final = any(words in text.lower() for words in _FINAL_PULL_ERRORS)
-    return CannotPullContainerError(text, retriable=not final)
 
 
 def _container_facts(found: Mapping[str, Any]) -> ContainerFacts:

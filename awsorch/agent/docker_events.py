@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import requests
 from docker import APIClient
 from docker.errors import DockerException
 from docker.types.daemon import CancellableStream
 
+from awsorch.agent.docker_errors import BROKEN_OFF, MALFORMED
 from awsorch.agent.engine import Connected, Occurrence, Sink
 from awsorch.agent.states import Health
 
@@ -42,10 +42,8 @@ class EventStream(threading.Thread):
                 self._hand_over(Connected())
                 failures = 0
                 for event in self._stream:
-                    occurrence = _occurrence(event)
-                    if occurrence is not None:
-                        self._hand_over(occurrence)
-            except (DockerException, requests.RequestException, OSError, ValueError, AttributeError) as error:
+                    self._take(event)
+            except (DockerException, OSError, *BROKEN_OFF, *MALFORMED) as error:
                 LOG.debug("the engine's event stream broke: %s", error)
             if not failures and not self._closed.is_set():
                 LOG.warning("the engine's event stream ended; connecting again")
@@ -60,6 +58,16 @@ class EventStream(threading.Thread):
             except (OSError, AttributeError, DockerException):
                 pass  # it ended by itself
 
+    def _take(self, event: Any) -> None:
+        """One that makes no sense may have told anything: all containers are looked at, as after a new connection."""
+        try:
+            what = _occurrence(event)
+        except MALFORMED as error:
+            LOG.warning("an event of the engine was not understood: %s: %s", type(error).__name__, error)
+            what = Connected()
+        if what is not None:
+            self._hand_over(what)
+
     def _hand_over(self, what: Occurrence | Connected) -> None:
         try:
             self._loop.call_soon_threadsafe(self._sink, what)
@@ -71,7 +79,7 @@ def label_filter(labels: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in labels.items()]
 
 
-def _occurrence(event: Mapping[str, Any]) -> Occurrence | None:
+def _occurrence(event: Mapping[str, Any]) -> Occurrence | Connected | None:
     actor = event.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     what, _, detail = str(event.get("Action", "")).partition(": ")

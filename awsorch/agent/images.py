@@ -201,18 +201,21 @@ def credentials_for(image: str, settings: EngineSettings) -> Mapping[str, str] |
     if not settings.auth_data:
         return None
     try:
-        data = json.loads(settings.auth_data)
-    except ValueError:
-        LOG.warning("ECS_ENGINE_AUTH_DATA is not valid JSON and is not used")
+        return _entry_for(image, json.loads(settings.auth_data), settings.auth_type)
+    except (ValueError, AttributeError, TypeError):
+        LOG.warning("ECS_ENGINE_AUTH_DATA is not what ECS_ENGINE_AUTH_TYPE=%s says and is not used", settings.auth_type)
         return None
+
+
+def _entry_for(image: str, data: Mapping[str, Mapping[str, str]], kind: str) -> Mapping[str, str] | None:
     registry = _registry_of(image)
     for host, entry in data.items():
         if _registry_name(host) != registry:
             continue
-        if settings.auth_type == "dockercfg":
+        if kind == "dockercfg":
             username, _, password = b64decode(entry.get("auth", "")).decode().partition(":")
             return {"username": username, "password": password}
-        return {name: entry[name] for name in ("username", "password", "email") if name in entry}
+        return {name: entry[name] for name in ("username", "password", "email") if entry.get(name)}
     return None
 
 

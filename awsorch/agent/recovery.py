@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.calls import EngineCalls, Tell, happened
-from awsorch.agent.engine import INSTANCE_LABEL, Engine, EngineError, Occurrence
+from awsorch.agent.engine import (
+    INSTANCE_LABEL,
+    DockerTimeoutError,
+    Engine,
+    EngineError,
+    EngineUnavailableError,
+    Occurrence,
+)
 from awsorch.agent.events import (
     Create,
     Died,
@@ -26,6 +33,9 @@ from awsorch.agent.states import Call, ContainerState, Status
 LOG = logging.getLogger(__name__)
 
 RETRY_DELAY = 1.0
+LOOKS = 3
+"""How often a container is looked at that the engine answers for, but not sensibly: it must not keep the agent from
+its other tasks."""
 
 
 def event_of(what: Occurrence, container: str, *, missed: bool) -> Event:
@@ -55,12 +65,14 @@ async def look_at_all(
         if assignment is None or assignment.is_stopped:
             continue
         for name in assignment.containers:
-            while _is_in_engine(assignment.state.containers[name]):
+            looks = 0
+            while looks < LOOKS and _is_in_engine(assignment.state.containers[name]):
                 container = assignment.state.containers[name]
                 try:
                     facts = await engine.inspect(container.docker_id or assignment.names.containers[name])
                 except EngineError as error:
-                    LOG.warning("containers cannot be looked at: %s", error)
+                    LOG.warning("container %s cannot be looked at: %s", assignment.names.containers[name], error)
+                    looks += not isinstance(error, (EngineUnavailableError, DockerTimeoutError))
                     await asyncio.sleep(RETRY_DELAY)
                     continue
                 for event in happened(assignment, name, facts, clock(), missed=missed):

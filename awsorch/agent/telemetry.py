@@ -137,6 +137,9 @@ class Telemetry:
         except (ConnectionError, aiohttp.ClientError) as error:
             LOG.info("TCS: publishing ended: %s", error)
             await socket.close()
+        except Exception:
+            LOG.exception("TCS: publishing ended in a bug; it begins again with the next connection")
+            await socket.close()
 
     async def _publish_round(self, socket: aiohttp.ClientWebSocketResponse, url: str) -> bool:
         """False when there is nothing more to publish and this agent is not to be connected then."""

@@ -56,7 +56,7 @@ class KernelUsage:
     def read(self, docker_id: str) -> Usage | None:
         try:
             return self._read_v2(docker_id) if self._is_v2 else self._read_v1(docker_id)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, LookupError):
             return None
 
     def _read_v1(self, docker_id: str) -> Usage | None:

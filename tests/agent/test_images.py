@@ -260,3 +260,18 @@ def test_registry_credentials() -> None:
     assert credentials_for("quay.io/x/y:1", old_form) == {"username": "me", "password": "secret"}
     assert credentials_for("nginx", EngineSettings()) is None
     assert credentials_for("nginx", EngineSettings(auth_data="{")) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("docker", "[1]"),
+        ("docker", '{"docker.io": "me"}'),
+        ("docker", '{"docker.io": null}'),
+        ("dockercfg", '{"docker.io": {"auth": "no base64"}}'),
+        ("dockercfg", '{"docker.io": {"auth": 7}}'),
+        ("dockercfg", '{"docker.io": {"auth": "/w=="}}'),
+    ],
+)
+def test_authentication_data_of_another_form_are_not_used(kind: str, data: str) -> None:
+    assert credentials_for("nginx", EngineSettings(auth_type=kind, auth_data=data)) is None
