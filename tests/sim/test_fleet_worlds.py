@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from awsorch.adapters.machines import Ec2Machines
 from awsorch.core.capacity import group_size
+from awsorch.core.model import ContainerInstance
+from awsorch.core.planners import end_machines, size_groups
+from awsorch.core.state import ClusterState
 from tests.sim.chaos import FLEET, play
 from tests.sim.run import attempt
 
@@ -63,9 +67,37 @@ def order_with_a_new_token_each_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ec2Machines, "_find", find)
 
 
+def grow_beyond_the_maximum(patch: pytest.MonkeyPatch) -> None:
+    """Groups are as large as the tasks wish."""
+    size_group = group_size.size_group
+
+    def grow(tx: Any, provider: Any, waiting: Any) -> None:
+        size_group(tx, replace(provider, maximum=1_000_000), waiting)
+        tx.put(replace(tx.state.providers[provider.name], maximum=provider.maximum))
+
+    patch.setattr(size_groups, "size_group", grow)
+
+
+def end_what_is_busy(patch: pytest.MonkeyPatch) -> None:
+    """Only services' tasks keep a machine."""
+
+    def is_empty(state: ClusterState, instance: ContainerInstance) -> bool:
+        return all(state.tasks[task_id].service is None for task_id in state.fleet.tasks_on(instance.id))
+
+    patch.setattr(end_machines, "is_empty", is_empty)
+
+
+def keep_idle_machines(patch: pytest.MonkeyPatch) -> None:
+    """Nothing is given back."""
+    patch.setattr(end_machines, "idle_delay", lambda state, provider: None)
+
+
 @pytest.mark.parametrize(
     "breakage",
     [
+        grow_beyond_the_maximum,
+        end_what_is_busy,
+        keep_idle_machines,
         forget_what_is_coming,
         take_lost_answers_for_refusals,
         order_with_a_new_token_each_time,
