@@ -32,7 +32,7 @@ class FleetPromises:
             kind: {} for kind in (Provider, Machine, Launch, ContainerInstance, Task, Service)
         }
         self._bounds: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self._steps: dict[str, tuple[float, int]] = {}
+        self._steps: dict[str, tuple[float, int, int]] = {}
         self.decisions = self.orders = self.ends = 0
         world.fleet.ec2.ordered = self._ordered_to_end
 
@@ -97,11 +97,11 @@ class FleetPromises:
 
     def _stepped(self, provider: Provider, added: int) -> Iterator[str]:
         now = self._world.now
-        since, sum_ = self._steps.get(provider.name, (-STEP_S, 0))
+        since, sum_, limit = self._steps.get(provider.name, (-STEP_S, 0, 1))
         if since + STEP_S <= now + 1e-6:
-            since, sum_ = now, 0
-        self._steps[provider.name] = since, sum_ + added
-        limit = max(provider.scaling.maximum_step, 1)
+            since, sum_, limit = now, 0, 1
+        limit = max(provider.scaling.maximum_step, limit)  # it may have been changed meanwhile
+        self._steps[provider.name] = since, sum_ + added, limit
         if sum_ + added > 2 * limit:  # the minute may be another than ours
             yield f"group {provider.name} grew by {sum_ + added} in a minute, by steps of {limit} at most"
 
