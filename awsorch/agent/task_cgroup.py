@@ -28,7 +28,7 @@ def claim_cgroup(driver: str, cpus: int, *, root: Path = CGROUP_ROOT, systemctl:
     """
     try:
         if driver == "cgroupfs":
-            _weigh_folder(root, cpus)
+            weigh_folder(FOLDER, cpus, root=root)
             return f"/{FOLDER}"
         if driver == "systemd":
             _weigh_slice(systemctl, cpus)
@@ -38,13 +38,14 @@ def claim_cgroup(driver: str, cpus: int, *, root: Path = CGROUP_ROOT, systemctl:
     return ""
 
 
-def _weigh_folder(root: Path, cpus: int) -> None:
+def weigh_folder(name: str, cpus: int, *, root: Path = CGROUP_ROOT) -> None:
+    """Make and weigh a cgroup directly under the root, without systemd. Raises OSError."""
     if (root / "cgroup.controllers").exists():  # version 2
         (root / "cgroup.subtree_control").write_text("+cpu")
-        folder, file, weight = root / FOLDER, "cpu.weight", _weight(cpus)
+        folder, file, weight = root / name, "cpu.weight", _weight(cpus)
     else:
         shares = min(_TIMES * _DEFAULT_SHARES * cpus, _MAXIMUM_SHARES)
-        folder, file, weight = root / "cpu" / FOLDER, "cpu.shares", shares
+        folder, file, weight = root / "cpu" / name, "cpu.shares", shares
     folder.mkdir(exist_ok=True)
     (folder / file).write_text(str(weight))
 
