@@ -29,7 +29,7 @@ from awsorch.agent.measurements import Measurements
 from awsorch.agent.notices import drain_when_noticed
 from awsorch.agent.ports import Ports, Probe, default_range
 from awsorch.agent.reports import Reports
-from awsorch.agent.servers import Servers
+from awsorch.agent.servers import Servers, import_servers
 from awsorch.agent.session import Registration
 from awsorch.agent.settings import SettingError, Settings
 from awsorch.agent.state_file import Batch, Saved, StateFile, StateFileError, StateInMemory, Store
@@ -95,7 +95,10 @@ class Agent:
             raise SettingError("AWS_DEFAULT_REGION is not set and no instance metadata tells the region")
         endpoint = settings.backend_host or f"https://ecs.{region}.amazonaws.com"
         ecs = ECS(self._http, endpoint, region, self._credential_source(), self._parts.clock)
-        facts = await self._wait_for_engine()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(import_servers(settings, for_containers=self._parts.serves_containers))
+            waiting = group.create_task(self._wait_for_engine())
+        facts = waiting.result()
         store = self._open_store()
         try:
             saved = self._check_saved(store.load(), identity)
@@ -264,7 +267,9 @@ class Agent:
         supervisor = Supervisor(surroundings, reports, telemetry)
         control = Control(self._http, ecs, registration, supervisor, doctor.heartbeat)
         try:
-            await supervisor.recover(saved)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._find_gateway(ecs, registration))
+                group.create_task(supervisor.recover(saved))
             self.registered.set()
             async with asyncio.TaskGroup() as group:
                 group.create_task(control.run())
@@ -277,6 +282,14 @@ class Agent:
             await supervisor.close()
             await reports.close()
 
+    @staticmethod
+    async def _find_gateway(ecs: ECS, registration: Registration) -> None:
+        """Find out where to connect while there is something else to do."""
+        try:
+            await ecs.discover_poll_endpoint(registration.cluster, registration.instance_arn, registration.zone_id)
+        except APIError as error:
+            LOG.warning("%s; the sessions ask again", error)
+
     async def _serve_containers(
         self, servers: Servers, ecs: ECS, facts: EngineFacts, store: Store, saved: Saved
     ) -> str:
@@ -287,7 +300,7 @@ class Agent:
         port = await servers.serve_containers(ecs, facts.bridge_address, kept_port)
         if not port:
             return ""
-        store.save(Batch(facts={ENDPOINT_PORT_FACT: str(port)}, durable=True))
+        store.save(Batch(facts={ENDPOINT_PORT_FACT: str(port)}))  # on the disk with the first task that is told of it
         return f"http://{facts.bridge_address}:{port}"
 
     def _images(self, store: Store, saved: Saved) -> ImageStock:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from importlib import import_module
 from types import TracebackType
 
 from awsorch.agent.api import ECS
@@ -16,6 +17,16 @@ from awsorch.agent.session import Registration
 from awsorch.agent.settings import Settings
 
 LOG = logging.getLogger(__name__)
+
+
+async def import_servers(settings: Settings, *, for_containers: bool) -> None:
+    """Import what will serve, while the agent waits for others: after its registration tasks would wait for that. Only
+    who serves pays its memory."""
+    names = ["awsorch.agent.introspection"] if settings.introspection_port else []
+    if for_containers:
+        names += ["awsorch.agent.task_endpoint", "awsorch.agent.task_protection"]
+    for name in names:
+        await asyncio.to_thread(import_module, name)
 
 
 class Servers:
@@ -40,7 +51,7 @@ class Servers:
         address, port = self._settings.introspection_address, self._settings.introspection_port
         if not port:
             return
-        from awsorch.agent.introspection import Introspection  # only who serves pays its memory
+        from awsorch.agent.introspection import Introspection  # imported before; see import_servers
 
         introspection = Introspection(self._registration, self._tasks)
         self._open.push_async_callback(introspection.close)

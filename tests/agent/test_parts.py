@@ -208,6 +208,20 @@ class TestUsage:
         self.write(tmp_path, files)
         assert KernelUsage(tmp_path, tmp_path).read("x") == Usage(cpu=2.5, memory=2000)
 
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            {"system.slice/docker-x.scope/io.stat": "8:0 rbytes=many\n"},
+            {"system.slice/docker-x.scope/memory.current": "max\n"},
+            {"system.slice/docker-x.scope/memory.stat": "anon\n"},
+            {"system.slice/docker-x.scope/cpu.stat": ""},
+            {"system.slice/docker-x.scope/cgroup.procs": "7\n", "7/net/dev": "a\nb\neth0: 1 2\n"},
+        ],
+    )
+    def test_files_of_another_form_are_no_figures(self, odd: dict[str, str], tmp_path: Path) -> None:
+        self.write(tmp_path, self.V2 | odd)
+        assert KernelUsage(tmp_path, tmp_path).read("x") is None
+
 
 def test_websocket_urls() -> None:
     assert websocket_url("http://h:1/acs/", {"b": "x y", "a": "arn:1/2"}) == "http://h:1/acs/ws?a=arn%3A1%2F2&b=x%20y"
