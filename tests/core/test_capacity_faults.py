@@ -93,3 +93,21 @@ def test_what_has_waited_for_long_goes_before_what_is_larger(waited: float, firs
     world.finish(whole)
     world.pass_time(10)
     assert [task.family for task in world.tasks("RUNNING")].count(first.family) == (1 if first is LARGE else 3)
+
+
+def test_a_machine_whose_agent_comes_up_while_it_is_being_ended_gets_no_task() -> None:
+    world = CapacityWorld()
+    offer = an_offer(instance_type="m5.large", cpu=2048, memory=7700)
+    world.add_managed(offer)
+    world.run(1, definition=BIG)
+    (machine_id,) = world.bought
+    world.boots.clear()
+    world.deaf = True  # the order to end it is under way
+    world.pass_time(310)
+    world.register(SeenMachine(id=machine_id, zone="us-east-1a", instance_type="m5.large", state="running"), offer)
+    assert [instance.status for instance in world.state.instances.values()] == ["DRAINING"]
+    assert {task.last_status for task in world.state.tasks.values()} == {"PROVISIONING"}
+    world.deaf = False
+    world.pass_time(120)
+    assert world.ended == [machine_id, *world.ended[1:]]
+    assert len(world.tasks("RUNNING")) == 1

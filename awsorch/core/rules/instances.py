@@ -52,6 +52,7 @@ def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) ->
             agent_hash=event.agent_hash,
             docker_version=event.docker_version,
             registered_at=tx.now,
+            status=_first_status(tx.state, event.ec2_instance_id),
             tags=event.tags,
             client_token=event.client_token,
             capacity_provider=_provider_of(tx, event.ec2_instance_id),
@@ -79,6 +80,12 @@ def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) ->
     )
     tx.put(instance)
     return instance
+
+
+def _first_status(state: ClusterState, machine_id: str | None) -> str:
+    """A machine whose end has been ordered takes no tasks, though its agent came up before EC2 ended it."""
+    machine = state.machines.get(machine_id) if machine_id is not None else None
+    return "DRAINING" if machine is not None and machine.is_leaving else "ACTIVE"
 
 
 def _provider_of(tx: Transaction[ClusterState], machine_id: str | None) -> str | None:
