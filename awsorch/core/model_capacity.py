@@ -139,7 +139,8 @@ class Machine:
     is decided; ``ended_at``: when the order to end it was last given. ``idle_since``: since when no task but daemons'
     is there; ``spare_since``: since when its tasks would have room elsewhere; ``held_at``: when its group's termination
     hook last got a heartbeat; ``interrupted_at``: when EC2 said that it will take it; ``replaces``: the machines that
-    are to go when it is there."""
+    are to go when it is there. ``ending_at``: when it was decided that it is to go; ``kept_at``: when that was taken
+    back because its tasks would not go."""
 
     id: str
     provider: str
@@ -151,7 +152,9 @@ class Machine:
     protected: bool = False
     since: float
     ending: str | None = None
+    ending_at: float | None = None
     ended_at: float | None = None
+    kept_at: float | None = None
     idle_since: float | None = None
     spare_since: float | None = None
     held_at: float | None = None

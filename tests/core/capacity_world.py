@@ -105,9 +105,19 @@ class CapacityWorld:
 
     def submit(self, event: Event) -> Any:
         """One event, and whatever is due now because of it."""
-        reply = self._step(event).reply
+        reply = self.step_once(event).reply
         self.settle()
         return reply
+
+    def step_once(self, event: Event) -> Outcome:
+        """One event and what it commands, and nothing of what is due because of it."""
+        outcome = step(self.state, event, self.now)
+        for key, at in outcome.wakes.items():
+            self.due[key] = min(at, self.due.get(key, at))
+        assert check(self.state) == []
+        for command in outcome.commands:
+            self._carry_out(command)
+        return outcome
 
     def settle(self) -> None:
         """Look at every key that is due."""
@@ -116,7 +126,7 @@ class CapacityWorld:
             if key is None:
                 return
             del self.due[key]
-            self._step(Look(planner=key[0], subject=key[1]))
+            self.step_once(Look(planner=key[0], subject=key[1]))
         raise AssertionError(f"planners do not come to rest: {self.due}")
 
     def pass_time(self, seconds: float) -> None:
@@ -237,15 +247,6 @@ class CapacityWorld:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _step(self, event: Event) -> Outcome:
-        outcome = step(self.state, event, self.now)
-        for key, at in outcome.wakes.items():
-            self.due[key] = min(at, self.due.get(key, at))
-        assert check(self.state) == []
-        for command in outcome.commands:
-            self._carry_out(command)
-        return outcome
-
     def _carry_out(self, command: commands.Command) -> None:
         if self.deaf and not isinstance(command, commands.SendTasks):
             return
@@ -259,7 +260,7 @@ class CapacityWorld:
                 for each in command.machines
                 if each in self.over
             )
-            self._step(MachinesSeen(provider=command.provider, machines=seen))
+            self.step_once(MachinesSeen(provider=command.provider, machines=seen))
         elif isinstance(command, commands.LaunchMachines):
             self._launch(command)
         elif isinstance(command, commands.EndMachines) and command.group is None:
@@ -284,12 +285,12 @@ class CapacityWorld:
             self.bought[machine_id] = order
             self.boots[machine_id] = self.now + 30.0
         event = MachinesLaunched(provider=command.provider, launched=tuple(launched), refused=tuple(refused))
-        self._step(event)
+        self.step_once(event)
 
     def _call_group(self, group: Group, command: commands.Command) -> None:
         if isinstance(command, commands.SetGroupSize):
             if not group.minimum <= command.size <= group.maximum:
-                self._step(
+                self.step_once(
                     GroupFailed(provider=group.name, operation="SetGroupSize", code="ValidationError", message="bounds")
                 )
                 return
@@ -307,7 +308,7 @@ class CapacityWorld:
         problem = None
         if group.refusal is not None and group.desired > len(group.machines):
             problem = LaunchProblem(activity=f"a{group.attempts}", code=group.refusal, message="no capacity")
-        self._step(
+        self.step_once(
             GroupSeen(
                 provider=group.name,
                 minimum=group.minimum,
@@ -368,6 +369,6 @@ class CapacityWorld:
         for task_id in command.task_ids or list(self.state.fleet.tasks_on(command.instance_id)):
             task = self.state.tasks[task_id]
             if task.told_status == "STOPPED" and task.last_status != "STOPPED":
-                self._step(TaskReported(task_id=task_id, status="STOPPED"))
+                self.step_once(TaskReported(task_id=task_id, status="STOPPED"))
             elif task.last_status == "PENDING":
-                self._step(TaskReported(task_id=task_id, status="RUNNING"))
+                self.step_once(TaskReported(task_id=task_id, status="RUNNING"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from awsorch.core.events import DeregisterInstance
+from awsorch.core.events import DeregisterInstance, Look
 from awsorch.core.events_capacity import MachineNotice, MachinesSeen, SeenMachine
-from awsorch.core.events_services import UpdateService
+from awsorch.core.events_services import ProtectTasks, StopServiceDeployment, UpdateService
 from awsorch.core.model import Strategy, TaskDefinition
+from awsorch.core.planners.end_machines import EMPTYING_S
 from tests.core.capacity_world import CapacityWorld
 from tests.support.builders import a_definition, an_offer
 
@@ -45,6 +46,54 @@ def test_a_machine_whose_service_can_replace_nothing_is_not_emptied_and_idle_one
     world.pass_time(300)
     assert len(group.machines) == 2
     assert len(world.tasks("RUNNING")) == 2
+
+
+def test_a_machine_whose_service_starts_nothing_is_not_emptied() -> None:
+    world = CapacityWorld(settle_seconds=1.0)
+    group = world.add_group(maximum=2)
+    world.serve("web", 5, BIG, strategies=(Strategy(type="spread", field="instanceId"),))
+    world.pass_time(120)
+    (rollout,) = world.state.service_deployments.values()
+    world.submit(StopServiceDeployment(service="web", id=rollout.id))
+    world.scale("web", 2)
+    world.pass_time(900)
+    assert len(group.machines) == 2
+    assert {instance.status for instance in world.state.instances.values()} == {"ACTIVE"}
+
+
+def test_a_machine_that_does_not_get_empty_is_kept_and_idle_ones_go() -> None:
+    world = CapacityWorld(settle_seconds=1.0)
+    group = world.add_group()
+    world.serve("web", 4, BIG, strategies=(Strategy(type="spread", field="instanceId"),))
+    world.pass_time(120)
+    world.scale("web", 2)
+    world.pass_time(10)
+    drain_one(world)
+    world.submit(ProtectTasks(task_ids=tuple(task.id for task in world.tasks("RUNNING")), until=world.now + 86400))
+    world.pass_time(EMPTYING_S - 60)
+    assert statuses(world) == ["ACTIVE", "DRAINING"]
+    world.pass_time(120)
+    assert statuses(world) == ["ACTIVE", "ACTIVE"]
+    for task in world.run(4, definition=BIG):
+        world.pass_time(40)
+        world.finish(task)
+    world.pass_time(200)
+    assert len(group.machines) == 2, "those that came for the other tasks are gone"
+    assert statuses(world)[:2] == ["ACTIVE", "ACTIVE"]
+
+
+def drain_one(world: CapacityWorld) -> None:
+    """Until it is decided that one of the machines goes, and no further."""
+    for _ in range(600):
+        world.now += 1.0
+        world.step_once(Look(planner="end_machines", subject="cp"))
+        if "DRAINING" in statuses(world):
+            return
+    raise AssertionError("both machines are kept")
+
+
+def statuses(world: CapacityWorld) -> list[str]:
+    return sorted(instance.status for instance in world.state.instances.values())
 
 
 @pytest.mark.parametrize("registers", [True, False])

@@ -20,6 +20,7 @@ from awsorch.core.placement.fleet import Fleet
 from awsorch.core.placement.place import Request, place
 from awsorch.core.rules.new_tasks import constraints_of
 from awsorch.core.services.bounds import lower_bound, upper_bound
+from awsorch.core.services.deployments import deployments_of, growing_of
 from awsorch.core.services.tasks import is_protected
 from awsorch.core.state import ClusterState, Transaction
 
@@ -56,15 +57,18 @@ def _movable(tx: Transaction[ClusterState], machine: Machine) -> list[Task]:
                 return []
             if service.is_daemon:
                 continue
-            if not _may_replace(service):
+            if not _may_replace(tx.state, service):
                 return []
             tasks.append(task)
     return tasks
 
 
-def _may_replace(service: Service) -> bool:
-    """Whether its bounds leave room to stop a task first, or to start one more: else a draining machine never empties,
-    and holds up those that are idle."""
+def _may_replace(state: ClusterState, service: Service) -> bool:
+    """Whether it starts tasks at all, and its bounds leave room to stop one first or to start one more: else a draining
+    machine does not empty."""
+    deployments = deployments_of(state, service.name)
+    if not deployments or growing_of(deployments).rollout_state == "FAILED":
+        return False
     count = service.desired_count
     return lower_bound(service, count) < count or upper_bound(service, count) > count
 

@@ -33,6 +33,8 @@ ASK_AGAIN_S = 10.0
 REGISTER_S = 300.0
 #: A termination hook is told this often to wait on, and for this long at most. Seconds.
 HEARTBEAT_S, LONGEST_HOLD_S = 900.0, 48 * 3600.0
+#: A machine whose tasks have not all gone elsewhere after so long is kept, and not tried again for so long. Seconds.
+EMPTYING_S, KEPT_S = 900.0, 3600.0
 IDLE, SPARE, UNREGISTERED = "idle", "consolidation", "its agent did not register"
 
 
@@ -121,6 +123,7 @@ def _choose(tx: Transaction[ClusterState], provider: Provider) -> None:
     if is_growing(tx.state, provider):
         _keep(tx, provider)
         return
+    _give_up(tx, provider)
     delay = idle_delay(tx.state, provider)
     if delay is None or _is_emptying(tx.state, provider):
         return  # what is being emptied needs the room of the others
@@ -155,19 +158,38 @@ def idle_ends(state: ClusterState, provider: Provider) -> list[tuple[Machine, fl
     return [(machine, since + delay) for since, _, machine in idle[: max(free, 0)]]
 
 
+def _emptying(state: ClusterState, provider: Provider) -> list[Machine]:
+    return [machine for machine in _machines(state, provider) if machine.ending == SPARE]
+
+
 def _is_emptying(state: ClusterState, provider: Provider) -> bool:
-    return any(machine.ending == SPARE for machine in _machines(state, provider))
+    return bool(_emptying(state, provider))
 
 
 def _keep(tx: Transaction[ClusterState], provider: Provider) -> None:
     """Take machines back that were to be emptied: there is work for them again."""
-    for machine in _machines(tx.state, provider):
-        if machine.ending != SPARE or machine.ended_at is not None:
+    for machine in _emptying(tx.state, provider):
+        if machine.ended_at is None:
+            _take_back(tx, machine)
+
+
+def _give_up(tx: Transaction[ClusterState], provider: Provider) -> None:
+    """Keep machines that do not get empty: a task was protected meanwhile, or what was to replace it does not start."""
+    for machine in _emptying(tx.state, provider):
+        due = (machine.ending_at or machine.since) + EMPTYING_S
+        if machine.ended_at is not None or is_idle(tx.state, machine):
             continue
-        tx.put(replace(machine, ending=None, spare_since=None))
-        instance = _instance(tx.state, machine)
-        if instance is not None and instance.status == "DRAINING":
-            set_status(tx, instance, "ACTIVE")
+        if due <= tx.now:
+            _take_back(tx, replace(machine, kept_at=tx.now))
+        else:
+            tx.wake(("end_machines", provider.name), due)
+
+
+def _take_back(tx: Transaction[ClusterState], machine: Machine) -> None:
+    tx.put(replace(machine, ending=None, ending_at=None, spare_since=None))
+    instance = _instance(tx.state, machine)
+    if instance is not None and instance.status == "DRAINING":
+        set_status(tx, instance, "ACTIVE")
 
 
 def idle_delay(state: ClusterState, provider: Provider) -> float | None:
@@ -186,7 +208,7 @@ def _least(provider: Provider, needed: int) -> int:
 
 
 def _decide(tx: Transaction[ClusterState], machine: Machine, why: str) -> None:
-    tx.put(replace(machine, ending=why))
+    tx.put(replace(machine, ending=why, ending_at=tx.now))
     drain(tx, machine.id)
 
 
@@ -198,6 +220,7 @@ def _fold(tx: Transaction[ClusterState], provider: Provider, machines: list[Mach
     every = _machines(tx.state, provider)
     if tx.state.capacity_index.launches(provider.name) or any(m.ending is not None or m.replaces for m in every):
         return
+    machines = [machine for machine in machines if machine.kept_at is None or machine.kept_at + KEPT_S <= tx.now]
     change = _change(tx, provider, machines)
     ends = change.ends if change is not None else ()
     for machine in machines:

@@ -6,6 +6,7 @@ deployments", "Stopping Amazon ECS service deployments".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from awsorch.core.events_services import RevisionWish
@@ -30,6 +31,15 @@ def deployments_of(state: ClusterState, service: str) -> list[Deployment]:
     """A service's deployments, the PRIMARY one first, then newest first."""
     found = [state.deployments[key] for key in state.service_index.deployments(service)]
     return sorted(found, key=lambda d: (d.status != "PRIMARY", -d.created_at, d.number))
+
+
+def growing_of(deployments: Sequence[Deployment]) -> Deployment:
+    """Which of a service's deployments, as ``deployments_of`` has them, new tasks are of: the PRIMARY one, or when it
+    FAILED the latest that worked, if there is one."""
+    primary, *others = deployments
+    if primary.rollout_state != "FAILED":
+        return primary
+    return next((each for each in others if each.rollout_state == "COMPLETED"), primary)
 
 
 def primary_of(state: ClusterState, service: Service) -> Deployment:

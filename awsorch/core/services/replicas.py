@@ -14,7 +14,7 @@ from awsorch.core.model import Task
 from awsorch.core.model_services import Deployment, Service
 from awsorch.core.service_index import Phases
 from awsorch.core.services.bounds import lower_bound, upper_bound
-from awsorch.core.services.deployments import deployments_of
+from awsorch.core.services.deployments import deployments_of, growing_of
 from awsorch.core.services.draining import displaced, without
 from awsorch.core.services.failures import next_start
 from awsorch.core.services.scale_in import choose
@@ -84,10 +84,8 @@ class Muster:
 def muster(tx: Transaction[ClusterState], service: Service) -> Muster:
     """Count. After a deployment that FAILED, lost tasks are made from the one before it, which worked."""
     every = deployments_of(tx.state, service.name)
-    growing = every[0]
-    stuck = growing.rollout_state == "FAILED"
-    if stuck:
-        growing = next((d for d in every[1:] if d.rollout_state == "COMPLETED"), growing)
+    growing = growing_of(every)
+    stuck = every[0].rollout_state == "FAILED"
     crews = tx.state.service_index.crews(service.name)
     live = sum(phases.live for phases in crews.values())
     gone = Phases()
