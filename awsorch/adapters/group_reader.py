@@ -73,6 +73,15 @@ class GroupReader:
         answer = await self._aws.call("autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=name)
         return any(hook["LifecycleHookName"] == HOOK for hook in answer["LifecycleHooks"])
 
+    async def _is_known_to_be_hooked(self, name: str) -> bool:
+        """Not where nobody may ask."""
+        try:
+            return await self.is_hooked(name)
+        except AwsError as error:
+            if not error.refused:
+                raise
+            return False
+
     def forget_hook(self, name: str) -> None:
         """It is being changed."""
         self._hooked.forget(name)
@@ -93,7 +102,7 @@ class GroupReader:
             zones=await self._zones(found),
             offers=offers,
             machines=machines,
-            hooked=await self.is_hooked(name),
+            hooked=await self._is_known_to_be_hooked(name),
             problem=await self._problem(name, is_short=serving < found["DesiredCapacity"]),
         )
 

@@ -42,6 +42,7 @@ class AutoScalingGroups:
         self._turns = Turns()
         self._waiting: dict[tuple[str, str], dict[tuple[Any, ...], GroupCommand]] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._refusals: dict[str, set[str]] = {}
         self._carriers: Mapping[type[Any], Callable[[str, Any], Awaitable[None]]] = {
             WatchGroup: self._prepare,
             SetGroupSize: self._set_size,
@@ -125,19 +126,39 @@ class AutoScalingGroups:
             del self._waiting[lane]
 
     async def _prepare(self, name: str, command: WatchGroup) -> None:
-        """ECS's tag and hook are as they should be; written only where they are not."""
+        """ECS's tag and hook are as they should be; written only where they are not. A group that may not be written to
+        is used as it is: without the hook its own scale-in does not wait for tasks."""
         found = await self._reader.require(name)
-        if not any(tag["Key"] == TAG for tag in found.get("Tags", ())):
-            tag = {
-                "ResourceId": name,
-                "ResourceType": "auto-scaling-group",
-                "Key": TAG,
-                "Value": "",
-                "PropagateAtLaunch": True,
-            }
-            await self._aws.call("autoscaling", "create_or_update_tags", Tags=[tag])
-        if command.hook != await self._reader.is_hooked(name):
-            await self._set_hook(name, there=command.hook)
+        for part in (self._prepare_tag(name, found), self._prepare_hook(name, command.hook)):
+            try:
+                await part
+            except AwsError as error:
+                if not error.refused:
+                    raise
+                self._say_refused(name, error)
+
+    async def _prepare_tag(self, name: str, found: Mapping[str, Any]) -> None:
+        if any(tag["Key"] == TAG for tag in found.get("Tags", ())):
+            return
+        tag = {
+            "ResourceId": name,
+            "ResourceType": "auto-scaling-group",
+            "Key": TAG,
+            "Value": "",
+            "PropagateAtLaunch": True,
+        }
+        await self._aws.call("autoscaling", "create_or_update_tags", Tags=[tag])
+
+    async def _prepare_hook(self, name: str, wanted: bool) -> None:
+        if wanted != await self._reader.is_hooked(name):
+            await self._set_hook(name, there=wanted)
+
+    def _say_refused(self, name: str, error: AwsError) -> None:
+        """Once for each reason: it is tried again at every look."""
+        said = self._refusals.setdefault(name, set())
+        if str(error) not in said:
+            said.add(str(error))
+            logger.warning("group %s is used without ECS's tag or lifecycle hook: %s", name, error)
 
     async def _set_hook(self, name: str, *, there: bool) -> None:
         self._reader.forget_hook(name)  # the answer may get lost

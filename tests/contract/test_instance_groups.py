@@ -382,6 +382,22 @@ def test_a_group_that_is_busy_has_not_refused() -> None:
     play(FakeOutside, scene)
 
 
+@pytest.mark.parametrize("operation", ["create_or_update_tags", "put_lifecycle_hook", "describe_lifecycle_hooks"])
+def test_a_group_that_may_not_be_written_to_is_seen_and_that_is_said_once(
+    operation: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(stage: Stage) -> None:
+        denied = AwsError("AccessDenied", "not authorized", refused=True)
+        fake(stage).loses = lambda _: False
+        fake(stage).fault = fails(operation, denied)
+        first = await stage.seen(lambda: stage.watch(hook=True))
+        again = await stage.seen(lambda: stage.watch(hook=True))
+        assert first.hooked == again.hooked == (operation == "create_or_update_tags")
+        assert caplog.text.count("AccessDenied: not authorized") == 1
+
+    play(FakeOutside, scene)
+
+
 def test_what_cannot_be_asked_for_is_not_said_to_be_missing() -> None:
     async def scene(stage: Stage) -> None:
         fake(stage).fault = fails("describe_auto_scaling_groups", AwsError("AccessDenied", "not authorized"))
