@@ -3,12 +3,14 @@
 An engine that answers (DOCKER_HOST, else the default socket) is used as it is. Otherwise, on Debian or Ubuntu
 as root, the distribution's engine is installed and started, with a line that says so. Anywhere else it stops
 and says what to do. It asks the engine itself over its API: a `docker` command that exists proves nothing. It
-never stops or reconfigures an engine.
+never stops or reconfigures an engine; but the engine's bridge gets an Ethernet address that stays, where nobody has
+given it one.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -23,12 +25,20 @@ START_SECONDS = 60
 LOG = Path("/var/log/awsorch-dockerd.log")
 #: Where an engine that was killed leaves its process id; the next one takes it for running if anything has that id.
 PID_FILES = {"dockerd": Path("/var/run/docker.pid"), "containerd": Path("/var/run/docker/containerd/containerd.pid")}
+BRIDGE = Path("/sys/class/net/docker0")
+#: In `addr_assign_type`: somebody has set the address.
+SET = "3"
 PACKAGES = ("docker.io", "iptables", "ca-certificates")
 
 
 def main() -> None:
-    if engine_version() is not None:
-        return
+    if engine_version() is None:
+        bring_up()
+    keep_bridge_address()
+
+
+def bring_up() -> None:
+    """Install and start what is missing, or stop with what to do."""
     if host := os.environ.get("DOCKER_HOST"):
         stop(f"no Docker Engine answers at DOCKER_HOST={host}. Start it, or unset DOCKER_HOST.")
     if not (is_debian() and os.geteuid() == 0):
@@ -102,6 +112,21 @@ def start() -> None:
             ("dockerd",), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     wait(dockerd)
+
+
+def keep_bridge_address(bridge: Path = BRIDGE) -> None:
+    """Give Docker's bridge an Ethernet address for good.
+
+    By default it has that of one of its containers' interfaces, and another one when that container ends: the others
+    go on sending to the one before for up to a minute, and do not reach this host meanwhile. Where systemd runs, udev
+    has given it one (systemd.link(5), MACAddressPolicy=persistent).
+    """
+    kind = bridge / "addr_assign_type"
+    if os.geteuid() != 0 or not kind.is_file() or kind.read_text().strip() == SET or shutil.which("ip") is None:
+        return
+    now = (bridge / "address").read_text().strip()
+    address = now if now.strip("0:") else ":".join(["02", "42", *(f"{byte:02x}" for byte in secrets.token_bytes(4))])
+    subprocess.run(("ip", "link", "set", "dev", bridge.name, "address", address), check=False)
 
 
 def is_running(program: str, pid: str) -> bool:

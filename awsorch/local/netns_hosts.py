@@ -20,7 +20,7 @@ from awsorch.local.files import remove_folder
 from awsorch.local.hosts import TERMINAL_EXIT_CODE, AgentSettings, agent_name
 from awsorch.local.imds import MetadataService
 from awsorch.local.instances import LocalInstance
-from awsorch.local.netns import HOLDER, Space, space_of
+from awsorch.local.netns import HOLDER, Space, run, space_of
 from awsorch.local.netns_engine import CONTAINERD, HostEngine, left_over, run_folder
 from awsorch.local.netns_front import EngineFront
 from awsorch.local.netns_images import ImageSource
@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 _AGENT_STOP_SECONDS = 10.0
 _ENGINE_SECONDS = 60.0
+_BRIDGE_ADDRESS = "02:42:ac:11:00:01"
+"""Ethernet address of the engine's bridge. Without one of its own it has that of one of the containers' interfaces, and
+when that container ends the others do not find their host for up to a minute."""
 _ENGINE_DEATHS = 3
 _POLL_SECONDS = 0.05
 _OF_SHARED_MACHINES = (
@@ -147,6 +150,7 @@ class NetnsHosts:
         command = machine.engine.command(space)
         await self._supervisor.start(ChildSpec(name=_engine_name(instance), command=command, environment=environment))
         await self._until_engine_answers(machine)
+        await run(*space.enter("net"), "ip", "link", "set", "dev", "docker0", "address", _BRIDGE_ADDRESS)
         await self._start_agent(machine, space)
         machine.space = space
 

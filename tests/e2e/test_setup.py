@@ -83,3 +83,23 @@ def test_a_killed_engines_process_id_is_not_taken_for_a_running_one() -> None:
         child.wait()
     assert not is_running("sleep", str(child.pid))
     assert not is_running("sleep", "")
+
+
+def test_dockers_bridge_keeps_its_address_when_containers_go() -> None:
+    keep_bridge_address = runpy.run_path(str(ROOT / "scripts" / "docker_engine.py"))["keep_bridge_address"]
+    name = f"br{os.getpid()}"
+    bridge = Path("/sys/class/net", name)
+    subprocess.run(("ip", "link", "add", "name", name, "type", "bridge"), check=True)
+    try:
+        assert (bridge / "addr_assign_type").read_text() != "3\n"
+        for _ in range(2):
+            keep_bridge_address(bridge)
+            assert (bridge / "addr_assign_type").read_text() == "3\n"
+        kept = (bridge / "address").read_text()
+        subprocess.run(("ip", "link", "add", "name", f"{name}p", "type", "veth"), check=True)
+        subprocess.run(("ip", "link", "set", "dev", f"{name}p", "master", name), check=True)
+        subprocess.run(("ip", "link", "del", "dev", f"{name}p"), check=True)
+        assert (bridge / "address").read_text() == kept
+    finally:
+        subprocess.run(("ip", "link", "del", "dev", f"{name}p"), check=False, capture_output=True)
+        subprocess.run(("ip", "link", "del", "dev", name), check=True)
