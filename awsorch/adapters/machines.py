@@ -135,7 +135,7 @@ class Ec2Machines:
             "BlockDeviceMappings": await self._disks(image, template),
             "TagSpecifications": [
                 {"ResourceType": kind, "Tags": _tags(cluster, command.provider, order)}
-                for kind in ("instance", "volume")
+                for kind in ("instance", "volume", "network-interface")
             ],
         }
         network = template.get("networkConfiguration", {})
@@ -235,10 +235,12 @@ def _is_refusal(error: AwsError) -> bool:
 
 
 def _tags(cluster: str, provider: str, order: Launch) -> list[dict[str, str]]:
+    """The provider's tags may name the machine; those that machines are found by are ours."""
     tags = {
+        "Name": f"{cluster}-{provider}",
+        **order.tags,
         LAUNCH_TAG: order.id,
         "AmazonECSManaged": "true",
-        "Name": f"{cluster}-{provider}",
         "awsorch:cluster": cluster,
         "awsorch:capacity-provider": provider,
     }

@@ -103,6 +103,7 @@ class Provider:
     termination_protection: bool = False
     draining: bool = True
     managed: Mapping[str, Any] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     offers: tuple[Offer, ...] = ()
     zones: Mapping[str, str] = field(default_factory=dict)
     minimum: int | None = None
@@ -174,7 +175,8 @@ class Machine:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """One machine that a managed provider ordered and that EC2 has not confirmed. ``id`` is its client token too;
-    ``replaces``: machines that cost more and are to go when it is there."""
+    ``replaces``: machines that cost more and are to go when it is there; ``tags``: the provider's, where it propagates
+    them, as they were when the machine was ordered: an order that is given again must be the same."""
 
     id: str
     provider: str
@@ -182,6 +184,7 @@ class Launch:
     zone: str
     ordered_at: float
     attempts: int = 1
+    tags: Mapping[str, str] = field(default_factory=dict)
     replaces: tuple[str, ...] = ()
 
     @property

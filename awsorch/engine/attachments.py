@@ -16,6 +16,7 @@ from typing import Any
 from awsorch.core.capacity.associations import FARGATE, check_associations, clusters_with
 from awsorch.core.capacity.attachments import require_settled
 from awsorch.core.errors import Refusal, client_error
+from awsorch.core.events import SetTags
 from awsorch.core.events_capacity import (
     Attached,
     AttachProviders,
@@ -79,6 +80,12 @@ class Attachments:
             provider: CapacityProvider = await self._registry.submit(event)
             await self._attach_everywhere(provider.name)
             return provider
+
+    async def set_tags(self, event: SetTags) -> None:
+        """Change a provider's tags: machines that are launched later have them. Raises Refusal."""
+        async with self._turn:
+            await self._registry.submit(event)
+            await self._attach_everywhere(event.key)
 
     async def delete(self, event: DeleteCapacityProvider) -> CapacityProvider:
         """Delete a provider that nothing needs: at once, or once the machines that it launched have ended. Answers it

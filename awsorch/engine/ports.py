@@ -175,7 +175,7 @@ class Machines(Protocol):
     """EC2 as commands see it. Each returns at once; what comes of it is posted: MachinesLaunched or MachinesSeen."""
 
     def launch_machines(self, cluster: str, command: LaunchMachines) -> None:
-        """CreateFleet, once for each order however often it is given."""
+        """RunInstances, once for each order however often it is given."""
         ...
 
     def end_machines(self, cluster: str, command: EndMachines) -> None:

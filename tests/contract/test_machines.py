@@ -99,14 +99,14 @@ def play(make: Make, scene: Callable[[Stage], Awaitable[None]]) -> None:
 
 def test_an_order_becomes_an_instance(fleet: Make) -> None:
     async def scene(stage: Stage) -> None:
-        order = stage.order()
+        order = replace(stage.order(), tags={"team": "a", "Name": "mine", "AmazonECSManaged": "no"})
         machine = await stage.launched(order)
         seen = await stage.seen(machine, "running")
         assert (seen.zone, seen.instance_type, seen.spot) == (order.zone, "t3.medium", False)
         tags = stage.outside.tags_of(machine)
         assert tags[LAUNCH_TAG] == order.id
         assert (tags["awsorch:cluster"], tags["awsorch:capacity-provider"]) == ("default", "cp")
-        assert tags["AmazonECSManaged"] == "true"
+        assert (tags["AmazonECSManaged"], tags["team"], tags["Name"]) == ("true", "a", "mine")
 
     play(fleet, scene)
 

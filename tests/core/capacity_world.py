@@ -165,7 +165,9 @@ class CapacityWorld:
         self.submit(AttachProviders(cluster="default", attached=attached))
         return group
 
-    def add_managed(self, *offers: Offer, name: str = "cp", **managed: Any) -> None:
+    def add_managed(
+        self, *offers: Offer, name: str = "cp", tags: Mapping[str, str] | None = None, **managed: Any
+    ) -> None:
         """A managed provider that may launch these."""
         record = CapacityProvider(
             name=name,
@@ -173,6 +175,7 @@ class CapacityWorld:
             type="MANAGED_INSTANCES",
             managed={"infrastructureRoleArn": "r", **managed},
             cluster="default",
+            tags=tags or {},
             created_at=1.0,
         )
         attached = Attached(provider=record, offers=offers, zones=ZONES)

@@ -56,6 +56,19 @@ def test_a_lost_order_is_sent_again_and_makes_no_second_machine(world: CapacityW
     assert len(world.tasks("RUNNING")) == 1
 
 
+@pytest.mark.parametrize(("propagates", "tags"), [("CAPACITY_PROVIDER", {"team": "a"}), ("NONE", {})])
+def test_an_order_has_the_provider_s_tags_as_they_were_where_it_propagates_them(
+    world: CapacityWorld, propagates: str, tags: dict[str, str]
+) -> None:
+    world.add_managed(SMALL, tags={"team": "a"}, propagateTags=propagates)
+    world.lose_launches = True
+    world.run(1, definition=BIG)
+    world.add_managed(SMALL, tags={"team": "b"}, propagateTags=propagates)
+    world.lose_launches = False
+    world.pass_time(60)
+    assert [dict(order.tags) for order in world.bought.values()] == [tags]
+
+
 def test_what_a_zone_has_none_of_is_had_elsewhere(world: CapacityWorld) -> None:
     world.add_managed(LEAN, SMALL)
     world.none_left = {f"c5.large@us-east-1{zone}" for zone in "abc"}

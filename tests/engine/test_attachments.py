@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from awsorch.core.events import CreateCluster, OpenGate
+from awsorch.core.events import CreateCluster, OpenGate, SetTags
 from awsorch.core.events_capacity import CreateCapacityProvider, DeleteCapacityProvider, SetClusterCapacity
 from awsorch.core.model_capacity import GROUP, MANAGED, CapacityProvider
 from awsorch.engine.controller import SWEEP_S, Controller
@@ -83,6 +83,20 @@ def test_known_zones_are_not_asked_for_at_start() -> None:
         second = await started(loop, store, cloud)
         assert copies(second)["mi"].zones == ZONES
         await second.stop()
+
+    run(scenario)
+
+
+def test_changed_tags_reach_the_cluster() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        controller = await started(loop, MemoryStore(), Cloud())
+        await controller.attachments.create(CreateCapacityProvider(provider=replace(with_machines(), tags={"a": "1"})))
+        assert copies(controller)["mi"].tags == {"a": "1"}
+        await controller.attachments.set_tags(
+            SetTags(kind="capacity-provider", key="mi", put={"b": "2"}, remove=("a",))
+        )
+        assert copies(controller)["mi"].tags == {"b": "2"}
+        await controller.stop()
 
     run(scenario)
 

@@ -19,7 +19,7 @@ async def tag_resource(call: Call) -> Answer:
     """Merge tags; existing keys get the new value."""
     partition, kind, key = await _target(call)
     put = parse_tags(call.request["tags"])
-    await partition.submit(SetTags(cause=call.cause, kind=kind, key=key, put=put))
+    await _submit(call, partition, SetTags(cause=call.cause, kind=kind, key=key, put=put))
     return {}
 
 
@@ -27,7 +27,8 @@ async def tag_resource(call: Call) -> Answer:
 async def untag_resource(call: Call) -> Answer:
     """Take tags out; unknown keys are ignored."""
     partition, kind, key = await _target(call)
-    await partition.submit(SetTags(cause=call.cause, kind=kind, key=key, remove=tuple(call.request["tagKeys"])))
+    event = SetTags(cause=call.cause, kind=kind, key=key, remove=tuple(call.request["tagKeys"]))
+    await _submit(call, partition, event)
     return {}
 
 
@@ -41,6 +42,13 @@ async def list_tags_for_resource(call: Call) -> Answer:
         if refusal.code == "ResourceNotFoundException":
             raise invalid_parameter(refusal.message) from None
         raise
+
+
+async def _submit(call: Call, partition: Partition[RegistryState] | Partition[ClusterState], event: SetTags) -> None:
+    if event.kind == "capacity-provider":
+        await call.controller.attachments.set_tags(event)
+    else:
+        await partition.submit(event)
 
 
 async def _tags(partition: Partition[RegistryState] | Partition[ClusterState], kind: str, key: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ def order_machines(tx: Transaction[ClusterState], provider: Provider, waiting: l
     if not waiting:
         return
     orders = [
-        Launch(id=tx.new_uuid(), provider=provider.name, offer=offer, zone=zone, ordered_at=tx.now)
+        _order(tx, provider, offer, zone)
         for offer, zone in machines_missing(tx.state, provider, lines_of(waiting), tx.now)[:BATCH]
     ]
     for order in orders:
@@ -44,11 +44,24 @@ def order_instead(
     tx: Transaction[ClusterState], provider: Provider, offer: Offer, zone: str, replaces: tuple[str, ...]
 ) -> None:
     """Order a machine that is to take the place of others, which go when it is there."""
-    order = Launch(
-        id=tx.new_uuid(), provider=provider.name, offer=offer, zone=zone, ordered_at=tx.now, replaces=replaces
-    )
+    order = _order(tx, provider, offer, zone, replaces)
     tx.put(order)
     _send(tx, provider, [order])
+
+
+def _order(
+    tx: Transaction[ClusterState], provider: Provider, offer: Offer, zone: str, replaces: tuple[str, ...] = ()
+) -> Launch:
+    propagates = (provider.managed or {}).get("propagateTags") == "CAPACITY_PROVIDER"
+    return Launch(
+        id=tx.new_uuid(),
+        provider=provider.name,
+        offer=offer,
+        zone=zone,
+        ordered_at=tx.now,
+        replaces=replaces,
+        tags=provider.tags if propagates else {},
+    )
 
 
 def machines_missing(

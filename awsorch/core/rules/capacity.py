@@ -58,6 +58,7 @@ def _take(tx: Transaction[ClusterState], cluster: str, attached: Attached) -> Pr
         termination_protection=given.termination_protection,
         draining=given.draining,
         managed=given.managed,
+        tags=given.tags,
     )
     if not provider.is_group:
         provider = replace(provider, offers=attached.offers, zones=attached.zones)
