@@ -23,6 +23,7 @@ from awsorch.local.moto_groups_places import (
     why_not_shrink,
     why_not_size,
 )
+from awsorch.local.moto_groups_policies import mend_policies
 from awsorch.local.moto_groups_sizes import GroupSizes
 from awsorch.local.moto_groups_timer import GroupTimer
 
@@ -38,6 +39,7 @@ def mend_groups(changed: Callable[[], None], clock: Callable[[], float] = time.t
     _mend_backend(sizes)
     _mend_members(sizes)
     mend_calls(sizes)
+    mend_policies()
 
     def mind() -> float | None:
         before = _instances()

@@ -91,6 +91,26 @@ def test_sizes_keep_to_the_bounds(client: Client, size: int, words: str) -> None
     assert len(instances(client, name)) == 1
 
 
+@pytest.mark.parametrize(
+    ("policy", "size"),
+    [
+        ({"AdjustmentType": "ChangeInCapacity", "ScalingAdjustment": 2}, 5),
+        ({"AdjustmentType": "ChangeInCapacity", "ScalingAdjustment": 9}, 6),
+        ({"AdjustmentType": "ChangeInCapacity", "ScalingAdjustment": -9}, 1),
+        ({"AdjustmentType": "ExactCapacity", "ScalingAdjustment": 40}, 6),
+        ({"AdjustmentType": "PercentChangeInCapacity", "ScalingAdjustment": 10}, 4),
+        ({"AdjustmentType": "PercentChangeInCapacity", "ScalingAdjustment": -50}, 2),
+        ({"AdjustmentType": "PercentChangeInCapacity", "ScalingAdjustment": 10, "MinAdjustmentMagnitude": 2}, 5),
+        ({"AdjustmentType": "PercentChangeInCapacity", "ScalingAdjustment": 500}, 6),
+    ],
+)
+def test_policies_keep_to_the_bounds(client: Client, policy: dict[str, Any], size: int) -> None:
+    name, scaling = make_group(client, MinSize=1, DesiredCapacity=3), client("autoscaling")
+    scaling.put_scaling_policy(AutoScalingGroupName=name, PolicyName=name, PolicyType="SimpleScaling", **policy)
+    scaling.execute_policy(AutoScalingGroupName=name, PolicyName=name)
+    assert len(instances(client, name)) == size
+
+
 def test_ending_an_instance_for_good_keeps_to_the_least_size(client: Client) -> None:
     name = make_group(client, MinSize=1, DesiredCapacity=2)
     scaling = client("autoscaling")
