@@ -83,11 +83,16 @@ class GroupHistory:
         self.activities.append(activity)
         return activity
 
-    def fail(self, group: Any, now: float, message: str, **members: Any) -> None:
+    def find(self, activity_id: str) -> GroupActivity | None:
+        """An activity by its id, while it is remembered."""
+        return next((each for each in self.activities if each.id == activity_id), None)
+
+    def fail(self, group: Any, now: float, message: str, **members: Any) -> GroupActivity:
         """Note a launch that EC2 refused."""
         activity = self.begin(group, LAUNCHING, now, instance_id=None, **members)
         described = replace(activity, description=f"{LAUNCHING}.  Status Reason: {message}")
-        self.activities[-1] = replace(described, status="Failed", ended_at=now, message=message)
+        failed = self.activities[-1] = replace(described, status="Failed", ended_at=now, message=message)
+        return failed
 
     def mark(self, activity_id: str, status: str, *, ended_at: float | None = None, message: str | None = None) -> None:
         """Change an activity's status; one that is no longer remembered needs none."""

@@ -52,10 +52,10 @@ def hooks_for(group: Any, transition: str) -> list[Any]:
     return [hook for hook in hooks if hook.lifecycle_transition == transition]
 
 
-def begin_wait(state: Any, hooks: Iterable[Any], activity_id: str, now: float) -> None:
+def begin_wait(state: Any, hooks: Iterable[Any], activity_id: str, now: float) -> LifecycleAction:
     """Have an instance wait for hooks of one transition, of which there is at least one."""
     every = list(hooks)
-    state.lifecycle_action = LifecycleAction(
+    action = state.lifecycle_action = LifecycleAction(
         token=str(uuid.uuid4()),
         transition=every[0].lifecycle_transition,
         activity_id=activity_id,
@@ -63,6 +63,7 @@ def begin_wait(state: Any, hooks: Iterable[Any], activity_id: str, now: float) -
         ends_at={hook.name: now + hook.global_timeout for hook in every},
     )
     state.lifecycle_state = "Pending:Wait" if every[0].lifecycle_transition == LAUNCHING else "Terminating:Wait"
+    return action
 
 
 def action_of(state: Any) -> LifecycleAction | None:

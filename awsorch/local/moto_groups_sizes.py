@@ -14,6 +14,7 @@ from typing import Any
 
 from awsorch.local import moto_groups_activities as told
 from awsorch.local.moto_groups_activities import GroupHistory, history_of
+from awsorch.local.moto_groups_events import tell_activity, tell_wait
 from awsorch.local.moto_groups_hooks import (
     LAUNCHING,
     TERMINATING,
@@ -73,8 +74,7 @@ class GroupSizes:
         self._detach(group, state)
         hooks = hooks_for(group, TERMINATING)
         if hooks:
-            begin_wait(state, hooks, activity.id, now)
-            history.mark(activity.id, "MidLifecycleAction")
+            self._wait(group, state, activity.id, hooks)
         else:
             self._finish(group, state, activity.id)
         return activity.id
@@ -110,7 +110,7 @@ class GroupSizes:
                 ending = history.begin(
                     group, told.TERMINATING, now, instance_id=state.instance_id, cause=cause, **_at(state)
                 )
-                history.mark(ending.id, "Successful", ended_at=now)
+                self._succeed(group, ending.id)
             if action is not None:
                 ended = "Successful" if action.transition == TERMINATING else "Cancelled"
                 history.mark(action.activity_id, ended, ended_at=now)
@@ -170,7 +170,7 @@ class GroupSizes:
             message = f"{error.message} Launching EC2 instance failed."
             cause = told.grown(self.clock(), history.because, there, there + 1)
             zone = group.availability_zones[0]
-            history.fail(group, self.clock(), message, cause=cause, zone=zone, subnet=None)
+            tell_activity(group, history.fail(group, self.clock(), message, cause=cause, zone=zone, subnet=None))
             return False
         for instance_type, place in choices:
             if (instance_type, place.zone) in refused:
@@ -183,7 +183,8 @@ class GroupSizes:
             except ServiceException as error:
                 refused.add((instance_type, place.zone))
                 message = f"{error.message} Launching EC2 instance failed."
-                history.fail(group, now, message, cause=cause, zone=place.zone, subnet=place.subnet)
+                failed = history.fail(group, now, message, cause=cause, zone=place.zone, subnet=place.subnet)
+                tell_activity(group, failed)
                 continue
             self._take_in(group, history, instance, cause)
             return True
@@ -199,14 +200,13 @@ class GroupSizes:
         activity = history.begin(group, told.LAUNCHING, now, instance_id=instance.id, cause=cause, **_at(state))
         hooks = hooks_for(group, LAUNCHING)
         if hooks:
-            begin_wait(state, hooks, activity.id, now)
-            history.mark(activity.id, "MidLifecycleAction")
+            self._wait(group, state, activity.id, hooks)
         else:
             self._serve(group, state, activity.id)
 
     def _serve(self, group: Any, state: Any, activity_id: str) -> None:
         state.lifecycle_state = "InService"
-        history_of(group).mark(activity_id, "Successful", ended_at=self.clock())
+        self._succeed(group, activity_id)
         self._attach(group)
 
     def _shrink(self, group: Any, history: GroupHistory) -> None:
@@ -222,7 +222,18 @@ class GroupSizes:
             # API termination protection does not hold an Auto Scaling group back.
             state.instance.disable_api_termination = False
             group.ec2_backend.terminate_instances([state.instance_id])
-        history_of(group).mark(activity_id, "Successful", ended_at=self.clock())
+        self._succeed(group, activity_id)
+
+    def _succeed(self, group: Any, activity_id: str) -> None:
+        history = history_of(group)
+        history.mark(activity_id, "Successful", ended_at=self.clock())
+        tell_activity(group, history.find(activity_id))
+
+    def _wait(self, group: Any, state: Any, activity_id: str, hooks: list[Any]) -> None:
+        now = self.clock()
+        action = begin_wait(state, hooks, activity_id, now)
+        history_of(group).mark(activity_id, "MidLifecycleAction")
+        tell_wait(group, state, action, hooks, now)
 
     def _attach(self, group: Any) -> None:
         """Register those in service with the group's load balancers."""
