@@ -148,12 +148,14 @@ def children(process: int) -> list[int]:
 
 
 def get(address: str, path: str = "/", port: int = 80, **headers: str) -> tuple[int, str]:
-    """Status and body, over a connection of its own."""
+    """Status and body, over a connection of its own. Raises OSError for an answer that breaks off, too."""
     connection = http.client.HTTPConnection(address, port, timeout=_LIMIT_SECONDS)
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
+    except http.client.IncompleteRead as error:
+        raise ConnectionError("the answer broke off") from error
     finally:
         connection.close()
 
