@@ -160,6 +160,20 @@ class EngineCalls:
         else:
             asyncio.get_running_loop().call_later(EVENT_GRACE, self._look_after_start, assignment, name)
 
+    async def start_once(self, assignment: Assignment, name: str) -> None:
+        """Start what a former life of the agent asked the engine to start, unless that has been done since: what ends
+        at once must not run twice."""
+        container = assignment.state.containers[name]
+        try:
+            facts = await self._engine.inspect(container.docker_id or assignment.names.containers[name])
+        except EngineError:
+            facts = None
+        if facts is None or facts.started_at is None:
+            await self._start(assignment, name)
+            return
+        for event in happened(assignment, name, facts, self._clock(), missed=True):
+            self._tell(assignment.arn, event)
+
     def _look_after_start(self, assignment: Assignment, name: str) -> None:
         if assignment.state.containers[name].call in (Call.START, Call.RESTART):
             self.spawn(self.look_up(assignment, name))

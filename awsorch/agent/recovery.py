@@ -108,7 +108,9 @@ def resume(tasks: Iterable[Assignment], calls: EngineCalls, tell: Tell) -> None:
                     calls.carry_out(assignment, Pull(container=name))
                 case Call.CREATE:
                     calls.carry_out(assignment, Create(container=name))
-                case Call.START | Call.RESTART:
+                case Call.START:
+                    calls.spawn(calls.start_once(assignment, name))
+                case Call.RESTART:
                     calls.carry_out(assignment, Start(container=name))
                 case None:
                     if container.known is Status.RUNNING and container.signalled_at is not None:
