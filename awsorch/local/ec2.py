@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 _IMAGE_PARAMETER = "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
 _NETWORK_SEED = 4566
+_GROUP_TAG = "aws:autoscaling:groupName"
 
 Ec2Error = (BotoCoreError, ClientError, aiohttp.ClientError, OSError, TimeoutError)
 """What a call may raise when EC2 is down or says no."""
@@ -74,6 +75,11 @@ class Ec2(Protocol):
     async def describe_user_data(self, instance_id: str) -> str:
         """An instance's user data as text; empty where it has none."""
 
+    async def describe_lifecycle_state(self, instance_id: str) -> str | None:
+        """The state that an instance's Auto Scaling group has it in; None where it is in no group. One that its group
+        has ended is "Terminated", although the group knows it no more.
+        """
+
     async def describe_size(self, instance_type: str) -> InstanceSize:
         """The size of an instance type."""
 
@@ -98,10 +104,12 @@ class MotoEc2:
         self._keys = {"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key}
         self._open = AsyncExitStack()
         self._client: Any = None
+        self._scaling: Any = None
         self._sizes: dict[str, InstanceSize] = {}
 
     async def __aenter__(self) -> MotoEc2:
         self._client = await self._open.enter_async_context(self._service("ec2"))
+        self._scaling = await self._open.enter_async_context(self._service("autoscaling"))
         self._client.meta.events.register("before-call.ec2.RunInstances", _ask_for_id)
         return self
 
@@ -173,6 +181,20 @@ class MotoEc2:
             return base64.b64decode(encoded).decode("utf-8", "replace")
         except ValueError:
             return str(encoded)
+
+    async def describe_lifecycle_state(self, instance_id: str) -> str | None:
+        answer = await self._scaling.describe_auto_scaling_instances(InstanceIds=[instance_id])
+        for member in answer["AutoScalingInstances"]:
+            return str(member["LifecycleState"])
+        try:
+            described = await self._client.describe_instances(InstanceIds=[instance_id])
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "InvalidInstanceID.NotFound":
+                return None
+            raise
+        seen = _seen(described["Reservations"][0]["Instances"][0])
+        ended = seen.state in {"shutting-down", "terminated"} and _GROUP_TAG in seen.tags
+        return "Terminated" if ended else None
 
     async def describe_size(self, instance_type: str) -> InstanceSize:
         size = self._sizes.get(instance_type)

@@ -2,7 +2,8 @@
 for all where instances have networks of their own.
 
 It exists so that agents, SDKs and programs on a local instance take the path that they take on EC2. Which
-instance asks is told by the address it asks at, or asks from. Only what IMDS answers is here; it changes no instance.
+instance asks is told by the address it asks at, or asks from. What its Auto Scaling group has in mind for it is asked
+of the group each time, so that it is never an old answer. Only what IMDS answers is here; it changes no instance.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
 
+from awsorch.local.ec2 import Ec2Error
 from awsorch.local.instances import LocalInstance
+
+_log = logging.getLogger(__name__)
 
 PORT = 16925
 """On EC2 it is port 80 of 169.254.169.254; a local one needs no privilege and stays below the ephemeral
@@ -32,6 +37,7 @@ _TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 _MAX_TTL_SECONDS = 21600
 _ROLE_NAME = "awsorch-local-instance"
 _CREDENTIALS_SECONDS = 6 * 3600
+_LIFECYCLE = "meta-data/autoscaling/target-lifecycle-state"
 _VERSIONS = ("latest", "2016-09-02", "2018-09-24", "2020-10-27", "2021-01-03", "2021-07-15")
 
 
@@ -46,8 +52,16 @@ class Identity:
     secret: str
 
 
+async def _no_group(_instance_id: str) -> str | None:
+    return None
+
+
 class MetadataService:
-    """Serves the metadata of instances, each at `http://<its address>:<port>`, or all on the socket `shared`."""
+    """Serves the metadata of instances, each at `http://<its address>:<port>`, or all on the socket `shared`.
+
+    `lifecycle_state` says in which state of its Auto Scaling group the instance with an id is, None for one of no
+    group; it may raise one of Ec2Error.
+    """
 
     def __init__(
         self,
@@ -56,8 +70,10 @@ class MetadataService:
         port: int = PORT,
         clock: Callable[[], float] = time.time,
         shared: socket.socket | None = None,
+        lifecycle_state: Callable[[str], Awaitable[str | None]] = _no_group,
     ) -> None:
         self._identity = identity
+        self._lifecycle_state = lifecycle_state
         self._shared = shared
         self._port = port
         self._clock = clock
@@ -119,10 +135,22 @@ class MetadataService:
         token = request.headers.get(_TOKEN_HEADER)
         if instance.tokens_required if token is None else not self._is_valid(instance, token):
             raise web.HTTPUnauthorized
-        answer = look_up(self._documents(instance), request.match_info["path"])
+        path = request.match_info["path"]
+        answer = look_up(self._documents(instance) | await self._of_group(instance, path), path)
         if answer is None:
             raise web.HTTPNotFound
         return web.Response(text=answer, content_type="text/plain")
+
+    async def _of_group(self, instance: LocalInstance, path: str) -> dict[str, str]:
+        """What the instance's group has to say, where a path leads there."""
+        if not f"{_LIFECYCLE}/".startswith(f"{path.rstrip('/')}/"):
+            return {}
+        try:
+            state = await self._lifecycle_state(instance.id)
+        except Ec2Error as error:
+            _log.warning("the group of %s cannot be asked now: %s", instance.id, error)
+            raise web.HTTPServiceUnavailable from error
+        return {} if state is None else {_LIFECYCLE: target_of(state)}
 
     def _asked(self, request: web.Request) -> LocalInstance:
         transport = request.transport
@@ -222,8 +250,6 @@ def metadata(instance: LocalInstance, region: str) -> dict[str, str]:
         f"{interface}/subnet-id": instance.subnet_id,
         f"{interface}/vpc-id": instance.vpc_id,
     }
-    if "aws:autoscaling:groupName" in instance.tags:
-        documents["meta-data/autoscaling/target-lifecycle-state"] = "InService"
     if instance.shows_tags:
         documents |= {f"meta-data/tags/instance/{key}": value for key, value in instance.tags.items() if "/" not in key}
     if instance.ends_at is not None:
@@ -231,6 +257,24 @@ def metadata(instance: LocalInstance, region: str) -> dict[str, str]:
         documents["meta-data/spot/instance-action"] = json.dumps({"action": "terminate", "time": time_of_end})
         documents["meta-data/spot/termination-time"] = time_of_end
     return documents
+
+
+def target_of(lifecycle_state: str) -> str:
+    """The state that an instance goes to from a lifecycle state of its group.
+
+    Source: EC2 Auto Scaling user guide, "Retrieve the target lifecycle state through instance metadata".
+    """
+    if lifecycle_state.startswith("Terminat"):
+        return "Terminated"
+    return _TARGETS.get(lifecycle_state, "InService")
+
+
+_TARGETS = {
+    "Detaching": "Detached",
+    "Detached": "Detached",
+    "EnteringStandby": "Standby",
+    "Standby": "Standby",
+}
 
 
 def identity_document(identity: Identity, instance: LocalInstance) -> str:

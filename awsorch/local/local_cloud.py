@@ -212,6 +212,7 @@ class LocalCloud:
                 secret=record.secret,
             ),
             shared=self._open.enter_context(self._switch.listen(PORT)) if self._switch is not None else None,
+            lifecycle_state=ec2.describe_lifecycle_state,
         )
         self._open.push_async_callback(metadata.close)
         events = await self._open.enter_async_context(

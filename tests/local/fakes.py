@@ -45,6 +45,7 @@ class FakeEc2:
         """What the end of moto's process does."""
         self.instances: dict[str, SeenInstance] = {}
         self.user_data: dict[str, str] = {}
+        self.lifecycle_states: dict[str, str] = {}
         self.network: LocalNetwork | None = None
 
     def run_by_hand(self, user_data: str, zone: str = "us-east-1b", private_ip: str = "10.0.0.9") -> str:
@@ -91,6 +92,10 @@ class FakeEc2:
     async def describe_user_data(self, instance_id: str) -> str:
         self._answer()
         return self.user_data[instance_id]
+
+    async def describe_lifecycle_state(self, instance_id: str) -> str | None:
+        self._answer()
+        return self.lifecycle_states.get(instance_id)
 
     async def describe_size(self, instance_type: str) -> InstanceSize:
         self._answer()

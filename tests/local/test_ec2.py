@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
 
 from awsorch.local.ec2 import Ec2, Ec2Error, MotoEc2
@@ -95,6 +96,57 @@ def test_stopped_and_terminated_instances_are_shown_as_such(play: Play) -> None:
         assert states["i-bbbbbbbbbbbbbbbb1"] in {"shutting-down", "terminated"}
 
     play(scene)
+
+
+def test_an_instance_of_no_group_has_no_lifecycle_state(play: Play) -> None:
+    async def scene(ec2: Ec2) -> None:
+        network = await ec2.ensure_network("127.77")
+        subnet = network.subnets["us-east-1a"]
+        instance = an_instance(id="i-0123456789abcde55", address="127.77.1.55", subnet_id=subnet)
+        await ec2.run_instance(instance)
+        for instance_id in (instance.id, "i-0123456789abcdef9"):
+            assert await ec2.describe_lifecycle_state(instance_id) is None
+        await ec2.terminate_instance(instance.id)
+        assert await ec2.describe_lifecycle_state(instance.id) is None
+
+    play(scene)
+
+
+def test_an_instance_has_the_lifecycle_state_of_its_group(moto_url: str) -> None:
+    keys = {"region_name": "us-east-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    scaling = boto3.client("autoscaling", endpoint_url=moto_url, **keys)
+    name, hook = "lifecycle-states", "lifecycle-states-hook"
+    scaling.create_launch_configuration(LaunchConfigurationName=name, ImageId="ami-12c6146b", InstanceType="t3.medium")
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        LaunchConfigurationName=name,
+        MinSize=0,
+        MaxSize=1,
+        DesiredCapacity=1,
+        AvailabilityZones=["us-east-1a"],
+        LifecycleHookSpecificationList=[
+            {"LifecycleHookName": hook, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
+        ],
+    )
+    (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    instance_id = group["Instances"][0]["InstanceId"]
+    states: list[str | None] = []
+
+    async def run() -> None:
+        async with MotoEc2(url=moto_url, region="us-east-1", access_key_id="test", secret_access_key="test") as ec2:
+            states.append(await ec2.describe_lifecycle_state(instance_id))
+            scaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=0)
+            states.append(await ec2.describe_lifecycle_state(instance_id))
+            scaling.complete_lifecycle_action(
+                AutoScalingGroupName=name,
+                LifecycleHookName=hook,
+                InstanceId=instance_id,
+                LifecycleActionResult="CONTINUE",
+            )
+            states.append(await ec2.describe_lifecycle_state(instance_id))
+
+    asyncio.run(run())
+    assert states == ["InService", "Terminating:Wait", "Terminated"]
 
 
 def test_the_size_is_what_an_agent_would_report(play: Play) -> None:

@@ -5,7 +5,7 @@ import base64
 import json
 import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import aiohttp
 from botocore.utils import InstanceMetadataFetcher, InstanceMetadataRegionFetcher
 
 from awsorch.local.imds import Identity, MetadataService, look_up
-from tests.local.fakes import an_instance
+from tests.local.fakes import FakeEc2, an_instance
 
 IDENTITY = Identity(
     account_id="123456789012", region="us-east-1", access_key_id="test", secret_access_key="shh", secret="s3cret"
@@ -38,10 +38,18 @@ async def get(path: str, address: str = FIRST.address, port: int = 0, method: st
         return answer.status, await answer.text()
 
 
-def on_service(scene: Callable[[MetadataService, Clock, int], Coroutine[Any, Any, None]], port: int) -> None:
+async def no_group(_instance_id: str) -> str | None:
+    return None
+
+
+def on_service(
+    scene: Callable[[MetadataService, Clock, int], Coroutine[Any, Any, None]],
+    port: int,
+    lifecycle_state: Callable[[str], Awaitable[str | None]] = no_group,
+) -> None:
     async def run() -> None:
         clock = Clock()
-        service = MetadataService(IDENTITY, port=port, clock=clock)
+        service = MetadataService(IDENTITY, port=port, clock=clock, lifecycle_state=lifecycle_state)
         await service.serve(FIRST)
         await service.serve(SECOND)
         try:
@@ -96,13 +104,31 @@ def test_the_paths_that_the_agent_reads() -> None:
     on_service(scene, 16932)
 
 
-def test_an_instance_of_an_auto_scaling_group_knows_its_lifecycle_state() -> None:
-    async def scene(service: MetadataService, _clock: Clock, port: int) -> None:
-        await service.serve(an_instance(address=FIRST.address, tags={"aws:autoscaling:groupName": "group"}))
-        path = "latest/meta-data/autoscaling/target-lifecycle-state"
-        assert await get(path, port=port) == (200, "InService")
+def test_an_instance_of_an_auto_scaling_group_knows_where_it_is_heading() -> None:
+    groups = FakeEc2()
+    states = {
+        "Pending:Wait": "InService",
+        "InService": "InService",
+        "Terminating:Wait": "Terminated",
+        "Terminated": "Terminated",
+        "Standby": "Standby",
+        "Detaching": "Detached",
+    }
 
-    on_service(scene, 16933)
+    async def scene(_service: MetadataService, _clock: Clock, port: int) -> None:
+        path = "latest/meta-data/autoscaling/target-lifecycle-state"
+        for state, target in states.items():
+            groups.lifecycle_states[FIRST.id] = state
+            assert await get(path, port=port) == (200, target), state
+        assert await get("latest/meta-data/autoscaling", port=port) == (200, "target-lifecycle-state")
+        assert "autoscaling/" in (await get("latest/meta-data/", port=port))[1].splitlines()
+        assert (await get(path, address=SECOND.address, port=port))[0] == 404
+        assert "autoscaling/" not in (await get("latest/meta-data", address=SECOND.address, port=port))[1].splitlines()
+        groups.down = True
+        assert (await get(path, port=port))[0] == 503
+        assert await get("latest/meta-data/instance-id", port=port) == (200, FIRST.id)
+
+    on_service(scene, 16933, groups.describe_lifecycle_state)
 
 
 def test_where_tokens_are_required_nothing_is_told_without_one() -> None:
