@@ -24,6 +24,7 @@ from awsorch.local.moto_groups_places import (
     why_not_size,
 )
 from awsorch.local.moto_groups_policies import mend_policies
+from awsorch.local.moto_groups_settings import mend_settings
 from awsorch.local.moto_groups_sizes import GroupSizes
 from awsorch.local.moto_groups_timer import GroupTimer
 
@@ -40,6 +41,7 @@ def mend_groups(changed: Callable[[], None], clock: Callable[[], float] = time.t
     _mend_members(sizes)
     mend_calls(sizes)
     mend_policies()
+    mend_settings()
 
     def mind() -> float | None:
         before = _instances()
@@ -80,8 +82,17 @@ def _mend_group(sizes: GroupSizes) -> None:
     def update(self: Any, **given: Any) -> None:
         _update(sizes, self, given)
 
+    def launch_template(self: Any) -> dict[str, str] | None:
+        """Of a member: what it was launched from, whatever its group launches from now."""
+        return getattr(self, "launched_from", None)
+
+    def launch_configuration_name(self: Any) -> str | None:
+        return getattr(self, "launched_by", None)
+
     group.set_desired_capacity = set_desired_capacity
     group.update = update
+    models.InstanceState.launch_template = property(launch_template)
+    models.InstanceState.launch_configuration_name = property(launch_configuration_name)
 
 
 def _update(sizes: GroupSizes, group: Any, given: dict[str, Any]) -> None:
@@ -100,7 +111,6 @@ def _update(sizes: GroupSizes, group: Any, given: dict[str, Any]) -> None:
             given["launch_config_name"], given["launch_template"], mixed_instances_policy=policy
         )
     for attribute, member in (
-        ("health_check_grace_period", "health_check_period"),
         ("health_check_type", "health_check_type"),
         ("new_instances_protected_from_scale_in", "new_instances_protected_from_scale_in"),
     ):

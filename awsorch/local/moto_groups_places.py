@@ -1,8 +1,8 @@
-"""Where an Auto Scaling group of the local cloud launches, which of its instances go first, which sizes it may have.
+"""Where an Auto Scaling group of the local cloud launches, of which type and kind, and which sizes it may have.
 
 All answers follow from moto's objects as they are; nothing is changed here.
-Source: Amazon EC2 Auto Scaling user guide, "Distribute instances across Availability Zones", "Control which Auto
-Scaling instances terminate during scale in", "Auto Scaling groups with multiple instance types and purchase options".
+Source: Amazon EC2 Auto Scaling user guide, "Distribute instances across Availability Zones", "Auto Scaling groups with
+multiple instance types and purchase options".
 """
 
 from __future__ import annotations
@@ -61,32 +61,33 @@ def capacity_of(group: Any) -> int:
     return sum(weight_of(group, state.instance_type) for state in serving(group))
 
 
+def wanted_of(group: Any) -> int:
+    """The capacity that the group is to have now: what is desired, and what replaces instances before they go."""
+    return int(group.desired_capacity) + int(getattr(group, "surplus", 0))
+
+
 def is_next_spot(group: Any) -> bool:
     """Whether the next instance is to be a spot instance, by the group's distribution."""
+    return _on_demand_of(group) >= _on_demand_wanted(group)
+
+
+def has_spare_on_demand(group: Any) -> bool:
+    """Whether the group has more on-demand capacity than its distribution says."""
+    return _on_demand_of(group) > _on_demand_wanted(group)
+
+
+def _on_demand_wanted(group: Any) -> int:
     distribution = (group.mixed_instances_policy or {}).get("InstancesDistribution") or {}
     base = int(distribution.get("OnDemandBaseCapacity") or 0)
     share = distribution.get("OnDemandPercentageAboveBaseCapacity")
     percent = 100 if share is None else int(share)
-    wanted = int(group.desired_capacity)
-    on_demand = min(wanted, base) + math.ceil(max(0, wanted - base) * percent / 100)
+    wanted = wanted_of(group)
+    return min(wanted, base) + math.ceil(max(0, wanted - base) * percent / 100)
+
+
+def _on_demand_of(group: Any) -> int:
     there = [state for state in serving(group) if state.instance.lifecycle != "spot"]
-    return sum(weight_of(group, state.instance_type) for state in there) >= on_demand
-
-
-def next_victim(group: Any) -> Any | None:
-    """The instance to end next: of the fullest zone, by age, none that is protected. None where there is none, or
-    where the group would have too little without it.
-    """
-    there = serving(group)
-    counts = Counter(state.availability_zone for state in there)
-    newest_first = (group.termination_policies or ["Default"])[0] == "NewestInstance"
-    order = sorted(there, key=lambda state: (state.instance.launch_time, state.instance_id), reverse=newest_first)
-    order.sort(key=lambda state: -counts[state.availability_zone])
-    spare = capacity_of(group) - int(group.desired_capacity)
-    for state in order:
-        if not state.protected_from_scale_in and weight_of(group, state.instance_type) <= spare:
-            return state
-    return None
+    return sum(weight_of(group, state.instance_type) for state in there)
 
 
 def why_not_size(group: Any, name: str, size: int | None) -> str | None:

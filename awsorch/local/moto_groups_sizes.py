@@ -30,11 +30,12 @@ from awsorch.local.moto_groups_places import (
     Place,
     capacity_of,
     is_next_spot,
-    next_victim,
     places_of,
     types_of,
+    wanted_of,
     weight_of,
 )
+from awsorch.local.moto_groups_victims import next_victim
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 """How long a group waits before it tries again to launch what was refused: twice as long each time."""
@@ -53,7 +54,7 @@ class GroupSizes:
         """
         history = history_of(group)
         history.because = because or history.because
-        if capacity_of(group) < group.desired_capacity:
+        if capacity_of(group) < wanted_of(group):
             if not _is_suspended(group, "Launch"):
                 self._grow(group, history)
         else:
@@ -153,7 +154,7 @@ class GroupSizes:
 
     def _grow(self, group: Any, history: GroupHistory) -> None:
         refused: set[tuple[str, str]] = set()
-        while (there := capacity_of(group)) < group.desired_capacity:
+        while (there := capacity_of(group)) < wanted_of(group):
             if not self._launch(group, history, there, refused):
                 history.pause = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, history.pause * 2))
                 history.retry_at = self.clock() + history.pause
@@ -196,7 +197,8 @@ class GroupSizes:
         instance.autoscaling_group = group
         state = InstanceState(instance, protected_from_scale_in=group.new_instances_protected_from_scale_in)
         group.instance_states.append(state)
-        now = self.clock()
+        now = state.launched_at = self.clock()
+        _note_configuration(group, state)
         activity = history.begin(group, told.LAUNCHING, now, instance_id=instance.id, cause=cause, **_at(state))
         hooks = hooks_for(group, LAUNCHING)
         if hooks:
@@ -205,12 +207,12 @@ class GroupSizes:
             self._serve(group, state, activity.id)
 
     def _serve(self, group: Any, state: Any, activity_id: str) -> None:
-        state.lifecycle_state = "InService"
+        state.lifecycle_state, state.in_service_at = "InService", self.clock()
         self._succeed(group, activity_id)
         self._attach(group)
 
     def _shrink(self, group: Any, history: GroupHistory) -> None:
-        while (state := next_victim(group)) is not None:
+        while (state := next_victim(group, self.clock())) is not None:
             before = capacity_of(group)
             after = before - weight_of(group, state.instance_type)
             self.end(group, state, told.shrunk(self.clock(), history.because, before, after, state.instance_id))
@@ -278,6 +280,20 @@ def _run(group: Any, instance_type: str, place: Place) -> Any:
         lifecycle="spot" if is_next_spot(group) else None,
     )
     return reservation.instances[0]
+
+
+def _note_configuration(group: Any, state: Any) -> None:
+    """Remember what a member was launched from: the version of a template, or a configuration."""
+    template = group.ec2_launch_template
+    if template is None:
+        state.launched_by = group.launch_configuration_name
+        return
+    version = template.get_version(group.launch_template_version).number
+    state.launched_from = {
+        "LaunchTemplateId": template.id,
+        "LaunchTemplateName": template.name,
+        "Version": str(version),
+    }
 
 
 def _at(state: Any) -> dict[str, Any]:

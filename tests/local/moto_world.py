@@ -35,11 +35,11 @@ class MotoWorld:
         name = f"g-{uuid4().hex[:8]}"
         data = {"ImageId": "ami-12c6146b", "InstanceType": "t3.medium"}
         self.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
-        settings = {"MinSize": 0, "MaxSize": 6, "DesiredCapacity": 0} | members
+        subnets = ",".join(self.subnets.values())
+        settings = {"MinSize": 0, "MaxSize": 6, "DesiredCapacity": 0, "VPCZoneIdentifier": subnets} | members
         self.scaling.create_auto_scaling_group(
             AutoScalingGroupName=name,
             LaunchTemplate={"LaunchTemplateName": name},
-            VPCZoneIdentifier=",".join(self.subnets.values()),
             **settings,
         )
         return name
@@ -90,7 +90,12 @@ def moto_world() -> Iterator[MotoWorld]:
     from moto.ec2.models import EC2Backend, fleets
     from moto.ec2.responses.fleets import Fleets
 
-    scaling = (models.FakeAutoScalingGroup, models.AutoScalingBackend, responses.AutoScalingResponse)
+    scaling = (
+        models.FakeAutoScalingGroup,
+        models.InstanceState,
+        models.AutoScalingBackend,
+        responses.AutoScalingResponse,
+    )
     mended: tuple[type[Any], ...] = (*scaling, EC2Backend, fleets.Fleet, Fleets)
     before = [dict(vars(each)) for each in mended]
     world = MotoWorld()
