@@ -16,8 +16,8 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 FOLDER, SLICE = "ecs", "ecstasks.slice"
 _DEFAULT_SHARES, _MAXIMUM_SHARES = 1024, 262144
 _DEFAULT_WEIGHT, _MAXIMUM_WEIGHT = 100, 10000
-_TIMES = 4
-"""For each core, times a service's weight: an engine that starts containers keeps a fifth of a busy core."""
+SERVICES_PER_CPU = 4
+"""So many services of the host all tasks weigh: an engine that starts containers keeps a fifth of a busy core."""
 _SYSTEMD_SECONDS = 10.0
 
 
@@ -28,7 +28,7 @@ def claim_cgroup(driver: str, cpus: int, *, root: Path = CGROUP_ROOT, systemctl:
     """
     try:
         if driver == "cgroupfs":
-            weigh_folder(FOLDER, cpus, root=root)
+            weigh_folder(FOLDER, SERVICES_PER_CPU * cpus, root=root)
             return f"/{FOLDER}"
         if driver == "systemd":
             _weigh_slice(systemctl, cpus)
@@ -38,25 +38,28 @@ def claim_cgroup(driver: str, cpus: int, *, root: Path = CGROUP_ROOT, systemctl:
     return ""
 
 
-def weigh_folder(name: str, cpus: int, *, root: Path = CGROUP_ROOT) -> None:
-    """Make and weigh a cgroup directly under the root, without systemd. Raises OSError."""
+def weigh_folder(name: str, services: int, *, root: Path = CGROUP_ROOT) -> Path:
+    """Make and weigh a cgroup directly under the root, without systemd; it weighs as much as so many services.
+
+    The file that takes a process id to put it there. Raises OSError.
+    """
     if (root / "cgroup.controllers").exists():  # version 2
         (root / "cgroup.subtree_control").write_text("+cpu")
-        folder, file, weight = root / name, "cpu.weight", _weight(cpus)
+        folder, file, weight = root / name, "cpu.weight", _weight(services)
     else:
-        shares = min(_TIMES * _DEFAULT_SHARES * cpus, _MAXIMUM_SHARES)
-        folder, file, weight = root / "cpu" / name, "cpu.shares", shares
+        folder, file, weight = root / "cpu" / name, "cpu.shares", min(_DEFAULT_SHARES * services, _MAXIMUM_SHARES)
     folder.mkdir(exist_ok=True)
     (folder / file).write_text(str(weight))
+    return folder / "cgroup.procs"
 
 
 def _weigh_slice(systemctl: str, cpus: int) -> None:
     """systemd makes the slice with its first container; told now, it keeps to the weight from then on."""
-    command = (systemctl, "set-property", "--runtime", SLICE, f"CPUWeight={_weight(cpus)}")
+    command = (systemctl, "set-property", "--runtime", SLICE, f"CPUWeight={_weight(SERVICES_PER_CPU * cpus)}")
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SYSTEMD_SECONDS, check=False)
     if done.returncode:
         raise OSError(f"{' '.join(command)}: {done.stderr.strip() or f'exit code {done.returncode}'}")
 
 
-def _weight(cpus: int) -> int:
-    return min(_TIMES * _DEFAULT_WEIGHT * cpus, _MAXIMUM_WEIGHT)
+def _weight(services: int) -> int:
+    return min(_DEFAULT_WEIGHT * services, _MAXIMUM_WEIGHT)

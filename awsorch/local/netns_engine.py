@@ -1,7 +1,9 @@
 """The Docker Engine of a local instance that is a namespace: where it keeps what, and what is left to remove of it.
 
 Its images and containers stay in the data folder when the instance is switched off, as on a disk. Its sockets are under
-/run, since the path of a socket may have 107 characters at most; containers' cgroups are in one of the instance's own.
+/run, since the path of a socket may have 107 characters at most. Containers' cgroups are in one of the instance's own;
+the engine is in another, as a service of an instance is. Else the kernel would give each session that the engine opens,
+some for every container, as much CPU time as it gives the load balancer (autogroups, sched(7)).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from awsorch.agent.task_cgroup import weigh_folder
+from awsorch.agent.task_cgroup import SERVICES_PER_CPU, weigh_folder
 from awsorch.local.files import remove_folder, write_private
 from awsorch.local.netns import Space
 
@@ -28,6 +30,8 @@ CONTAINERD = Path("/run/containerd")
 Each container's shim has a socket here too, whichever containerd it is of.
 """
 
+_JOIN = 'echo $$ > "$1"; shift; exec "$@"'
+
 
 class HostEngine:
     """One instance's engine, by the data folder of the local cloud and the instance's id."""
@@ -35,7 +39,9 @@ class HostEngine:
     def __init__(self, data: Path, instance_id: str) -> None:
         self._data = engines_folder(data) / instance_id
         self._run = run_folder(data) / instance_id
+        self._seat = Path(os.devnull)
         self._cgroup = f"awsorch-{instance_id}"
+        self._own_cgroup = f"{self._cgroup}-engine"
 
     @property
     def socket(self) -> Path:
@@ -48,8 +54,9 @@ class HostEngine:
         return self._run / "docker.sock"
 
     def command(self, space: Space) -> tuple[str, ...]:
-        """The command that runs it in its instance's namespaces."""
+        """The command that runs it in its instance's namespaces and in the cgroup of its own."""
         return (
+            *("sh", "-c", _JOIN, "join", str(self._seat)),
             *space.enter("net", "mnt", "pid"),
             *("dockerd", "--log-level", "warn", "--config-file", str(self._configuration)),  # not this machine's
             *("--data-root", str(self._data), "--exec-root", str(self._run / "exec")),
@@ -65,16 +72,18 @@ class HostEngine:
         self._run.mkdir(mode=0o700, parents=True)
         write_private(self._configuration, "{}")
         try:
-            weigh_folder(self._cgroup, os.cpu_count() or 1)
+            weigh_folder(self._cgroup, SERVICES_PER_CPU * (os.cpu_count() or 1))
+            self._seat = weigh_folder(self._own_cgroup, 1)
         except OSError as error:
             _log.warning("tasks' containers get no CPU weight of their own: %s", error)
 
     def clear(self) -> None:
         """Remove what an engine that has ended leaves outside its namespaces and its data. Blocking. Raises OSError."""
-        for group in (*_CGROUPS.glob(self._cgroup), *_CGROUPS.glob(f"*/{self._cgroup}")):
-            for path, _, _ in os.walk(group, topdown=False):
-                with contextlib.suppress(FileNotFoundError):
-                    os.rmdir(path)
+        for name in (self._cgroup, self._own_cgroup):
+            for group in (*_CGROUPS.glob(name), *_CGROUPS.glob(f"*/{name}")):
+                for path, _, _ in os.walk(group, topdown=False):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.rmdir(path)
         remove_folder(self._run)  # last: `left_over` goes by it
 
     def remove(self) -> None:

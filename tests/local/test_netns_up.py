@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import urllib.request
@@ -126,6 +127,7 @@ def test_instances_are_hosts_that_can_be_cut_off_rebooted_killed_and_leave_nothi
         engine = docker.APIClient(f"unix://{run_folder(data)}/{instance}/docker.sock", version="auto")
         assert len(engine.containers()) == 1, "this machine's engine has none of them"
         engine.close()
+        assert {"dockerd", "containerd"} <= programs_in(f"awsorch-{instance}-engine"), "its own share of the CPU"
 
     ended = {task["taskArn"] for tasks in running(ecs).values() for task in tasks}
     ec2.reboot_instances(InstanceIds=[first, second])
@@ -149,7 +151,22 @@ def test_instances_are_hosts_that_can_be_cut_off_rebooted_killed_and_leave_nothi
     up.stop(data, remove=True)
     assert not run_folder(data).exists()
     assert not (data / "engines").exists()
-    assert not [*Path("/sys/fs/cgroup").glob(f"awsorch-{second}"), *Path("/sys/fs/cgroup").glob(f"*/awsorch-{second}")]
+    assert not cgroups(f"awsorch-{second}*")
+
+
+def cgroups(name: str) -> list[Path]:
+    """The folders of a cgroup, one for each controller in version 1."""
+    root = Path("/sys/fs/cgroup")
+    return [*root.glob(name), *root.glob(f"*/{name}")]
+
+
+def programs_in(name: str) -> set[str]:
+    """What runs in a cgroup directly under the root; processes may end meanwhile."""
+    found = set()
+    for process in [each for folder in cgroups(name) for each in (folder / "cgroup.procs").read_text().split()]:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.add(Path(f"/proc/{process}/comm").read_text().strip())
+    return found
 
 
 def two_others(found: dict[str, list[dict[str, Any]]], ended: set[str]) -> bool:
