@@ -147,7 +147,7 @@ class EngineCalls:
 
     async def _start(self, assignment: Assignment, name: str) -> None:
         """Start it; that it runs, the engine's event tells, with the engine's time."""
-        docker_id = assignment.state.containers[name].docker_id or assignment.names.containers[name]
+        docker_id = _id(assignment, name)
         try:
             await self._engine.start(docker_id)
         except EngineUnavailableError:
@@ -163,12 +163,12 @@ class EngineCalls:
     async def start_once(self, assignment: Assignment, name: str) -> None:
         """Start what a former life of the agent asked the engine to start, unless that has been done since: what ends
         at once must not run twice."""
-        container = assignment.state.containers[name]
+        known = assignment.state.containers[name].started_at
         try:
-            facts = await self._engine.inspect(container.docker_id or assignment.names.containers[name])
+            facts = await self._engine.inspect(_id(assignment, name))
         except EngineError:
             facts = None
-        if facts is None or facts.started_at is None:
+        if facts is None or facts.started_at is None or (known is not None and facts.started_at <= known):
             await self._start(assignment, name)
             return
         for event in happened(assignment, name, facts, self._clock(), missed=True):
@@ -211,14 +211,18 @@ class EngineCalls:
 
     async def look_up(self, assignment: Assignment, name: str) -> None:
         """Ask the engine what has become of a container, and tell it as if it had been seen."""
-        container = assignment.state.containers[name]
         try:
-            facts = await self._engine.inspect(container.docker_id or assignment.names.containers[name])
+            facts = await self._engine.inspect(_id(assignment, name))
         except EngineError as error:
             LOG.info("container %s could not be looked up: %s", assignment.names.containers[name], error)
             return
         for event in happened(assignment, name, facts, self._clock()):
             self._tell(assignment.arn, event)
+
+
+def _id(assignment: Assignment, name: str) -> str:
+    """What the engine knows a container by: its id, or its name as long as nobody was told the id."""
+    return assignment.state.containers[name].docker_id or assignment.names.containers[name]
 
 
 def happened(

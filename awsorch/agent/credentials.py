@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from awsorch.agent.identity import InstanceMetadata
 from awsorch.wire.sigv4 import Credentials
@@ -49,19 +49,27 @@ class RoleCredentials:
             return self._credentials
 
     async def _fetch(self) -> None:
-        found = await self._metadata.role_credentials()
+        found = _read(await self._metadata.role_credentials() or {})
         if found is None:
             if self._credentials is None:
                 raise NoCredentialsError(
                     "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the instance a role"
                 )
             return
-        self._credentials = Credentials(
-            access_key_id=found["AccessKeyId"],
-            secret_access_key=found["SecretAccessKey"],
-            session_token=found.get("Token") or None,
+        self._credentials, self._expires = found
+
+
+def _read(said: Mapping[str, Any]) -> tuple[Credentials, float] | None:
+    """Credentials and when they expire; None where the metadata service has none, as while it fetches the first."""
+    try:
+        credentials = Credentials(
+            access_key_id=said["AccessKeyId"],
+            secret_access_key=said["SecretAccessKey"],
+            session_token=said.get("Token") or None,
         )
-        self._expires = datetime.fromisoformat(found["Expiration"].replace("Z", "+00:00")).timestamp()
+        return credentials, datetime.fromisoformat(said["Expiration"].replace("Z", "+00:00")).timestamp()
+    except (KeyError, ValueError, AttributeError):
+        return None
 
 
 def from_environment(environment: Mapping[str, str]) -> Credentials | None:

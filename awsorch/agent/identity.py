@@ -82,7 +82,7 @@ class InstanceMetadata:
         found = await self.get(f"meta-data/iam/security-credentials/{role.splitlines()[0].strip()}")
         try:
             return dict(json.loads(found)) if found else None
-        except ValueError:
+        except (ValueError, TypeError):
             return None
 
     async def get(self, path: str) -> str | None:

@@ -23,7 +23,6 @@ from awsorch.agent.events import (
     Pull,
     RanOutOfMemory,
     ReportDue,
-    Start,
     Started,
     Terminate,
     Vanished,
@@ -108,10 +107,8 @@ def resume(tasks: Iterable[Assignment], calls: EngineCalls, tell: Tell) -> None:
                     calls.carry_out(assignment, Pull(container=name))
                 case Call.CREATE:
                     calls.carry_out(assignment, Create(container=name))
-                case Call.START:
+                case Call.START | Call.RESTART:
                     calls.spawn(calls.start_once(assignment, name))
-                case Call.RESTART:
-                    calls.carry_out(assignment, Start(container=name))
                 case None:
                     if container.known is Status.RUNNING and container.signalled_at is not None:
                         calls.carry_out(assignment, Terminate(container=name))

@@ -1,102 +1,20 @@
 """A whole agent with simulated containers, and everything it says to ECS on the wire."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from awsorch.agent import api, identity, session, telemetry
-from awsorch.agent.agent import Agent, Parts
+from awsorch.agent import api, session, telemetry
 from awsorch.agent.api import APIError, TerminalError
 from awsorch.agent.credentials import NoCredentialsError
 from awsorch.agent.engine import EngineUnavailableError
-from awsorch.agent.identity import NoIdentityError
-from awsorch.agent.ports import always_free
-from awsorch.agent.session import open_http
-from awsorch.agent.settings import SettingError, load
-from awsorch.agent.simulated_engine import SimulatedEngine
-from awsorch.agent.usage import Usage
+from awsorch.agent.settings import SettingError
 from awsorch.wire import acs, tcs
-from tests.agent.backend import CLUSTER_ARN, Backend
+from tests.agent.backend import CLUSTER_ARN
+from tests.agent.bench import Bench, play
 from tests.agent.tasks import a_container, a_task, stop
-
-KEYS = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
-
-
-class SteadyUsage:
-    """Every container uses 1.5 CPU seconds a look and 64 MiB."""
-
-    def __init__(self) -> None:
-        self._looks = 0
-
-    def read(self, docker_id: str) -> Usage | None:
-        self._looks += 1
-        return Usage(cpu=1.5 * self._looks, memory=64 * 1024 * 1024)
-
-
-class Bench:
-    """A back end, an engine, and agents on it."""
-
-    def __init__(self, backend: Backend, http: aiohttp.ClientSession, folder: Path) -> None:
-        self.backend = backend
-        self.engine = SimulatedEngine()
-        self.running: asyncio.Task[None] | None = None
-        self._http = http
-        self._folder = folder
-
-    def agent(self, telemetry_when_idle: bool = True, **environment: str) -> Agent:
-        defaults = {
-            "ECS_CLUSTER": "c1",
-            "ECS_BACKEND_HOST": self.backend.url,
-            "ECS_EXTERNAL": "true",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "ECS_DATADIR": str(self._folder),
-            "AWSORCH_INTROSPECTION_PORT": "0",
-            "AWSORCH_TASK_ENDPOINT_PORT": "0",
-            "ECS_CONTAINER_STOP_TIMEOUT": "1s",
-            **KEYS,
-        }
-        whole = {**defaults, **environment}
-        parts = Parts(
-            engine=self.engine,
-            usage=SteadyUsage(),
-            probe=always_free,
-            clock=time.time,
-            telemetry_when_idle=telemetry_when_idle,
-        )
-        return Agent(load(whole), whole, self._http, parts)
-
-    async def start(self, telemetry_when_idle: bool = True, **environment: str) -> None:
-        """Start an agent and wait until it is connected once more."""
-        connections = len(self.backend.control_queries)
-        self.running = asyncio.create_task(self.agent(telemetry_when_idle, **environment).run())
-        connected = asyncio.create_task(self.backend.connected(connections + 1))
-        await asyncio.wait((self.running, connected), return_when=asyncio.FIRST_COMPLETED)
-        if self.running.done():
-            connected.cancel()
-            await self.running
-
-    async def stop(self) -> None:
-        if self.running is not None:
-            self.running.cancel()
-            await asyncio.gather(self.running, return_exceptions=True)
-
-
-def play(folder: Path, scenario: Callable[[Bench], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with Backend() as backend, open_http() as http:
-            bench = Bench(backend, http, folder)
-            try:
-                await scenario(bench)
-            finally:
-                await bench.stop()
-
-    asyncio.run(whole())
 
 
 class TestRegistration:
@@ -559,114 +477,3 @@ def _says(message: tcs.TCSMessage, health: str) -> bool:
     return isinstance(message, tcs.PublishHealthRequest) and any(
         container.health_status == health for task in message.tasks for container in task.containers
     )
-
-
-class MetadataService:
-    """An IMDS with the given pages; the first token it gives is no good."""
-
-    def __init__(self, pages: Mapping[str, str]) -> None:
-        self._pages = pages
-        self._tokens = 0
-
-    async def __aenter__(self) -> str:
-        app = web.Application()
-        app.router.add_put("/latest/api/token", self._token)
-        app.router.add_get("/latest/{path:.*}", self._page)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
-
-    async def _token(self, request: web.Request) -> web.Response:
-        assert request.headers["X-aws-ec2-metadata-token-ttl-seconds"]
-        self._tokens += 1
-        return web.Response(text=f"token-{self._tokens}")
-
-    async def _page(self, request: web.Request) -> web.Response:
-        if request.headers.get("X-aws-ec2-metadata-token") != "token-2":
-            return web.Response(status=401)
-        page = self._pages.get(request.match_info["path"])
-        return web.Response(status=404) if page is None else web.Response(text=page)
-
-
-PAGES = {
-    "dynamic/instance-identity/document": '{"instanceId": "i-1", "region": "eu-west-1"}',
-    "dynamic/instance-identity/signature": "signed",
-    "meta-data/mac": "0e:00:00:00:00:01",
-    "meta-data/network/interfaces/macs/0e:00:00:00:00:01/subnet-id": "subnet-1",
-    "meta-data/network/interfaces/macs/0e:00:00:00:00:01/vpc-id": "vpc-1",
-    "meta-data/placement/availability-zone-id": "euw1-az1",
-    "meta-data/iam/security-credentials/": "role",
-    "meta-data/iam/security-credentials/role": (
-        '{"AccessKeyId": "ASIA", "SecretAccessKey": "s", "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}'
-    ),
-}
-
-
-class TestIdentity:
-    def environment(self, url: str, **more: str) -> dict[str, str]:
-        return {
-            "ECS_EXTERNAL": "",
-            "AWS_DEFAULT_REGION": "",
-            "AWS_ACCESS_KEY_ID": "",
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": url,
-            **more,
-        }
-
-    def test_an_ec2_instance_says_who_it_is_and_signs_with_its_role(self, tmp_path: Path) -> None:
-        async def scenario(bench: Bench) -> None:
-            async with MetadataService(PAGES) as url:
-                await bench.start(**self.environment(url))
-                request = bench.backend.calls("RegisterContainerInstance")[0]
-                assert request["instanceIdentityDocument"] == PAGES["dynamic/instance-identity/document"]
-                assert request["instanceIdentityDocumentSignature"] == "signed"
-                attributes = {each["name"]: each.get("value") for each in request["attributes"]}
-                assert attributes["ecs.vpc-id"] == "vpc-1"
-                assert attributes["ecs.subnet-id"] == "subnet-1"
-                assert not attributes.keys() & {"ecs.cpu-architecture", "ecs.outpost-arn"}
-                assert bench.backend.calls("DiscoverPollEndpoint")[0]["zoneId"] == "euw1-az1"
-                await bench.backend.until(lambda: bench.backend.telemetry_frames)
-                headers, _ = tcs.split_frame(bench.backend.telemetry_frames[0])
-                assert "Credential=ASIA/" in headers["authorization"]
-                assert "/eu-west-1/ecs/" in headers["authorization"]
-                assert headers["x-amz-security-token"] == "t"
-                await bench.stop()
-
-        play(tmp_path, scenario)
-
-    def test_an_outpost_is_told(self, tmp_path: Path) -> None:
-        async def scenario(bench: Bench) -> None:
-            arn = "arn:aws:outposts:eu-west-1:123456789012:outpost/op-1"
-            async with MetadataService({**PAGES, "meta-data/outpost-arn": arn}) as url:
-                await bench.start(**self.environment(url))
-                (request,) = bench.backend.calls("RegisterContainerInstance")
-                assert {"name": "ecs.outpost-arn", "value": arn} in request["attributes"]
-                await bench.stop()
-
-        play(tmp_path, scenario)
-
-    def test_no_metadata_service_and_not_external(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(identity, "DOCUMENT_PATIENCE", 0.05)
-        monkeypatch.setattr(identity, "RETRY_DELAY", 0.01)
-
-        async def scenario(bench: Bench) -> None:
-            with pytest.raises(NoIdentityError, match="ECS_EXTERNAL=true"):
-                await bench.start(**self.environment("http://127.0.0.1:9"))
-
-        play(tmp_path, scenario)
-
-    def test_a_disk_from_another_instance_is_not_believed(self, tmp_path: Path) -> None:
-        async def scenario(bench: Bench) -> None:
-            async with MetadataService(PAGES) as url:
-                await bench.start(**self.environment(url))
-                await bench.stop()
-            other = {**PAGES, "dynamic/instance-identity/document": '{"instanceId": "i-2", "region": "eu-west-1"}'}
-            async with MetadataService(other) as url:
-                await bench.start(**self.environment(url))
-                assert "containerInstanceArn" not in bench.backend.calls("RegisterContainerInstance")[1]
-                await bench.stop()
-
-        play(tmp_path, scenario)

@@ -11,7 +11,7 @@ import pytest
 from awsorch.agent.api import APIError
 from awsorch.agent.notices import PATH, drain_when_noticed
 from awsorch.agent.session import Registration
-from tests.agent.test_agent import PAGES, Bench, MetadataService, play
+from tests.agent.bench import PAGES, Bench, MetadataService, play
 from tests.support.virtual_time import VirtualTimeLoop
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/c1/1"

@@ -15,8 +15,8 @@ from awsorch.agent.rates import KNOWN_CALLERS, RateLimit
 from awsorch.agent.task_endpoint import LARGEST_BODY, Answer, TaskEndpoint
 from awsorch.agent.task_protection import PATH
 from tests.agent.backend import Backend
+from tests.agent.bench import Bench, play
 from tests.agent.tasks import a_container, a_task
-from tests.agent.test_agent import Bench, play
 
 PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": 60}
 

@@ -8,7 +8,7 @@ from awsorch.agent import telemetry
 from awsorch.agent.measurements import Measurements
 from awsorch.agent.session import Backoff
 from awsorch.wire import tcs
-from tests.agent.test_agent import Bench, play
+from tests.agent.bench import Bench, play
 
 
 def test_a_round_that_ends_in_a_bug_is_followed_by_a_new_connection(
