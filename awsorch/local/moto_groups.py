@@ -2,8 +2,9 @@
 
 moto launches all of a group's instances in its first subnet, takes any size, ends whichever instance comes first,
 stores lifecycle hooks without effect and remembers no activity. Here moto's objects are handed to those who do:
-`moto_groups_sizes` keeps the sizes, `moto_groups_calls` answers the operations that moto lacks, `moto_groups_timer`
-brings what falls due. This module only ties them to moto's classes; what it does not name is moto's own.
+`moto_groups_sizes` keeps the sizes, `moto_groups_calls` answers the operations that moto lacks, `moto_groups_refresh_*`
+refresh instances, `moto_groups_timer` brings what falls due. This module only ties them to moto's classes; what it does
+not name is moto's own.
 Source: Amazon EC2 Auto Scaling API 2011-01-01 and user guide.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 from awsorch.local import moto_groups_activities as told
 from awsorch.local.moto_groups_activities import history_of
 from awsorch.local.moto_groups_calls import mend_calls
+from awsorch.local.moto_groups_configuration import configure
 from awsorch.local.moto_groups_places import (
     find_member,
     no_member,
@@ -24,6 +26,8 @@ from awsorch.local.moto_groups_places import (
     why_not_size,
 )
 from awsorch.local.moto_groups_policies import mend_policies
+from awsorch.local.moto_groups_refresh_calls import mend_refreshes
+from awsorch.local.moto_groups_refresh_rounds import RefreshRounds
 from awsorch.local.moto_groups_settings import mend_settings
 from awsorch.local.moto_groups_sizes import GroupSizes
 from awsorch.local.moto_groups_timer import GroupTimer
@@ -42,13 +46,15 @@ def mend_groups(changed: Callable[[], None], clock: Callable[[], float] = time.t
     mend_calls(sizes)
     mend_policies()
     mend_settings()
+    rounds = RefreshRounds(sizes)
+    mend_refreshes(rounds, clock)
 
     def mind() -> float | None:
         before = _instances()
-        due = sizes.mind(_groups())
+        dues = [due for due in (sizes.mind(_groups()), rounds.mind(_groups())) if due is not None]
         if _instances() != before:
             changed()
-        return None if due is None else max(0.0, due - sizes.clock())
+        return max(0.0, min(dues) - sizes.clock()) if dues else None
 
     return GroupTimer(mind)
 
@@ -106,10 +112,7 @@ def _update(sizes: GroupSizes, group: Any, given: dict[str, Any]) -> None:
     group._set_azs_and_vpcs(given["availability_zones"], given["vpc_zone_identifier"], update=True)
     policy = given.get("mixed_instances_policy")
     if policy or given["launch_template"] or given["launch_config_name"]:
-        group.mixed_instances_policy = policy
-        group._set_launch_configuration(
-            given["launch_config_name"], given["launch_template"], mixed_instances_policy=policy
-        )
+        configure(group, template=given["launch_template"], policy=policy, name=given["launch_config_name"])
     for attribute, member in (
         ("health_check_type", "health_check_type"),
         ("new_instances_protected_from_scale_in", "new_instances_protected_from_scale_in"),

@@ -161,6 +161,11 @@ def unhealthy(now: float, check: str) -> str:
     return f"At {moment(now)} an instance was taken out of service in response to {check}."
 
 
+def refreshed(now: float) -> str:
+    """Why an instance was ended that an instance refresh replaces."""
+    return f"At {moment(now)} an instance was taken out of service in response to an instance refresh."
+
+
 def replaced(now: float) -> str:
     """What is said of the launch that makes up for an unhealthy instance."""
     return f"At {moment(now)} an instance was launched in response to an unhealthy instance needing to be replaced.  "

@@ -47,7 +47,7 @@ def _mend_creation() -> None:
         known = name in backend.autoscaling_groups
         specifications = [{**each, "AutoScalingGroupName": name} for each in self._get_param(_HOOKS, [])]
         for each in specifications:
-            _check(why_no_hook(each, known=False))
+            check(why_no_hook(each, known=False))
         if not known:
             for each in specifications:
                 put_hook(backend, each)
@@ -67,7 +67,7 @@ def _mend_deletion(sizes: GroupSizes) -> None:
     from moto.core.responses import EmptyResult
 
     def delete_auto_scaling_group(self: Any) -> Any:
-        group = _group(self)
+        group = named_group(self)
         if not self._get_bool_param("ForceDelete", False):
             if any(action.transition != LAUNCHING for _, action in waiting(group)):
                 raise AutoscalingClientError("ScalingActivityInProgress", _BUSY)
@@ -87,17 +87,17 @@ def _mend_hooks(sizes: GroupSizes) -> None:
 
     def put_lifecycle_hook(self: Any) -> Any:
         members = self._get_params()
-        group, name = _group(self), members["LifecycleHookName"]
+        group, name = named_group(self), members["LifecycleHookName"]
         known = f"{group.name}_{name}" in self.autoscaling_backend.lifecycle_hooks
-        _check(why_no_hook(members, known=known))
+        check(why_no_hook(members, known=known))
         put_hook(self.autoscaling_backend, members)
         return EmptyResult()
 
     def delete_lifecycle_hook(self: Any) -> Any:
         """Who waits for the hook waits no longer: ABANDON where it comes, CONTINUE where it goes."""
-        group, name = _group(self), self._get_param("LifecycleHookName")
+        group, name = named_group(self), self._get_param("LifecycleHookName")
         if self.autoscaling_backend.lifecycle_hooks.pop(f"{group.name}_{name}", None) is None:
-            _refuse("No Lifecycle Hook found")
+            refuse("No Lifecycle Hook found")
         for state, action in waiting(group):
             if name in action.deadlines:
                 complete(action, name, ABANDON if action.transition == LAUNCHING else CONTINUE)
@@ -116,7 +116,7 @@ def _mend_actions(sizes: GroupSizes) -> None:
         group, hook, state, action = _waited_for(self)
         result = self._get_param("LifecycleActionResult")
         if result not in (CONTINUE, ABANDON):
-            _refuse(f"Invalid lifecycle action result {result}. Valid results are: [{CONTINUE}, {ABANDON}].")
+            refuse(f"Invalid lifecycle action result {result}. Valid results are: [{CONTINUE}, {ABANDON}].")
         complete(action, hook.name, result)
         sizes.proceed(group, state, action)
         return EmptyResult()
@@ -136,10 +136,10 @@ def _mend_activities() -> None:
 
     def describe_scaling_activities(self: Any) -> Any:
         named = self._get_param("AutoScalingGroupName")
-        groups = [_group(self)] if named else self.autoscaling_backend.autoscaling_groups.values()
+        groups = [named_group(self)] if named else self.autoscaling_backend.autoscaling_groups.values()
         size = self._get_int_param("MaxRecords", PAGE)
         if not 1 <= size <= PAGE:
-            _refuse(f"MaxRecords {size} must be between 1 and {PAGE}.")
+            refuse(f"MaxRecords {size} must be between 1 and {PAGE}.")
         activities, token = page_of(
             groups, ids=self._get_param("ActivityIds", []), size=size, token=self._get_param("NextToken")
         )
@@ -156,28 +156,28 @@ _IN_USE = (
 )
 
 
-def _group(call: Any) -> Any:
-    """The group that a call names."""
+def named_group(call: Any) -> Any:
+    """The group that a call names. Raises moto's ValidationError where there is none."""
     name = call._get_param("AutoScalingGroupName")
     group = call.autoscaling_backend.autoscaling_groups.get(name)
     if group is None:
-        _refuse(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
+        refuse(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
     return group
 
 
 def _waited_for(call: Any) -> tuple[Any, Any, Any, LifecycleAction]:
     """The group, the hook, the instance and the wait that a call names."""
-    group, name = _group(call), call._get_param("LifecycleHookName")
+    group, name = named_group(call), call._get_param("LifecycleHookName")
     hook = call.autoscaling_backend.lifecycle_hooks.get(f"{group.name}_{name}")
     if hook is None:
-        _refuse(f"No Lifecycle Hook found with name {name} for group {group.name}")
+        refuse(f"No Lifecycle Hook found with name {name} for group {group.name}")
     instance_id, token = call._get_param("InstanceId"), call._get_param("LifecycleActionToken")
     if not instance_id and not token:
-        _refuse("Either InstanceId or LifecycleActionToken must be specified.")
+        refuse("Either InstanceId or LifecycleActionToken must be specified.")
     found = find_action(group, name, instance_id=instance_id, token=token)
     if found is None:
         named = f"token {token}" if token else f"instance ID {instance_id}"
-        _refuse(f"No active Lifecycle Action found with {named}")
+        refuse(f"No active Lifecycle Action found with {named}")
     return group, hook, *found
 
 
@@ -186,12 +186,14 @@ def _drop_hooks(backend: Any, group: str) -> None:
         del backend.lifecycle_hooks[key]
 
 
-def _check(refusal: str | None) -> None:
+def check(refusal: str | None) -> None:
+    """Raise moto's ValidationError where there is a refusal."""
     if refusal is not None:
-        _refuse(refusal)
+        refuse(refusal)
 
 
-def _refuse(words: str) -> NoReturn:
+def refuse(words: str) -> NoReturn:
+    """Raise moto's ValidationError."""
     from moto.autoscaling.exceptions import ValidationError
 
     raise ValidationError(words)

@@ -14,6 +14,7 @@ from typing import Any
 
 from awsorch.local import moto_groups_activities as told
 from awsorch.local.moto_groups_activities import GroupHistory, history_of
+from awsorch.local.moto_groups_configuration import launching_from, note_configuration
 from awsorch.local.moto_groups_events import tell_activity, tell_wait
 from awsorch.local.moto_groups_hooks import (
     LAUNCHING,
@@ -52,15 +53,8 @@ class GroupSizes:
         """Launch or end instances until the group has its desired capacity, or EC2 refuses. `because`: the sentence
         about what changed it.
         """
-        history = history_of(group)
-        history.because = because or history.because
-        if capacity_of(group) < wanted_of(group):
-            if not _is_suspended(group, "Launch"):
-                self._grow(group, history)
-        else:
-            history.retry_at, history.pause = None, 0.0
-            if not _is_suspended(group, "Terminate"):
-                self._shrink(group, history)
+        with launching_from(group, getattr(group, "launches_from", None)):
+            self._keep(group, because)
         self._attach(group)
 
     def end(self, group: Any, state: Any, cause: str) -> str:
@@ -122,7 +116,7 @@ class GroupSizes:
 
     def replace_unhealthy(self, group: Any, state: Any) -> None:
         """End an instance that somebody found unhealthy, and launch another; in standby it is left alone."""
-        if state.lifecycle_state not in SERVING or _is_suspended(group, "ReplaceUnhealthy"):
+        if state.lifecycle_state not in SERVING or is_suspended(group, "ReplaceUnhealthy"):
             return
         now = self.clock()
         self.end(group, state, told.unhealthy(now, "a user health-check"))
@@ -151,6 +145,17 @@ class GroupSizes:
         return min(dues, default=None)
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _keep(self, group: Any, because: str) -> None:
+        history = history_of(group)
+        history.because = because or history.because
+        if capacity_of(group) < wanted_of(group):
+            if not is_suspended(group, "Launch"):
+                self._grow(group, history)
+        else:
+            history.retry_at, history.pause = None, 0.0
+            if not is_suspended(group, "Terminate"):
+                self._shrink(group, history)
 
     def _grow(self, group: Any, history: GroupHistory) -> None:
         refused: set[tuple[str, str]] = set()
@@ -198,7 +203,7 @@ class GroupSizes:
         state = InstanceState(instance, protected_from_scale_in=group.new_instances_protected_from_scale_in)
         group.instance_states.append(state)
         now = state.launched_at = self.clock()
-        _note_configuration(group, state)
+        note_configuration(group, state)
         activity = history.begin(group, told.LAUNCHING, now, instance_id=instance.id, cause=cause, **_at(state))
         hooks = hooks_for(group, LAUNCHING)
         if hooks:
@@ -282,23 +287,10 @@ def _run(group: Any, instance_type: str, place: Place) -> Any:
     return reservation.instances[0]
 
 
-def _note_configuration(group: Any, state: Any) -> None:
-    """Remember what a member was launched from: the version of a template, or a configuration."""
-    template = group.ec2_launch_template
-    if template is None:
-        state.launched_by = group.launch_configuration_name
-        return
-    version = template.get_version(group.launch_template_version).number
-    state.launched_from = {
-        "LaunchTemplateId": template.id,
-        "LaunchTemplateName": template.name,
-        "Version": str(version),
-    }
-
-
 def _at(state: Any) -> dict[str, Any]:
     return {"zone": state.availability_zone, "subnet": state.instance.subnet_id}
 
 
-def _is_suspended(group: Any, process: str) -> bool:
+def is_suspended(group: Any, process: str) -> bool:
+    """Whether one of the group's processes is not to do anything now."""
     return any(each["ProcessName"] == process for each in group.suspended_processes)
