@@ -48,8 +48,8 @@ frontend web
   bind :80
   http-request return status 200 content-type text/plain string \\"version {version}\\"
 """
-#: The one who measures must not wait for a CPU itself. A session has a nice value of its own (autogroups, sched(7)).
-AHEAD = ("sh", "-c", '{ echo -15 > /proc/self/autogroup; } 2> /dev/null; exec nice -n -15 "$@"', "load")
+#: The one who measures must not wait for a CPU itself, whatever runs.
+AHEAD = ("chrt", "--rr", "1")
 TIMES = 2.0
 LIMIT_S = 180.0
 
@@ -172,7 +172,7 @@ def main() -> int:
 def measure(ecs: Any, url: str, options: argparse.Namespace) -> tuple[list[tuple[float, float]], Any]:
     """When each update began and ended, and what came of every request."""
     command = (*AHEAD, sys.executable, str(ROOT / "scripts" / "steady_load.py"), url, "--rate", str(options.rate))
-    load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         time.sleep(options.rest_seconds)
         updates = []
