@@ -2,8 +2,7 @@
 
 Its images and containers stay in the data folder when the instance is switched off, as on a disk. Its sockets are under
 /run, since the path of a socket may have 107 characters at most. Containers' cgroups are in one of the instance's own;
-the engine is in another, as a service of an instance is. Else the kernel would give each session that the engine opens,
-some for every container, as much CPU time as it gives the load balancer (autogroups, sched(7)).
+the engine is in another, as a service of an instance is.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pathlib import Path
 from awsorch.agent.task_cgroup import SERVICES_PER_CPU, weigh_folder
 from awsorch.local.files import remove_folder, write_private
 from awsorch.local.netns import Space
+from awsorch.local.netns_cgroup import seat_engine
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ CONTAINERD = Path("/run/containerd")
 Each container's shim has a socket here too, whichever containerd it is of.
 """
 
-_JOIN = 'echo $$ > "$1"; shift; exec "$@"'
+_JOIN = 'until [ "$1" = -- ]; do echo $$ > "$1"; shift; done; shift; exec "$@"'
 
 
 class HostEngine:
@@ -39,7 +39,7 @@ class HostEngine:
     def __init__(self, data: Path, instance_id: str) -> None:
         self._data = engines_folder(data) / instance_id
         self._run = run_folder(data) / instance_id
-        self._seat = Path(os.devnull)
+        self._seats: list[Path] = []
         self._cgroup = f"awsorch-{instance_id}"
         self._own_cgroup = f"{self._cgroup}-engine"
 
@@ -56,7 +56,7 @@ class HostEngine:
     def command(self, space: Space) -> tuple[str, ...]:
         """The command that runs it in its instance's namespaces and in the cgroup of its own."""
         return (
-            *("sh", "-c", _JOIN, "join", str(self._seat)),
+            *("sh", "-c", _JOIN, "join", *map(str, self._seats), "--"),
             *space.enter("net", "mnt", "pid"),
             *("dockerd", "--log-level", "warn", "--config-file", str(self._configuration)),  # not this machine's
             *("--data-root", str(self._data), "--exec-root", str(self._run / "exec")),
@@ -73,9 +73,9 @@ class HostEngine:
         write_private(self._configuration, "{}")
         try:
             weigh_folder(self._cgroup, SERVICES_PER_CPU * (os.cpu_count() or 1))
-            self._seat = weigh_folder(self._own_cgroup, 1)
+            self._seats = seat_engine(self._own_cgroup)
         except OSError as error:
-            _log.warning("tasks' containers get no CPU weight of their own: %s", error)
+            _log.warning("the engine and its containers get no share of the CPU of their own: %s", error)
 
     def clear(self) -> None:
         """Remove what an engine that has ended leaves outside its namespaces and its data. Blocking. Raises OSError."""

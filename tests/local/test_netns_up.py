@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,9 +126,14 @@ def test_instances_are_hosts_that_can_be_cut_off_rebooted_killed_and_leave_nothi
     for instance, tasks in running(ecs).items():
         assert [says(addresses[instance], task) for task in tasks] == ["here\n"]
         engine = docker.APIClient(f"unix://{run_folder(data)}/{instance}/docker.sock", version="auto")
-        assert len(engine.containers()) == 1, "this machine's engine has none of them"
+        (container,) = engine.containers()  # this machine's engine has none of them
+        process = engine.inspect_container(container)["State"]["Pid"]
         engine.close()
-        assert {"dockerd", "containerd"} <= programs_in(f"awsorch-{instance}-engine"), "its own share of the CPU"
+        programs = programs_in(f"awsorch-{instance}-engine")
+        assert {"dockerd", "containerd"} <= set(programs), "its own share of the CPU"
+        every = os.sched_getaffinity(0)
+        assert os.sched_getaffinity(programs["dockerd"]) == (set(sorted(every)[1:]) or every)
+        assert affinity(engine_process=programs["dockerd"], process=process) == every
 
     ended = {task["taskArn"] for tasks in running(ecs).values() for task in tasks}
     ec2.reboot_instances(InstanceIds=[first, second])
@@ -160,12 +166,24 @@ def cgroups(name: str) -> list[Path]:
     return [*root.glob(name), *root.glob(f"*/{name}")]
 
 
-def programs_in(name: str) -> set[str]:
-    """What runs in a cgroup directly under the root; processes may end meanwhile."""
-    found = set()
+def programs_in(name: str) -> dict[str, int]:
+    """What runs in a cgroup directly under the root, with a process id; processes may end meanwhile."""
+    found = {}
     for process in [each for folder in cgroups(name) for each in (folder / "cgroup.procs").read_text().split()]:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found.add(Path(f"/proc/{process}/comm").read_text().strip())
+            found[Path(f"/proc/{process}/comm").read_text().strip()] = int(process)
+    return found
+
+
+def affinity(*, engine_process: int, process: int) -> set[int]:
+    """The CPUs of a process that an engine knows by a number of its own namespace's."""
+    enter = ("nsenter", f"--target={engine_process}", "--mount", "--pid", "--", "cat", f"/proc/{process}/status")
+    status = subprocess.run(enter, check=True, capture_output=True, text=True).stdout
+    listed = next(line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed_list:"))
+    found = set()
+    for part in listed.split(","):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
     return found
 
 
