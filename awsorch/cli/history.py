@@ -33,7 +33,7 @@ SAME = "nothing: the same revision was started anew"
     "--between",
     nargs=2,
     metavar="REVISION REVISION",
-    help="Only what changed between these two, by number or FAMILY:REVISION.",
+    help="Only what changed between these two: 8 or FAMILY:8 of the task definition, or REVISION as shown.",
 )
 @api_command
 def history(session: Session, printer: Printer, service: str, between: tuple[str, str] | None) -> None:

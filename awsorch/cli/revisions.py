@@ -18,6 +18,8 @@ from awsorch.cli.session import Session
 DESCRIBE_LIMIT = 20
 """How many service deployments or revisions one Describe call takes (ECS API reference)."""
 LIST_LIMIT = 100
+FEWEST_DIGITS = 6
+"""So many of a service revision's number are wanted: fewer are taken for a revision of the task definition."""
 CONTENT = (
     "launchType",
     "capacityProviderStrategy",
@@ -116,14 +118,18 @@ def say_revision(revision: Revision | None) -> str:
 
 
 def find_revision(history: History, text: str) -> Revision:
-    """The revision that a person means: by ARN, by a unique beginning of its number, or by what it ran (web:3).
+    """The revision that a person means: by ARN, by what it ran (web:3, or 3 for short), or by a unique beginning of its
+    own number.
 
     Of several that ran the same task definition it is the newest. Raises Fault.
     """
     newest_first = sorted(history.revisions.values(), key=lambda one: one["createdAt"], reverse=True)
-    if found := [one for one in newest_first if text in (one["serviceRevisionArn"], tail(one["taskDefinition"]))]:
-        return found[0]
-    found = [one for one in newest_first if text.isdigit() and number_of(one).startswith(text)]
+    family = tail(history.service["taskDefinition"]).partition(":")[0]
+    for wanted in (text, f"{family}:{text}"):
+        if found := [one for one in newest_first if wanted in (one["serviceRevisionArn"], tail(one["taskDefinition"]))]:
+            return found[0]
+    is_number = text.isdigit() and len(text) >= FEWEST_DIGITS
+    found = [one for one in newest_first if is_number and number_of(one).startswith(text)]
     if len(found) == 1:
         return found[0]
     name = history.service["serviceName"]

@@ -32,7 +32,9 @@ NONE: dict[str, Any] = {
 @click.command("rollback")
 @click.argument("service", metavar="SERVICE")
 @click.option(
-    "--to", metavar="REVISION", help="A revision that ran, as history shows it: its number, or FAMILY:REVISION."
+    "--to",
+    metavar="REVISION",
+    help="One that ran: 8 or FAMILY:8 of the task definition, or REVISION as shown.",
 )
 @waiting_options
 @api_command
