@@ -89,6 +89,7 @@ class CapacityWorld:
         self.state = ClusterState("seed")
         self.now = 1000.0
         self.groups: dict[str, Group] = {}
+        self.attached: dict[str, Attached] = {}
         self.due: dict[Key, float] = {}
         self.published: list[float] = []
         self.over: set[str] = set()
@@ -97,6 +98,7 @@ class CapacityWorld:
         self.bought: dict[str, commands.Launch] = {}
         self.boots: dict[str, float] = {}
         self.none_left: set[str] = set()
+        self.code = "InsufficientInstanceCapacity"
         self.lose_launches = False
         self.deaf = False
         self.visible = 1.0  # the part of its type's memory that an agent finds
@@ -147,22 +149,17 @@ class CapacityWorld:
         options = {key: members.pop(key) for key in ("termination_protection", "draining") if key in members}
         group = self.groups[name] = Group(name=name, **members)
         group.fill(self.now)
-        providers = [*self.state.providers, name]
-        attached = tuple(
-            Attached(
-                provider=CapacityProvider(
-                    name=each,
-                    arn=arn(f"capacity-provider/{each}"),
-                    type="EC2_AUTOSCALING",
-                    group=arn(f"group/{each}"),
-                    scaling=ManagedScaling(enabled=True, **(scaling or {})),
-                    created_at=1.0,
-                    **options,
-                )
+        self._attach(
+            CapacityProvider(
+                name=name,
+                arn=arn(f"capacity-provider/{name}"),
+                type="EC2_AUTOSCALING",
+                group=arn(f"group/{name}"),
+                scaling=ManagedScaling(enabled=True, **(scaling or {})),
+                created_at=1.0,
+                **options,
             )
-            for each in providers
         )
-        self.submit(AttachProviders(cluster="default", attached=attached))
         return group
 
     def add_managed(
@@ -178,8 +175,11 @@ class CapacityWorld:
             tags=tags or {},
             created_at=1.0,
         )
-        attached = Attached(provider=record, offers=offers, zones=ZONES)
-        self.submit(AttachProviders(cluster="default", attached=(attached,)))
+        self._attach(record, offers=offers, zones=ZONES)
+
+    def _attach(self, provider: CapacityProvider, **members: Any) -> None:
+        self.attached[provider.name] = Attached(provider=provider, **members)
+        self.submit(AttachProviders(cluster="default", attached=tuple(self.attached.values())))
 
     def run(
         self,
@@ -281,7 +281,7 @@ class CapacityWorld:
             if self.lose_launches:
                 continue
             if f"{order.offer.key}@{order.zone}" in self.none_left:
-                refused.append(LaunchRefused(launch=order.id, code="InsufficientInstanceCapacity", message="none"))
+                refused.append(LaunchRefused(launch=order.id, code=self.code, message="none"))
                 continue
             machine_id = self.launched.setdefault(order.id, f"i-m{len(self.launched):04}")
             launched.append((order.id, machine_id))

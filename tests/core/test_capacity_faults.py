@@ -160,3 +160,15 @@ def test_a_machine_whose_agent_comes_up_while_it_is_being_ended_gets_no_task() -
     world.pass_time(120)
     assert world.ended == [machine_id, *world.ended[1:]]
     assert len(world.tasks("RUNNING")) == 1
+
+
+def test_a_maximum_that_is_lowered_before_a_size_was_seen_holds() -> None:
+    world = CapacityWorld()
+    group = world.add_group(maximum=8)
+    world.deaf = True
+    world.run(12, definition=BIG)
+    group.maximum = 3
+    world.deaf = False
+    world.pass_time(120)
+    assert group.sizes == [3]
+    assert group.desired == 3

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from awsorch.core.model import Constraint
-from tests.core.capacity_world import CapacityWorld
+from awsorch.core.capacity.refusals import REFUSED_S
+from awsorch.core.model import Constraint, StrategyItem
+from tests.core.capacity_world import ZONES, CapacityWorld
 from tests.support.builders import a_definition, an_offer
 
 SMALL = an_offer(instance_type="m5.large", cpu=2048, memory=7700, price=0.096)
@@ -150,3 +151,21 @@ def test_a_type_that_turns_out_smaller_is_not_bought_again_and_again(world: Capa
     world.run(1, definition=a_definition("tall", cpu=256, memory=7000))
     world.pass_time(900)
     assert len(world.bought) <= 1
+
+
+def test_at_the_account_s_limit_tasks_fall_over_to_the_next_provider_at_once_and_later_come_back(
+    world: CapacityWorld,
+) -> None:
+    group = world.add_group("spare")
+    world.add_managed(SMALL, LARGE, LEAN)
+    world.code = "VcpuLimitExceeded"
+    world.none_left = {f"{offer.key}@{zone}" for offer in (SMALL, LARGE, LEAN) for zone in ZONES}
+    strategy = (StrategyItem(provider="cp", base=1, weight=1), StrategyItem(provider="spare", weight=0))
+    world.run(1, *strategy, definition=BIG)
+    assert group.sizes == [1]
+    world.none_left = set()
+    world.pass_time(REFUSED_S + 1)
+    assert len(world.tasks("RUNNING")) == 1
+    assert not world.bought
+    world.run(1, *strategy, definition=HUGE)
+    assert types(world) == ["m5.2xlarge"]

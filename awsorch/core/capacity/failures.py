@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from awsorch.core.capacity.refusals import barred, free_at
 from awsorch.core.model_capacity import LaunchFailure, Offer, Provider
 from awsorch.core.services.speech import clear, complain
 from awsorch.core.state import ClusterState, Transaction
@@ -11,21 +12,6 @@ from awsorch.core.state import ClusterState, Transaction
 #: After the first failure the next attempt waits so long, doubled by each further one up to the limit. Seconds.
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 300.0
-#: A type that was refused in a zone is not asked for there again for this long. Seconds.
-REFUSED_S = 180.0
-#: EC2's refusals of one type in one zone.
-_NONE_LEFT = frozenset(
-    {
-        "InsufficientInstanceCapacity",
-        "InsufficientFreeAddressesInSubnet",
-        "InsufficientHostCapacity",
-        "MaxSpotInstanceCountExceeded",
-        "SpotMaxPriceTooLow",
-        "Unsupported",
-        "UnfulfillableCapacity",
-        "VcpuLimitExceeded",
-    }
-)
 
 
 def failed(
@@ -39,17 +25,18 @@ def failed(
     zone: str = "",
 ) -> Provider:
     """The provider with one failure more, which the services that wait for it say. The same activity counts once.
-    ``offer`` and ``zone``: what was ordered; where there is none of it, others may be had at once."""
-    known = provider.failure
+    ``offer`` and ``zone``: what was ordered; others, for which the reason does not hold, may be had at once."""
+    known, asked = provider.failure, provider.refused
+    if offer is not None:
+        provider = replace(provider, refused=barred(provider, code, offer, zone, tx.now))
     if known is not None and activity and known.activity == activity:
         return provider
     if known is not None and known.until > tx.now and not activity:
         return replace(provider, failure=replace(known, code=code, message=message))  # of the same attempt
     count = known.count + 1 if known is not None else 1
     pause = min(FIRST_PAUSE_S * 2 ** (count - 1), LONGEST_PAUSE_S)
-    if offer is not None and code in _NONE_LEFT:
-        provider = replace(provider, refused={**provider.refused, f"{offer.key}@{zone}": tx.now + REFUSED_S})
-        pause = 0.0
+    if provider.refused != asked:
+        pause = free_at(provider, tx.now) - tx.now
     failure = LaunchFailure(
         activity=activity,
         code=code,

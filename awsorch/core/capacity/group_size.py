@@ -27,14 +27,18 @@ def size_group(tx: Transaction[ClusterState], provider: Provider, waiting: list[
     """Grow the group where tasks wait for more than what is coming; ask again for what was not seen."""
     assert provider.group is not None
     assert provider.maximum is not None
+    maximum = provider.maximum
+    if provider.wanted is not None and provider.wanted > maximum:  # it was lowered since
+        provider = replace(provider, wanted=maximum)
+        tx.put(provider)
     size = expected_size(provider)
     goal = wished_size(tx.state, provider, lines_of(waiting))
-    _say_limit(tx, provider, waiting, limited=goal > provider.maximum <= size)
+    _say_limit(tx, provider, waiting, limited=goal > maximum <= size)
     if goal <= size:
         _ask_again(tx, provider)
         return
     allowed = _step(tx, provider, goal - size)
-    new = min(size + allowed, provider.maximum)
+    new = min(size + allowed, maximum)
     if new <= size:
         _ask_again(tx, provider)
         return

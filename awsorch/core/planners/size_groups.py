@@ -96,8 +96,9 @@ def _wait_out(tx: Transaction[ClusterState], provider: Provider, waiting: list[T
         tx.wake(("size_groups", provider.name))
     if not provider.is_group or provider.group is None or not provider.failure.activity:
         return
-    size = max(expected_size(provider) - census(tx.state, provider).coming, provider.minimum or 0)
-    if size < expected_size(provider) and moved:
+    wished, most = expected_size(provider), provider.maximum or 0
+    size = min(max(wished - census(tx.state, provider).coming, provider.minimum or 0), most)
+    if size < wished and moved:
         tx.put(replace(provider, wanted=size))
         tx.send(SetGroupSize(provider=provider.name, group=provider.group, size=size))
 

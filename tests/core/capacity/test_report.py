@@ -173,6 +173,15 @@ def test_types_that_are_out_of_stock(world: CapacityWorld) -> None:
     world.run(1, definition=HALF)
     world.pass_time(1)
     (waiting,) = told(world)["waiting"]
+    assert waiting["outlook"] == "FAILING"
+
+
+def test_the_only_type_that_fits_is_out_of_stock(world: CapacityWorld) -> None:
+    world.add_managed(SMALL, an_offer(instance_type="m5.4xlarge", cpu=16384, memory=64000))
+    world.none_left = {f"m5.4xlarge@us-east-1{zone}" for zone in "abc"}
+    world.run(1, definition=a_definition("large", cpu=16384, memory=512))
+    world.pass_time(1)
+    (waiting,) = told(world)["waiting"]
     assert waiting["outlook"] == "NONE_LEFT"
 
 
