@@ -1,7 +1,8 @@
 """Give back machines that nothing needs: one look at one capacity provider's machines.
 
 A machine is first found idle (or its tasks are found to have room elsewhere), looked at again after a while, drained,
-and ended when it is empty. Machines that others end are drained and let go; such as never register are ended.
+and ended when it is empty. Machines that others end are drained and let go; such as never register are ended, and such
+as awsorch itself launched also when they are old.
 
 Source: ECS developer guide, "Control the instances Amazon ECS terminates", "Safely stop Amazon ECS workloads running on
 EC2 instances"; design, scale-in.
@@ -15,6 +16,7 @@ from math import ceil
 from awsorch.core.capacity.coming import has_connected, lines_of
 from awsorch.core.capacity.consolidation import Change
 from awsorch.core.capacity.group_size import census, instances_needed
+from awsorch.core.capacity.lifetime import LIFETIME, REASON, must_be_empty, must_end, to_drain
 from awsorch.core.capacity.orders import order_instead
 from awsorch.core.capacity.spare import find_change, find_spare
 from awsorch.core.commands import EndMachines, HoldMachines, ProtectMachines
@@ -22,6 +24,7 @@ from awsorch.core.model import ContainerInstance
 from awsorch.core.model_capacity import GOING, Machine, Provider
 from awsorch.core.rules.capacity import drain
 from awsorch.core.rules.instances import set_status
+from awsorch.core.rules.stop_tasks import request_stop
 from awsorch.core.state import ClusterState, Transaction
 
 BATCH = 50
@@ -50,6 +53,8 @@ def look(tx: Transaction[ClusterState], subject: str) -> None:
         _protect(tx, provider)
     if not provider.is_group or provider.scaling.enabled:
         _end_unregistered(tx, provider)
+        if not provider.is_group:
+            _retire(tx, provider)
         _take_over(tx, provider)
         _choose(tx, provider)
         _end(tx, provider)
@@ -116,6 +121,21 @@ def _end_unregistered(tx: Transaction[ClusterState], provider: Provider) -> None
             tx.put(replace(machine, ending=UNREGISTERED))
         else:
             tx.wake(("end_machines", provider.name), machine.since + limit)
+
+
+def _retire(tx: Transaction[ClusterState], provider: Provider) -> None:
+    """Drain what has lived for long enough, and in the end stop what has not gone, protected or not."""
+    for machine in to_drain(_machines(tx.state, provider), tx.now):
+        _decide(tx, machine, LIFETIME)
+    for machine in _machines(tx.state, provider):
+        instance = _instance(tx.state, machine)
+        if instance is None or not must_be_empty(machine, tx.now):
+            continue
+        drain(tx, machine.id)
+        for task_id in list(tx.state.fleet.tasks_on(instance.id)):
+            task = tx.state.tasks[task_id]
+            if task.desired_status != "STOPPED":
+                request_stop(tx, task, "TerminationNotice", REASON)
 
 
 def _choose(tx: Transaction[ClusterState], provider: Provider) -> None:
@@ -218,7 +238,9 @@ def _fold(tx: Transaction[ClusterState], provider: Provider, machines: list[Mach
     if provider.is_group and (provider.termination_protection or not provider.draining):
         return
     every = _machines(tx.state, provider)
-    if tx.state.capacity_index.launches(provider.name) or any(m.ending is not None or m.replaces for m in every):
+    if tx.state.capacity_index.launches(provider.name) or any(
+        m.ending not in (None, LIFETIME) or m.replaces for m in every
+    ):
         return
     machines = [machine for machine in machines if machine.kept_at is None or machine.kept_at + KEPT_S <= tx.now]
     change = _change(tx, provider, machines)
@@ -265,7 +287,8 @@ def _end(tx: Transaction[ClusterState], provider: Provider) -> None:
         if machine.ending is None or machine.interrupted_at is not None or machine.state.startswith(GOING):
             continue
         instance = _instance(tx.state, machine)
-        if instance is not None and not is_empty(tx.state, instance):
+        overdue = not provider.is_group and must_end(machine, tx.now)
+        if instance is not None and not is_empty(tx.state, instance) and not overdue:
             continue
         if machine.ended_at is None or machine.ended_at + ASK_AGAIN_S <= tx.now:
             due.append(machine)
