@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from awsorch.adapters.aws import AwsCalls, AwsError, Turns
@@ -129,9 +130,9 @@ class AutoScalingGroups:
         """ECS's tag and hook are as they should be; written only where they are not. A group that may not be written to
         is used as it is: without the hook its own scale-in does not wait for tasks."""
         found = await self._reader.require(name)
-        for part in (self._prepare_tag(name, found), self._prepare_hook(name, command.hook)):
+        for prepare in (partial(self._prepare_tag, name, found), partial(self._prepare_hook, name, command.hook)):
             try:
-                await part
+                await prepare()
             except AwsError as error:
                 if not error.refused:
                     raise

@@ -81,7 +81,7 @@ class Groups(Generic[R]):
 
 
 class TaskIndex:
-    """Tasks by what ListTasks filters on, and by when they stopped."""
+    """Tasks by what ListTasks filters on, and by when those that may be forgotten stopped."""
 
     def __init__(self) -> None:
         self.by_desired = {"RUNNING": SortedKeys(), "PENDING": SortedKeys(), "STOPPED": SortedKeys()}
@@ -106,8 +106,8 @@ class TaskIndex:
         self._follow_stop(old, new)
 
     def _follow_stop(self, old: Task | None, new: Task | None) -> None:
-        before = old.stopped_at if old is not None else None
-        after = new.stopped_at if new is not None else None
+        before = old.forgettable_at if old is not None else None
+        after = new.forgettable_at if new is not None else None
         if before == after:
             return
         if old is not None and before is not None:

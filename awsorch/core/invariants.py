@@ -60,6 +60,8 @@ def _tasks(state: ClusterState) -> Iterator[str]:
             yield f"task {task.id} is RUNNING without startedAt"
         if task.definition not in state.definitions:
             yield f"task {task.id} has lost its task definition {task.definition}"
+        if task.held and not stopped:
+            yield f"task {task.id} is held and has not been given up"
         if task.holds_resources and task.instance_id not in state.instances:
             yield f"task {task.id} is on instance {task.instance_id}, which is not known"
 
@@ -80,7 +82,8 @@ def _fleet(state: ClusterState) -> Iterator[str]:
     for instance_id in state.instances:
         if fresh.free(instance_id) != state.fleet.free(instance_id):
             yield f"the index of instance {instance_id} has drifted from its records"
-        if set(fresh.tasks_on(instance_id)) != set(state.fleet.tasks_on(instance_id)):
+        views = [(set(one.tasks_on(instance_id)), set(one.held_on(instance_id))) for one in (fresh, state.fleet)]
+        if views[0] != views[1]:
             yield f"the tasks indexed on instance {instance_id} are not those of the records"
 
 

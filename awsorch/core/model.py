@@ -306,7 +306,8 @@ class Waiting:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A task. ``definition`` is the key (family:revision) of the copy that this partition holds; ``service`` is there
-    for tasks of services, ``waiting`` while its capacity provider has no place for it."""
+    for tasks of services, ``waiting`` while its capacity provider has no place for it. ``held``: it was given up while
+    its agent was away, and what ran may still run: its instance keeps room for it until the agent says it has ended."""
 
     id: str
     arn: str
@@ -342,6 +343,7 @@ class Task:
     connectivity_at: float | None = None
     stop_code: str | None = None
     stopped_reason: str | None = None
+    held: bool = False
     health_status: str = "UNKNOWN"
     service: TaskService | None = None
     waiting: Waiting | None = None
@@ -364,8 +366,13 @@ class Task:
 
     @property
     def holds_resources(self) -> bool:
-        """Whether the instance must still keep room for this task: from placement until STOPPED."""
-        return self.instance_id is not None and self.last_status not in ("STOPPED", "DELETED")
+        """Whether the instance must still keep room for this task: from placement until its containers have ended."""
+        return self.instance_id is not None and (self.held or self.last_status not in ("STOPPED", "DELETED"))
+
+    @property
+    def forgettable_at(self) -> float | None:
+        """When it stopped, if it may be forgotten a while after that."""
+        return None if self.held else self.stopped_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

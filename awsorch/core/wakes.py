@@ -117,8 +117,8 @@ def _task_wakes(old: Task | None, new: Task) -> Iterator[tuple[Key, float]]:
     if old is not None and old.holds_resources and not new.holds_resources:
         yield ("retry_placements", ""), 0.0
     if new.stopped_at is not None:
-        if old is None or old.stopped_at is None:
-            yield ("expire_tasks", ""), new.stopped_at + RETENTION_S
+        if new.forgettable_at is not None and (old is None or old.forgettable_at is None):
+            yield ("expire_tasks", ""), new.forgettable_at + RETENTION_S
     elif new.instance_id is not None and (
         old is None or old.instance_id is None or old.desired_status != new.desired_status
     ):

@@ -13,11 +13,13 @@ from awsorch.wire import acs
 
 def unsettled_tasks(state: ClusterState, instance_id: str, wanted: Iterable[str] | None) -> dict[str, acs.Task]:
     """Of the wanted tasks (None: all of the instance's) those that it has yet to start or to stop, by id."""
-    task_ids = sorted(state.fleet.tasks_on(instance_id)) if wanted is None else wanted
+    fleet = state.fleet
+    every = [*fleet.tasks_on(instance_id), *fleet.held_on(instance_id)]
+    task_ids = sorted(every) if wanted is None else wanted
     tasks: dict[str, acs.Task] = {}
     for task_id in task_ids:
         task = state.tasks.get(task_id)
-        if task is None or task.instance_id != instance_id or is_final(task.last_status):
+        if task is None or task.instance_id != instance_id or not task.holds_resources:
             continue
         if task.told_status == "STOPPED":
             tasks[task_id] = acs_stop(task)

@@ -118,11 +118,11 @@ class Promises:
 
     def container_started(self, machine: Machine, run: Run) -> None:
         """Containers start once for a task, and what runs on a machine fits it, but for what it ran before it was
-        declared gone and came back, or what was given up while its agent was away and it is yet to hear of that."""
+        declared gone and came back."""
         self.started[run.task_id] += 1
         if self.started[run.task_id] > 1:
             self.breaks(f"task {run.task_id} was started twice, now on {machine.name}")
-        running = [o for o in machine.running() if o.home == run.home and not self._is_given_up(o)]
+        running = [o for o in machine.running() if o.home == run.home]
         cpu = sum(other.demand.cpu for other in running)
         memory = sum(other.demand.memory for other in running)
         ports = [port for other in running for port in other.demand.tcp_ports]
@@ -131,10 +131,6 @@ class Promises:
                 f"{machine.name} is over-committed: {cpu}/{machine.resources.cpu} CPU units, "
                 f"{memory}/{machine.resources.memory} MiB, ports {sorted(ports)}"
             )
-
-    def _is_given_up(self, run: Run) -> bool:
-        task = self._durable.get(run.task_id)
-        return task is not None and task.last_status == "STOPPED"
 
     def told_to_stop(self, machine: Machine, run: Run) -> None:
         """An agent heard that a task which runs is to be stopped."""

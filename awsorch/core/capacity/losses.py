@@ -48,16 +48,17 @@ def end_instance(tx: Transaction[ClusterState], instance: ContainerInstance, rea
 
 
 def stop_tasks_on(
-    tx: Transaction[ClusterState], instance: ContainerInstance, code: str, reason: str, *, services_only: bool = False
+    tx: Transaction[ClusterState], instance: ContainerInstance, code: str, reason: str, *, held: bool = False
 ) -> None:
-    """End the tasks of an instance that stays registered, about 50 a step: should it come back, its agent is told by
-    the task manifest that they are over."""
+    """End the tasks of an instance that stays registered, about 50 a step: should it come back, its agent is told that
+    they are over. ``held``: it may only be out of reach, so that tasks may still run there. Those of services end, as
+    others take their place, and hold what they had until the agent says that they are over; the rest are let be."""
     ids = [
         task_id
         for task_id in sorted(tx.state.fleet.tasks_on(instance.id))
-        if not services_only or tx.state.tasks[task_id].service is not None
+        if not held or tx.state.tasks[task_id].service is not None
     ]
     for task_id in ids[:BATCH]:
-        finish(tx, tx.state.tasks[task_id], code, reason)
+        finish(tx, tx.state.tasks[task_id], code, reason, held=held)
     if len(ids) > BATCH:
         tx.wake(("mind_instances", instance.id))

@@ -67,11 +67,11 @@ class Fleet:
             return
         if old is not None and old.holds_resources:
             slot = self._slot_for(str(old.instance_id))
-            del slot.tasks[old.id]
+            del (slot.held if old.held else slot.tasks)[old.id]
             self._carry(slot, hold_of(old), -1)
         if new is not None and new.holds_resources:
             slot = self._slot_for(str(new.instance_id))
-            slot.tasks[new.id] = None
+            (slot.held if new.held else slot.tasks)[new.id] = None
             self._carry(slot, hold_of(new), 1)
 
     def assume(self, demand: Demand, group: str, placed: Sequence[str]) -> None:
@@ -120,6 +120,11 @@ class Fleet:
         """The ids of the tasks placed there that have not stopped."""
         slot = self._slots.get(instance_id)
         return slot.tasks.keys() if slot else ()
+
+    def held_on(self, instance_id: str) -> Collection[str]:
+        """The ids of the tasks that were given up and whose room is kept there all the same."""
+        slot = self._slots.get(instance_id)
+        return slot.held.keys() if slot else ()
 
     def groups_on(self, instance_id: str) -> Collection[str]:
         """The groups that have a task with desired status RUNNING there."""
@@ -241,7 +246,7 @@ class Fleet:
             self._drop_if_empty(slot)
 
     def _drop_if_empty(self, slot: Slot) -> None:
-        if slot.instance is None and not slot.tasks and self._slots.pop(slot.id, None) is not None:
+        if slot.instance is None and not slot.tasks and not slot.held and self._slots.pop(slot.id, None) is not None:
             del self._by_order[slot.order]
 
     def _mark(self, slot: Slot) -> None:
@@ -263,6 +268,7 @@ def _alike(old: Task, new: Task) -> bool:
     return (
         old.last_status == new.last_status
         and old.desired_status == new.desired_status
+        and old.held == new.held
         and old.instance_id == new.instance_id
         and old.containers is new.containers
         and old.demand is new.demand

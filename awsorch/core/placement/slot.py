@@ -115,6 +115,7 @@ class Slot:
         "gpus_held",
         "gpus_unnamed",
         "groups",
+        "held",
         "id",
         "instance",
         "kind",
@@ -141,6 +142,7 @@ class Slot:
         self.gpus_held: dict[str, int] = {}
         self.gpus_unnamed = 0
         self.tasks: dict[str, None] = {}
+        self.held: dict[str, None] = {}
         self.running = 0
         self.pending = 0
         self.groups: dict[str, int] = {}
@@ -213,7 +215,7 @@ class Slot:
             "pending",
         ):
             setattr(twin, name, getattr(self, name))
-        for name in ("tcp", "udp", "gpus_held", "tasks", "groups"):
+        for name in ("tcp", "udp", "gpus_held", "tasks", "held", "groups"):
             setattr(twin, name, dict(getattr(self, name)))
         twin.kind = None
         return twin

@@ -5,11 +5,13 @@ This is where a lost SendTasks is derived again: whatever has not settled in tim
 
 from __future__ import annotations
 
+from itertools import chain
+
 from awsorch.core.capacity.losses import SPOT, stop_tasks_on
 from awsorch.core.commands import CloseSession, SendTasks, WatchMachines
 from awsorch.core.model import ContainerInstance, Task
 from awsorch.core.model_access import is_external
-from awsorch.core.rules.stop_tasks import finish
+from awsorch.core.rules.stop_tasks import finish, let_go
 from awsorch.core.state import ClusterState, Transaction
 from awsorch.core.wakes import RESEND_AFTER_S, RETENTION_S
 
@@ -44,7 +46,10 @@ def _end_tasks(tx: Transaction[ClusterState], instance: ContainerInstance) -> No
     code = _CODES.get(reason, "UserInitiated" if reason.startswith("Container instance") else "TerminationNotice")
     for task_id in orphans[:BATCH]:
         finish(tx, tx.state.tasks[task_id], code, reason)
-    if len(orphans) > BATCH:
+    held = sorted(tx.state.fleet.held_on(instance.id))
+    for task_id in held[:BATCH]:
+        let_go(tx, tx.state.tasks[task_id])
+    if max(len(orphans), len(held)) > BATCH:
         tx.wake(key)
         return
     forget_at = (instance.deregistered_at or tx.now) + RETENTION_S
@@ -71,7 +76,7 @@ def _mind_silence(tx: Transaction[ClusterState], instance: ContainerInstance) ->
     if _is_us(tx.state) and tx.now < since + LONGEST_DOUBT_S:
         return
     reason = f"The agent of container instance {instance.id} is disconnected."
-    stop_tasks_on(tx, instance, "InfrastructureHealth", reason, services_only=True)
+    stop_tasks_on(tx, instance, "InfrastructureHealth", reason, held=True)
 
 
 def _is_us(state: ClusterState) -> bool:
@@ -83,7 +88,7 @@ def _is_us(state: ClusterState) -> bool:
 
 def _send_unsettled(tx: Transaction[ClusterState], instance: ContainerInstance) -> None:
     late = []
-    for task_id in tx.state.fleet.tasks_on(instance.id):
+    for task_id in chain(tx.state.fleet.tasks_on(instance.id), tx.state.fleet.held_on(instance.id)):
         since = _unsettled_since(tx.state.tasks[task_id])
         if since is None:
             continue

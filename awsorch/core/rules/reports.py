@@ -17,7 +17,7 @@ from awsorch.core.lifecycle import (
     task_moves_forward,
 )
 from awsorch.core.model import Container, Task
-from awsorch.core.rules.stop_tasks import finish, note, wish_stop
+from awsorch.core.rules.stop_tasks import finish, let_go, note, wish_stop
 from awsorch.core.services.health import judge
 from awsorch.core.services.images import record_digests
 from awsorch.core.state import ClusterState, Transaction
@@ -28,9 +28,13 @@ ESSENTIAL_EXITED = "Essential container in task exited"
 def task_reported(tx: Transaction[ClusterState], event: TaskReported) -> None:
     """Apply container entries in their order, then the task's own status; never backwards, STOPPED is final."""
     task = tx.state.tasks.get(event.task_id)
-    if task is None or is_final(task.last_status):
+    if task is None:
         return
     status = _reported_status(event)
+    if is_final(task.last_status):
+        if task.held and status == "STOPPED":
+            let_go(tx, task)
+        return
     before = task
     for report in event.containers:
         task = _apply_container(task, report)

@@ -74,14 +74,16 @@ def wish_stop(tx: Transaction[ClusterState], task: Task, code: str, reason: str)
     )
 
 
-def finish(tx: Transaction[ClusterState], task: Task, code: str, reason: str) -> Task:
-    """Make a task STOPPED for good, whatever its agent may still say: it holds nothing from here on."""
+def finish(tx: Transaction[ClusterState], task: Task, code: str, reason: str, *, held: bool = False) -> Task:
+    """Make a task STOPPED for good, whatever its agent may still say: it holds nothing from here on, unless it is
+    ``held`` because nobody knows whether its containers still run."""
     containers = tuple(c if c.last_status == "STOPPED" else replace(c, last_status="STOPPED") for c in task.containers)
     task = replace(
         wish_stop(tx, task, code, reason),
         last_status="STOPPED",
         containers=containers,
         waiting=None,
+        held=held,
         stopped_at=tx.now,
         version=task.version + 1,
     )
@@ -90,6 +92,11 @@ def finish(tx: Transaction[ClusterState], task: Task, code: str, reason: str) ->
     withdraw(tx, task)
     count_end(tx, task)
     return task
+
+
+def let_go(tx: Transaction[ClusterState], task: Task) -> None:
+    """What ran for a task that was given up has ended: its room is free."""
+    tx.put(note(tx, replace(task, held=False), "its containers have ended"))
 
 
 def note(tx: Transaction[Any], task: Task, what: str) -> Task:
