@@ -141,7 +141,7 @@ class LocalCloud:
                 name=_MOTO,
                 command=(
                     *(sys.executable, "-m", "awsorch.local.moto_child", "--fd", str(listener.fileno())),
-                    *("--load-balancers", str(self._folder.upstream / "load-balancers.json")),
+                    *("--memory", str(self._folder.upstream / "moto.memory")),
                     *("--notices", ACCOUNT_ID, self._options.region),
                 ),
                 environment=inherited_environment(os.environ) | {notice.VARIABLE: str(notices.writing)},
@@ -297,10 +297,10 @@ class LocalCloud:
     async def _until_upstream_answers(self, upstream: str) -> None:
         """Wait for moto; what else plays AWS is not ours to start."""
         if self._options.aws is None:
-            await self._until_answers(f"{upstream}/moto-api/data.json", _MOTO)
+            await self._until_answers(f"{upstream}/moto-api/config", _MOTO)
 
     async def _until_answers(self, url: str, child: str) -> None:
-        """Wait until a child answers 200 at a URL; not for one that dies again and again."""
+        """Wait until a child answers well at a URL; not for one that dies again and again."""
         answered = False
 
         async def answers_or_dies() -> bool:
@@ -312,7 +312,7 @@ class LocalCloud:
             timeout = aiohttp.ClientTimeout(total=5)
             try:
                 async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
-                    return answer.status == 200
+                    return answer.ok
             except (aiohttp.ClientError, TimeoutError, OSError):
                 return False
 

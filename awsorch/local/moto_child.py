@@ -27,16 +27,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from awsorch.local import moto_objects
 from awsorch.local.elb_arns import name_types
 from awsorch.local.moto_groups import mend_groups
+from awsorch.local.moto_groups_timer import GroupTimer
 from awsorch.local.moto_launch_faults import LaunchFaults, mend_launches
 from awsorch.local.moto_notices import NoticesQueue
+from awsorch.local.moto_templates import mend_templates
 from awsorch.local.notice import notifier
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-    from awsorch.local.elb_memory import ElbMemory
 
 INSTANCE_IDS_HEADER = "X-Awsorch-Instance-Ids"
 FAULT_HEADER = "X-Awsorch-Fault"
@@ -103,9 +104,9 @@ def name_faults(application: WSGIApplication) -> WSGIApplication:
     return call
 
 
-def build_application(memory: ElbMemory | None, notices: NoticesQueue | None) -> WSGIApplication:
-    """moto's application for all services; RunInstances takes wanted ids from the header, load balancers are those of
-    the memory; the queue of EC2's notices is there.
+def build_application(memory: Path | None, notices: NoticesQueue | None) -> WSGIApplication:
+    """moto's application for all services; RunInstances takes wanted ids from the header; what moto knew is back from
+    the file, and kept in it; the queue of EC2's notices is there.
 
     Raises AttributeError where moto is no longer what this was written for: better no local cloud than one whose
     instances change their ids.
@@ -119,17 +120,28 @@ def build_application(memory: ElbMemory | None, notices: NoticesQueue | None) ->
     wanted = WantedInstanceIds(instances.random_instance_id)
     instances.random_instance_id = wanted
     name_types()
+    mend_templates()
     faults = LaunchFaults(spared=wanted.is_asked)
     mend_launches(faults)
     groups = mend_groups(notifier(os.environ) or (lambda: None))
-    groups.start()
     if notices is not None:
         notices.make()
-    application = wanted.around(DomainDispatcherApplication(create_backend_app))
+    application = groups.around(wanted.around(DomainDispatcherApplication(create_backend_app)))
     if memory is not None:
-        memory.restore()
-        application = memory.around(application)
-    return name_faults(faults.around(groups.around(application)))
+        application = _remember(memory, groups, application)
+    groups.start()
+    return name_faults(faults.around(application))
+
+
+def _remember(file: Path, groups: GroupTimer, application: WSGIApplication) -> WSGIApplication:
+    # Imported here because it brings moto along, and others only want to know this module's names.
+    from awsorch.local.moto_memory import MotoMemory
+
+    moto_objects.note_given()
+    memory = MotoMemory(file, groups.turn)
+    memory.restore()
+    groups.alone = memory.after(groups.mind)
+    return memory.around(application, spares=lambda environ: _INSTANCE_IDS_ENVIRON in environ)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -146,7 +158,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, memory: ElbMemory | None, notices: NoticesQueue | None) -> None:
+def serve(listener: socket.socket, memory: Path | None, notices: NoticesQueue | None) -> None:
     """Answer requests on the socket until SIGTERM or SIGINT."""
     from moto.moto_server.werkzeug_app import MotoRequestHandler
     from werkzeug.serving import make_server
@@ -176,7 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one, which is printed")
     parser.add_argument("--fd", type=int, help="a listening socket inherited from the parent, instead of host and port")
-    parser.add_argument("--load-balancers", type=Path, metavar="FILE", help="keep load balancers in this file")
+    parser.add_argument("--memory", type=Path, metavar="FILE", help="keep what moto knows in this file")
     parser.add_argument("--notices", nargs=2, metavar=("ACCOUNT", "REGION"), help="have a queue of EC2's notices")
     options = parser.parse_args(arguments)
     try:
@@ -185,12 +197,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(refusal, file=sys.stderr)
         return 1
     print(f"moto listens on {listener.getsockname()[0]}:{listener.getsockname()[1]}", flush=True)
-    # Imported here because it brings moto along, and others only want to know this module's names.
-    from awsorch.local.elb_memory import ElbMemory
-
-    memory = ElbMemory(options.load_balancers) if options.load_balancers else None
     notices = NoticesQueue(account_id=options.notices[0], region=options.notices[1]) if options.notices else None
-    serve(listener, memory, notices)
+    serve(listener, options.memory, notices)
     return 0
 
 

@@ -8,38 +8,50 @@ balancers and this thread take turns. What is due, and when, is not known here.
 from __future__ import annotations
 
 import logging
-import re
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
+
+from awsorch.local.moto_requests import may_change, service_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _log = logging.getLogger(__name__)
 
-_SCOPE = re.compile(r"/(ec2|autoscaling|elasticloadbalancing|cloudformation|tagging)/aws4_request")
+_CONCERNED = frozenset({"ec2", "autoscaling", "elbv2", "cloudformation", "tagging"})
+"""Services whose calls touch them."""
 _AFTER_A_FAULT_S = 5.0
 
 
 class GroupTimer:
-    """`mind` does what is due and returns in how many seconds it wants to be called again, None for not by itself."""
+    """`mind` does what is due and returns in how many seconds it wants to be called again, None for not by itself.
+    `alone` is what the thread calls in its place when no call made something due.
+    """
 
     def __init__(self, mind: Callable[[], float | None]) -> None:
         self.mind = mind
-        self._turn = threading.Condition(threading.RLock())
+        self.alone = mind
+        self.turn = threading.Condition(threading.RLock())
+        self._due: float | None = 0.0
 
     def around(self, application: WSGIApplication) -> WSGIApplication:
-        """The application, whose calls about what groups are made of come one at a time."""
+        """The application, whose calls about what groups are made of come one at a time, each with what it makes due
+        done before its answer.
+        """
 
         def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            if not _SCOPE.search(environ.get("HTTP_AUTHORIZATION", "")):
+            if service_of(environ) not in _CONCERNED:
                 return application(environ, start_response)
-            with self._turn:
+            changes = may_change(environ)
+            with self.turn:
                 try:
                     return application(environ, start_response)
                 finally:
-                    self._turn.notify()
+                    if changes:
+                        self._look(self.mind)
+                        self.turn.notify()
 
         return call
 
@@ -48,13 +60,18 @@ class GroupTimer:
         threading.Thread(target=self._run, name="groups", daemon=True).start()
 
     def _run(self) -> None:
-        with self._turn:
+        with self.turn:
             while True:
-                self._turn.wait(self._look())
+                pause = None if self._due is None else self._due - time.monotonic()
+                if pause is not None and pause <= 0:
+                    self._look(self.alone)
+                else:
+                    self.turn.wait(pause)
 
-    def _look(self) -> float | None:
+    def _look(self, mind: Callable[[], float | None]) -> None:
         try:
-            return self.mind()
+            pause = mind()
         except Exception:
             _log.exception("a group could not be minded; it will be tried again")
-            return _AFTER_A_FAULT_S
+            pause = _AFTER_A_FAULT_S
+        self._due = None if pause is None else time.monotonic() + pause
