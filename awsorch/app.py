@@ -26,6 +26,7 @@ from awsorch.api.activations import PATH as ACTIVATIONS
 from awsorch.api.activations import Activations
 from awsorch.api.auth import Authenticator
 from awsorch.api.http import EcsEndpoint
+from awsorch.api.sessions import Sessions
 from awsorch.core.arn import Scope
 from awsorch.core.model import Pace
 from awsorch.engine.access_keys import AccessKeys
@@ -50,6 +51,8 @@ from awsorch.local.user_data import cluster_user_data
 from awsorch.settings import BadSetting, Settings
 from awsorch.store.memory import MemoryStore
 from awsorch.store.sqlite import SqliteStore
+from awsorch.wire.caller_proof import PATH as SESSION
+from awsorch.wire.caller_proof import sts_url
 from awsorch.wire.errors import WireError
 from awsorch.wire.sigv4 import Verifier
 
@@ -87,7 +90,7 @@ class App:
         )
         scope = Scope(region=settings.region, account=settings.account_id)
         keys = settings.access_keys
-        all_keys = AccessKeys(keys, _access_secret(settings), self.controller.registry)
+        all_keys = AccessKeys(keys, _access_secret(settings), self.controller.registry, time.time)
         verifier = Verifier(all_keys, "ecs", clock=_utc_now) if keys else None
         self.gateway = Gateway(
             self.controller, scope=scope, verifier=verifier, clock=time.time, holder_of=all_keys.holder_of
@@ -97,6 +100,7 @@ class App:
         outbox.connect_fleet(groups=adapters.groups, machines=adapters.machines, reservations=adapters.metrics)
         self._authenticator = Authenticator(scope, verifier, all_keys.holder_of)
         self._activations = Activations(self.controller, scope, self._authenticator, all_keys)
+        self._sessions = self._open_sessions(all_keys, scope)
         self._endpoint = EcsEndpoint(
             self.controller,
             scope,
@@ -117,6 +121,19 @@ class App:
             rebooted=self._desk.reboot if self._desk is not None else None,
         )
         self._runner: web.ServerRunner | None = None
+
+    def _open_sessions(self, keys: AccessKeys, scope: Scope) -> Sessions:
+        settings = self.settings
+        # Past the door of a local cloud, which does not know the keys of instances' roles.
+        elsewhere = settings.upstream or settings.aws_endpoint or None
+        return Sessions(
+            callers=self._adapters.callers(sts_url(settings.region), elsewhere),
+            keys=keys,
+            scope=scope,
+            roles=settings.instance_roles,
+            needed=bool(settings.access_keys),
+            clock=time.time,
+        )
 
     @property
     def port(self) -> int:
@@ -170,6 +187,8 @@ class App:
             return await self.gateway.serve_tcs(request)
         if request.path.startswith(ACTIVATIONS):
             return await self._activations.handle(request)
+        if request.path == SESSION:
+            return await self._sessions.handle(request)
         if request.path == FAULTS:
             return await self._faults.handle(request)
         if request.path.startswith(OUTAGES):

@@ -42,6 +42,9 @@ class Settings:
     #: What the secret access keys of external instances are derived from, 32 characters or more. Empty: it is made at
     #: the first start and kept in the data folder.
     access_secret: str = field(default="", repr=False)
+    #: Names of the IAM roles whose EC2 instances may join, a JSON list; ["*"] for all of the account's. Empty: none,
+    #: and agents need an access key where there are any.
+    instance_roles: tuple[str, ...] = ()
     #: sqlite, or memory (nothing survives; for tests).
     store: str = "sqlite"
     #: Every AWS service but ECS is passed on to this URL; empty: there is none.
@@ -145,6 +148,16 @@ def _keys(value: Any) -> dict[str, str]:
     return keys
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    try:
+        names = json.loads(value) if isinstance(value, str) and value else value or []
+    except ValueError:
+        names = None
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise BadSetting('instance_roles should be a JSON list of names of roles, such as ["ecsInstanceRole"]')
+    return tuple(names)
+
+
 def _seconds(name: str) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         try:
@@ -162,6 +175,7 @@ _PARSERS: Mapping[str, Any] = {
     "port": _port,
     "data_dir": Path,
     "access_keys": _keys,
+    "instance_roles": _names,
     "user_data": _user_data,
     "settle_seconds": _seconds("settle_seconds"),
     "poll_seconds": _seconds("poll_seconds"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from awsorch.adapters.alarms import CloudWatchAlarms
 from awsorch.adapters.aws import Aws
+from awsorch.adapters.caller_identity import CallerIdentities
 from awsorch.adapters.catalogue import PricedTypes
 from awsorch.adapters.group_reader import GroupReader
 from awsorch.adapters.instance_groups import AutoScalingGroups
@@ -41,6 +42,12 @@ class Adapters:
         self.groups = AutoScalingGroups(self._aws, post, GroupReader(self._aws, self.catalogue))
         self.machines = Ec2Machines(self._aws, post, user_data)
         self.metrics = CloudWatchMetrics(self._aws)
+        self._callers: CallerIdentities | None = None
+
+    def callers(self, sts: str, endpoint: str | None) -> CallerIdentities:
+        """Who asks STS, at its URL, or what listens at ``endpoint`` in its place; for one caller."""
+        self._callers = CallerIdentities(self._aws, sts=sts, endpoint=endpoint)
+        return self._callers
 
     def read_notices(self, queue: str) -> None:
         """Begin to read EC2's notices from a queue, by its URL."""
@@ -57,5 +64,7 @@ class Adapters:
         await self.stop_notices()
         for each in (self.load_balancing, self.alarms, self.groups, self.machines, self.metrics, self.catalogue):
             await each.close()
+        if self._callers is not None:
+            await self._callers.close()
         await self._aws.close()
         await self._pricing.close()

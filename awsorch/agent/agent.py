@@ -94,7 +94,7 @@ class Agent:
         if not region:
             raise SettingError("AWS_DEFAULT_REGION is not set and no instance metadata tells the region")
         endpoint = settings.backend_host or f"https://ecs.{region}.amazonaws.com"
-        ecs = ECS(self._http, endpoint, region, self._credential_source(), self._parts.clock)
+        ecs = ECS(self._http, endpoint, region, self._credential_source(endpoint, region), self._parts.clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(import_servers(settings, for_containers=self._parts.serves_containers))
             waiting = group.create_task(self._wait_for_engine())
@@ -114,11 +114,16 @@ class Agent:
 
     # Before the registration
 
-    def _credential_source(self) -> CredentialSource:
+    def _credential_source(self, endpoint: str, region: str) -> CredentialSource:
         fixed = credentials.from_environment(self._environment)
         if fixed is not None:
             return credentials.FixedCredentials(fixed)
-        return credentials.RoleCredentials(self._metadata, self._parts.clock)
+        role = credentials.RoleCredentials(self._metadata, self._parts.clock)
+        if not self._settings.backend_host:
+            return role  # ECS itself
+        return credentials.SessionCredentials(
+            role, self._http, endpoint=endpoint, region=region, clock=self._parts.clock
+        )
 
     async def _wait_for_engine(self) -> EngineFacts:
         delay, longest, growth = ENGINE_RETRY

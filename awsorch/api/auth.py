@@ -1,7 +1,7 @@
 """Who is calling. With access keys configured every signature is verified; without, the caller is taken at its word
 (which is why the door then listens on loopback only).
 
-Whoever signs with a configured key may do anything; an external instance's agent only what ``permissions`` lets it.
+Whoever signs with a configured key may do anything; a machine's agent only what ``permissions`` lets it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Protocol
 from aiohttp import web
 
 from awsorch.core.arn import Scope
-from awsorch.core.model_access import ExternalInstance
+from awsorch.core.model_access import KeyHolder
 from awsorch.wire.errors import WireError
 from awsorch.wire.sigv4 import claimed_access_key
 
-#: The role whose sessions external instances are in ARNs; the name that AWS's documentation gives it.
-EXTERNAL_ROLE = "ecsAnywhereRole"
+#: The roles whose sessions machines are in ARNs; the names that AWS's documentation gives them.
+EXTERNAL_ROLE, INSTANCE_ROLE = "ecsAnywhereRole", "ecsInstanceRole"
 
 
 class SignatureVerifier(Protocol):
@@ -31,21 +31,21 @@ class SignatureVerifier(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who signed a request; ``external`` is the external instance whose key it is, None for everybody else."""
+    """Who signed a request; ``holder`` is the machine whose agent's key it is, None for everybody else."""
 
     arn: str
-    external: ExternalInstance | None = None
+    holder: KeyHolder | None = None
 
 
 class Authenticator:
-    """Tells who made a request. ``holder_of`` names the external instance that has an access key, None where the key is
-    a configured one."""
+    """Tells who made a request. ``holder_of`` names the machine that has an access key, None where the key is a
+    configured one."""
 
     def __init__(
         self,
         scope: Scope,
         verifier: SignatureVerifier | None,
-        holder_of: Callable[[str], ExternalInstance | None] = lambda access_key_id: None,
+        holder_of: Callable[[str], KeyHolder | None] = lambda access_key_id: None,
     ) -> None:
         self._scope = scope
         self._verifier = verifier
@@ -58,18 +58,18 @@ class Authenticator:
         else:
             path, _, query = request.raw_path.partition("?")
             key = self._verifier.verify(request.method, path, query, request.headers, body)
-        external = self._holder_of(key)
-        if external is None:
+        holder = self._holder_of(key)
+        if holder is None:
             user = f"arn:{self._scope.partition}:iam::{self._scope.account}:user/{key}"
             return Caller(arn=user if self._verifier is not None else self._scope.root)
-        session = f"assumed-role/{EXTERNAL_ROLE}/{external.id}"
-        return Caller(arn=f"arn:{self._scope.partition}:sts::{self._scope.account}:{session}", external=external)
+        session = f"assumed-role/{EXTERNAL_ROLE if holder.is_external else INSTANCE_ROLE}/{holder.id}"
+        return Caller(arn=f"arn:{self._scope.partition}:sts::{self._scope.account}:{session}", holder=holder)
 
     def caller_arn(self, request: web.BaseRequest, body: bytes) -> str:
-        """The ARN of a caller who may do anything, for what only operators do. Raises WireError, for external instances
+        """The ARN of a caller who may do anything, for what only operators do. Raises WireError, for machines' agents
         AccessDeniedException."""
         caller = self.authenticate(request, body)
-        if caller.external is not None:
+        if caller.holder is not None:
             asked = f"{request.method} {request.path}"
             raise WireError("AccessDeniedException", f"User: {caller.arn} is not authorized to perform: {asked}")
         return caller.arn

@@ -14,7 +14,7 @@ from typing import Any
 from awsorch.core.arn import Arn, Scope, parse_arn, require_here
 from awsorch.core.errors import cluster_not_found, invalid_parameter
 from awsorch.core.model import Cluster
-from awsorch.core.model_access import ExternalInstance
+from awsorch.core.model_access import KeyHolder
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.controller import Controller
 from awsorch.engine.partition import Partition
@@ -54,7 +54,8 @@ def extension(name: str) -> Callable[[Operation], Operation]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request. ``caller_arn`` is who signed it; ``base_url`` is how the client addressed us. ``load_balancers`` and
-    ``auto_scaling`` are None where the controller has no AWS to ask. ``external``: the external instance that calls."""
+    ``auto_scaling`` are None where the controller has no AWS to ask. ``holder``: the machine whose agent
+    calls."""
 
     operation: str
     request: Mapping[str, Any]
@@ -65,7 +66,7 @@ class Call:
     controller: Controller
     load_balancers: LoadBalancers | None = None
     auto_scaling: AutoScaling | None = None
-    external: ExternalInstance | None = None
+    holder: KeyHolder | None = None
 
     @property
     def cause(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from awsorch.core.errors import Refusal
 from awsorch.engine.partition import Unavailable
+from awsorch.engine.ports import Unanswered
 from awsorch.wire.errors import WireError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def fault_of(error: BaseException) -> Fault:
         return Fault(status=400, code=error.code, message=error.message, extra=error.extra)
     if isinstance(error, WireError):
         return Fault(status=error.status, code=error.code, message=error.message)
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | Unanswered):
         return Fault(
             status=500, code="ServerException", message=f"Service Unavailable. Please try again later: {error}"
         )

@@ -86,7 +86,7 @@ class EcsEndpoint:
             controller=self._controller,
             load_balancers=self._load_balancers,
             auto_scaling=self._auto_scaling,
-            external=caller.external,
+            holder=caller.holder,
         )
         await require_permission(call)
         return await handler(call)

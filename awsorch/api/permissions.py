@@ -1,4 +1,5 @@
-"""What an external instance's agent may do: what agents do, for its own cluster, its own instance and the tasks on it.
+"""What a machine's agent may do: what agents do, for its own instance and the tasks on it; an external one in its own
+cluster only.
 
 Everything else is refused, what is added later included. Source: ECS developer guide, "Amazon ECS Anywhere IAM role"
 (whose policy, AmazonEC2ContainerServiceforEC2Role, is wider); IAM's words for a refusal.
@@ -10,29 +11,30 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from awsorch.api.calls import Call, cluster_name
 from awsorch.core.errors import Refusal
-from awsorch.core.model_access import ExternalInstance
+from awsorch.core.model_access import KeyHolder
 from awsorch.core.state import ClusterState
 
-Check = Callable[[Call, ExternalInstance], Awaitable[bool]]
+Check = Callable[[Call, KeyHolder], Awaitable[bool]]
 
 
 async def require_permission(call: Call) -> None:
-    """Raises AccessDeniedException for what the calling external instance may not do."""
-    instance = call.external
+    """Raises AccessDeniedException for what the calling machine may not do."""
+    instance = call.holder
     if instance is None:
         return
     check = _CHECKS.get(call.operation)
-    if check is None or cluster_name(call.request.get("cluster"), call.scope) != instance.cluster:
+    cluster = cluster_name(call.request.get("cluster"), call.scope)
+    if check is None or instance.cluster not in (None, cluster):
         raise _denied(call, f"because no identity-based policy allows the ecs:{call.operation} action")
     if not await check(call, instance):
         raise _denied(call, "because the request names what is not the instance's own")
 
 
-async def _anything(call: Call, instance: ExternalInstance) -> bool:
+async def _anything(call: Call, instance: KeyHolder) -> bool:
     return True
 
 
-async def _own_instances(call: Call, instance: ExternalInstance) -> bool:
+async def _own_instances(call: Call, instance: KeyHolder) -> bool:
     cluster, partition = await call.cluster_partition()
     ids = call.resource_ids(call.request.get("containerInstances", ()), "container-instance", cluster)
 
@@ -43,18 +45,18 @@ async def _own_instances(call: Call, instance: ExternalInstance) -> bool:
     return await partition.read(look)
 
 
-async def _own_task(call: Call, instance: ExternalInstance) -> bool:
+async def _own_task(call: Call, instance: KeyHolder) -> bool:
     task = call.request.get("task")
     return await _has_tasks(call, instance, (task,) if task else ())
 
 
-async def _own_tasks(call: Call, instance: ExternalInstance) -> bool:
+async def _own_tasks(call: Call, instance: KeyHolder) -> bool:
     """Protection of named tasks: without names it would be all of the cluster's."""
     tasks = call.request.get("tasks", ())
     return bool(tasks) and await _has_tasks(call, instance, tasks)
 
 
-async def _has_tasks(call: Call, instance: ExternalInstance, tasks: Iterable[str]) -> bool:
+async def _has_tasks(call: Call, instance: KeyHolder, tasks: Iterable[str]) -> bool:
     """Whether all of these are the instance's, or nobody's: what is reported of forgotten tasks is acknowledged."""
     cluster, partition = await call.cluster_partition()
     ids = call.resource_ids(tasks, "task", cluster)

@@ -63,6 +63,20 @@ class ExternalInstance:
         return self.id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyHolder:
+    """The machine whose agent signs with a key: an external instance, for its ``cluster`` alone; or an EC2 instance,
+    which may join any (None)."""
+
+    id: str
+    cluster: str | None
+
+    @property
+    def is_external(self) -> bool:
+        """Whether EC2 knows nothing of it."""
+        return is_external(self.id)
+
+
 def is_external(machine_id: str | None) -> bool:
     """Whether a container instance's machine is an external instance: EC2 knows nothing of it."""
     return machine_id is not None and machine_id.startswith(EXTERNAL_PREFIX)

@@ -50,6 +50,10 @@ class Lease:
     expires_at: float
 
 
+class Unanswered(Exception):
+    """Somebody outside was asked on a caller's behalf and does not answer now; the caller may try again."""
+
+
 class StoreFailure(Exception):
     """The store could not do it (disk full, connection lost). Whether a commit happened may be unknown."""
 

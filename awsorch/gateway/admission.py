@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from awsorch.core.arn import Scope, parse_arn
-from awsorch.core.model_access import ExternalInstance
+from awsorch.core.model_access import KeyHolder
 from awsorch.core.state import ClusterState
 from awsorch.engine.partition import Partition, Unavailable
 from awsorch.gateway.control import Instance
@@ -60,15 +60,15 @@ class Visitor:
 
 
 class Admission:
-    """Reads upgrade requests. Without a verifier agents are taken at their word. ``holder_of`` names the external
-    instance that has an access key: with that key its own connections are all that may be made."""
+    """Reads upgrade requests. Without a verifier agents are taken at their word. ``holder_of`` names the machine
+    that has an access key: with that key its own connections are all that may be made."""
 
     def __init__(
         self,
         find_partition: Callable[[str], Partition[ClusterState] | None],
         scope: Scope,
         verifier: SignatureVerifier | None,
-        holder_of: Callable[[str], ExternalInstance | None] = lambda access_key_id: None,
+        holder_of: Callable[[str], KeyHolder | None] = lambda access_key_id: None,
     ) -> None:
         self._find_partition = find_partition
         self._scope = scope
@@ -78,15 +78,15 @@ class Admission:
     def admit(self, raw_path: str, headers: Mapping[str, str]) -> Visitor:
         """The agent behind `GET raw_path` (path and query as they were sent). Raises Refused."""
         query = raw_path.partition("?")[2]
-        external = self._verify(raw_path, headers)
+        holder = self._verify(raw_path, headers)
         said = dict(parse_qsl(query, errors="replace"))
         # The two websockets name the same things differently.
         arn = said.get("containerInstanceArn") or said.get("containerInstance") or ""
         cluster = said.get("clusterArn") or said.get("cluster") or ""
         instance, partition = self._find_instance(arn, cluster)
         machine = partition.state.instances[instance.id].ec2_instance_id
-        if external is not None and machine != external.id:
-            raise Refused("AccessDeniedException", f"Container instance {arn} is not {external.id}.", 403)
+        if holder is not None and machine != holder.id:
+            raise Refused("AccessDeniedException", f"Container instance {arn} is not {holder.id}.", 403)
         return Visitor(
             instance=instance,
             partition=partition,
@@ -95,8 +95,8 @@ class Admission:
             docker_version=_short(said.get("dockerVersion")),
         )
 
-    def _verify(self, raw_path: str, headers: Mapping[str, str]) -> ExternalInstance | None:
-        """The external instance that signed; None for anybody else who may come in."""
+    def _verify(self, raw_path: str, headers: Mapping[str, str]) -> KeyHolder | None:
+        """The machine that signed; None for anybody else who may come in."""
         path, _, query = raw_path.partition("?")
         try:
             if self._verifier is None:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from awsorch.core.arn import Scope
 from awsorch.core.events import AgentDisconnected
-from awsorch.core.model_access import ExternalInstance
+from awsorch.core.model_access import KeyHolder
 from awsorch.engine.controller import Controller
 from awsorch.gateway.admission import Admission, Refused, SignatureVerifier
 from awsorch.gateway.connection import Connection
@@ -31,7 +31,7 @@ RECONNECT_S = 30.0
 
 class Gateway:
     """The agents' door of one controller. `clock` gives seconds since the epoch; without `verifier` anyone may come;
-    `holder_of` names the external instance that has an access key."""
+    `holder_of` names the machine that has an access key."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Gateway:
         scope: Scope,
         verifier: SignatureVerifier | None,
         clock: Callable[[], float],
-        holder_of: Callable[[str], ExternalInstance | None] = lambda access_key_id: None,
+        holder_of: Callable[[str], KeyHolder | None] = lambda access_key_id: None,
     ) -> None:
         self._controller = controller
         self._admission = Admission(controller.clusters.get, scope, verifier, holder_of)

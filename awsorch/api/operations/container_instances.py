@@ -33,10 +33,16 @@ async def register_container_instance(call: Call) -> Answer:
     """Every attribute that the agent sent comes back, with those that the identity document adds."""
     request = call.request
     cluster, partition = await call.cluster_partition()
+    holder = call.holder
+    is_external = holder is not None and holder.is_external
     # An external instance is who its key says, and no EC2 instance whatever document it shows.
-    identity = {} if call.external else _identity_document(request.get("instanceIdentityDocument"))
+    identity = {} if is_external else _identity_document(request.get("instanceIdentityDocument"))
+    if holder is not None and identity.get("instanceId", holder.id) != holder.id:
+        raise client_error(
+            f"The instance identity document is of {identity['instanceId']}, the access key of {holder.id}."
+        )
     attributes, custom = _attributes(request, identity)
-    if call.external:
+    if is_external:
         attributes.setdefault(EXTERNAL, None)
     instance_id = uuid.uuid4().hex
     known = request.get("containerInstanceArn")
@@ -46,7 +52,7 @@ async def register_container_instance(call: Call) -> Answer:
         instance_id=instance_id,
         arn=call.scope.container_instance(cluster.name, instance_id),
         known_id=call.resource_id(known, _KIND, cluster) if known else None,
-        ec2_instance_id=call.external.id if call.external else identity.get("instanceId"),
+        ec2_instance_id=holder.id if holder is not None else identity.get("instanceId"),
         resources=_resources(request),
         attributes=attributes,
         custom=custom,
