@@ -215,6 +215,31 @@ def test_interrupted_tasks_say_so(world: CapacityWorld) -> None:
     assert (task.stop_code, task.stopped_reason) == ("SpotInterruption", "Your Spot Task was interrupted.")
 
 
+def test_an_interrupted_machine_that_is_empty_is_not_replaced_by_its_group(world: CapacityWorld) -> None:
+    group = world.add_group()
+    world.serve("web", 2, definition=BIG)
+    world.pass_time(60)
+    (machine_id,) = group.machines
+    world.submit(MachineNotice(machine=machine_id, kind="interruption"))
+    world.pass_time(100)
+    assert group.ended == [machine_id], "its tasks run elsewhere"
+    assert (group.desired, len(group.machines)) == (1, 1)
+    assert len(world.tasks("RUNNING")) == 2
+
+
+def test_an_interrupted_machine_of_a_group_at_its_minimum_is_ec2_s_to_take(world: CapacityWorld) -> None:
+    group = world.add_group(minimum=1, desired=1)
+    world.pass_time(60)
+    (machine_id,) = group.machines
+    world.submit(MachineNotice(machine=machine_id, kind="interruption"))
+    world.pass_time(60)
+    assert group.ended == []
+    world.take(group, machine_id)
+    world.submit(MachineNotice(machine=machine_id, kind="terminated"))
+    world.pass_time(60)
+    assert (group.desired, len(group.machines)) == (1, 1)
+
+
 def test_machines_that_never_register_are_replaced(world: CapacityWorld) -> None:
     group = world.add_group(registers=False)
     world.run(1, definition=BIG)

@@ -15,7 +15,7 @@ from math import ceil
 
 from awsorch.core.capacity.coming import has_connected, lines_of
 from awsorch.core.capacity.consolidation import Change
-from awsorch.core.capacity.group_size import census, instances_needed
+from awsorch.core.capacity.group_size import census, expected_size, instances_needed
 from awsorch.core.capacity.lifetime import LIFETIME, REASON, must_be_empty, must_end, to_drain
 from awsorch.core.capacity.orders import order_instead
 from awsorch.core.capacity.spare import find_change, find_spare
@@ -283,8 +283,9 @@ def _take_over(tx: Transaction[ClusterState], provider: Provider) -> None:
 def _end(tx: Transaction[ClusterState], provider: Provider) -> None:
     """End what is to go and is empty; those that were told are told again after a while."""
     due = []
+    left_to_ec2 = _left_to_ec2(tx.state, provider)
     for machine in _machines(tx.state, provider):
-        if machine.ending is None or machine.interrupted_at is not None or machine.state.startswith(GOING):
+        if machine.ending is None or machine.id in left_to_ec2 or machine.state.startswith(GOING):
             continue
         instance = _instance(tx.state, machine)
         overdue = not provider.is_group and must_end(machine, tx.now)
@@ -299,6 +300,16 @@ def _end(tx: Transaction[ClusterState], provider: Provider) -> None:
         tx.send(EndMachines(provider=provider.name, group=provider.group, machines=ids))
         tx.wake(("end_machines", provider.name), tx.now + ASK_AGAIN_S)
         tx.wake(("size_groups", provider.name))
+
+
+def _left_to_ec2(state: ClusterState, provider: Provider) -> set[str]:
+    """Interrupted machines that EC2 is to take. A group would replace them, so those of one that may be smaller are
+    ended as soon as they are empty: what their tasks need has been launched by then."""
+    interrupted = [machine.id for machine in _machines(state, provider) if machine.interrupted_at is not None]
+    if not provider.is_group:
+        return set(interrupted)
+    spare = expected_size(provider) - (provider.minimum or 0)
+    return set(interrupted[max(spare, 0) :])
 
 
 def _hold(tx: Transaction[ClusterState], provider: Provider) -> None:
