@@ -19,7 +19,7 @@ from awsorch.api.http import read_body
 from awsorch.core.arn import Scope
 from awsorch.core.errors import Refusal, invalid_parameter
 from awsorch.engine.access_keys import AccessKeys
-from awsorch.wire.caller_proof import BODY, InstanceSession, Proof, is_bound
+from awsorch.wire.caller_proof import BODY, InstanceSession, Proof, is_bound, signer_of
 
 #: How long a session's key is good for, and how old a proof may be. Seconds.
 LIFETIME_S = 3600.0
@@ -80,6 +80,8 @@ class Sessions:
             proof = msgspec.json.decode(body, type=Proof)
         except msgspec.MsgspecError as error:
             raise invalid_parameter(str(error)) from None
+        if self._keys.get(signer_of(proof)) is not None:
+            return InstanceSession(needed=False)  # what the instance signs with is known here
         instance_id = await self._prove(proof, request.host)
         expires_at = int(self._clock() + LIFETIME_S)
         key = self._keys.issue(instance_id, expires_at)

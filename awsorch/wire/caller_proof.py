@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from awsorch.wire.sigv4 import Credentials, credential_scope, sign
+from awsorch.wire.sigv4 import Credentials, claimed_access_key, credential_scope, sign
 
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 ENDPOINT_HEADER = "X-Awsorch-Endpoint"
@@ -38,7 +38,7 @@ class Proof(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
 
 class InstanceSession(msgspec.Struct, frozen=True, rename="camel"):
     """What a proof is answered with: a key of the controller's own, until `expiration` (seconds since 1970). `needed`
-    is False where no signature is verified: then there is none.
+    is False where no signature is verified, or the instance's own keys are known: then there is none.
     """
 
     needed: bool
@@ -70,6 +70,11 @@ def prove(credentials: Credentials, region: str, endpoint: str, now: datetime) -
 def sts_url(region: str) -> str:
     """STS in a region; those of China have another domain."""
     return f"https://sts.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}/"
+
+
+def signer_of(proof: Proof) -> str:
+    """The access key id that a proof claims to be signed with, unverified; empty where it claims none."""
+    return claimed_access_key({"Authorization": proof.authorization}) or ""
 
 
 def is_bound(proof: Proof) -> bool:

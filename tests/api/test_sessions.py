@@ -192,6 +192,13 @@ def test_where_no_signature_is_verified_nothing_is_proven(tmp_path: Path) -> Non
         assert (status, answer["needed"]) == (200, False)
 
 
+def test_who_signs_with_a_key_that_is_known_needs_none(start: Start) -> None:
+    world = start(instance_roles=())
+    status, answer = world.show(world.proof(OPERATOR[0], secret=OPERATOR[1]))
+    assert (status, answer["needed"]) == (200, False)
+    assert world.sts.asked == 0
+
+
 def test_a_key_outlives_the_controller_that_gave_it(start: Start) -> None:
     session = (world := start()).show(world.proof(world.sts.role(ONE)))[1]
     assert datetime.fromtimestamp(session["expiration"], UTC) - datetime.now(UTC) > timedelta(minutes=59)
