@@ -35,6 +35,7 @@ from awsorch.engine.outbox import Outbox
 from awsorch.engine.ports import LeaseLost, Store, StoreFailure
 from awsorch.gateway.connection import DoorServer
 from awsorch.gateway.server import Gateway
+from awsorch.gateway.task_credentials import TaskCredentials
 from awsorch.local.door import Door
 from awsorch.local.elb import LocalElb
 from awsorch.local.elb_reader import ElbReader
@@ -90,11 +91,10 @@ class App:
         )
         scope = Scope(region=settings.region, account=settings.account_id)
         keys = settings.access_keys
-        all_keys = AccessKeys(keys, _access_secret(settings), self.controller.registry, time.time)
+        secret = _access_secret(settings)
+        all_keys = AccessKeys(keys, secret, self.controller.registry, time.time)
         verifier = Verifier(all_keys, "ecs", clock=_utc_now) if keys else None
-        self.gateway = Gateway(
-            self.controller, scope=scope, verifier=verifier, clock=time.time, holder_of=all_keys.holder_of
-        )
+        self.gateway = self._open_gateway(all_keys, TaskCredentials(adapters.task_roles, secret), scope, verifier)
         outbox.connect(agents=self.gateway)
         outbox.connect_aws(targets=adapters.load_balancing, alarms=adapters.alarms, inboxes=self.controller.clusters)
         outbox.connect_fleet(groups=adapters.groups, machines=adapters.machines, reservations=adapters.metrics)
@@ -121,6 +121,18 @@ class App:
             rebooted=self._desk.reboot if self._desk is not None else None,
         )
         self._runner: web.ServerRunner | None = None
+
+    def _open_gateway(
+        self, keys: AccessKeys, credentials: TaskCredentials, scope: Scope, verifier: Verifier | None
+    ) -> Gateway:
+        return Gateway(
+            self.controller,
+            scope=scope,
+            verifier=verifier,
+            clock=time.time,
+            holder_of=keys.holder_of,
+            credentials=credentials,
+        )
 
     def _open_sessions(self, keys: AccessKeys, scope: Scope) -> Sessions:
         settings = self.settings
@@ -231,7 +243,8 @@ def _utc_now() -> datetime:
 
 
 def _access_secret(settings: Settings) -> bytes:
-    """What external instances' keys are derived from. It lives as long as the store: lost, all of them join anew."""
+    """What machines' keys and the ids of tasks' credentials follow from. It lives as long as the store: lost, external
+    instances join anew, and containers that run do not find fresh credentials."""
     if settings.access_secret:
         return settings.access_secret.encode()
     if settings.store == "memory":

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from awsorch.agent import AGENT_HASH, AGENT_VERSION, credentials, plan
+from awsorch.agent import AGENT_HASH, AGENT_VERSION, credentials
 from awsorch.agent.api import ECS, APIError, TerminalError
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.capabilities import attributes
@@ -22,13 +22,16 @@ from awsorch.agent.control import Control
 from awsorch.agent.credentials import CredentialSource
 from awsorch.agent.doctor import Doctor
 from awsorch.agent.engine import Engine, EngineError, EngineFacts
+from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
 from awsorch.agent.identity import Identity, InstanceMetadata
 from awsorch.agent.images import ImageStock
+from awsorch.agent.link_local import CannotRouteError, route
 from awsorch.agent.measurements import Measurements
 from awsorch.agent.notices import drain_when_noticed
 from awsorch.agent.ports import Ports, Probe, default_range
 from awsorch.agent.reports import Reports
+from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.servers import Servers, import_servers
 from awsorch.agent.session import Registration
 from awsorch.agent.settings import SettingError, Settings
@@ -230,15 +233,17 @@ class Agent:
         self, ecs: ECS, registration: Registration, region: str, facts: EngineFacts, store: Store, saved: Saved
     ) -> None:
         tasks: dict[str, Assignment] = {}
-        async with Servers(self._settings, registration, tasks) as servers:
+        roles = RoleCredentialsStore(tasks)
+        async with Servers(self._settings, registration, tasks, roles) as servers:
             await servers.introspect()
             surroundings = Surroundings(
                 settings=self._settings,
-                place=plan.Placement(
+                place=Placement(
                     instance_arn=registration.instance_arn,
                     cluster=registration.cluster,
                     region=region,
                     agent_url=await self._serve_containers(servers, ecs, facts, store, saved),
+                    is_routed=self._settings.task_roles,
                 ),
                 clock=self._parts.clock,
                 suffix=lambda: secrets.token_hex(10),
@@ -249,10 +254,16 @@ class Agent:
                 ports=self._ports(),
                 tasks=tasks,
             )
-            await self._work(ecs, registration, surroundings, facts, saved)
+            await self._work(ecs, registration, surroundings, roles, facts, saved)
 
     async def _work(
-        self, ecs: ECS, registration: Registration, surroundings: Surroundings, facts: EngineFacts, saved: Saved
+        self,
+        ecs: ECS,
+        registration: Registration,
+        surroundings: Surroundings,
+        roles: RoleCredentialsStore,
+        facts: EngineFacts,
+        saved: Saved,
     ) -> None:
         parts, settings = self._parts, self._settings
         doctor = Doctor(parts.engine, parts.clock)
@@ -270,7 +281,7 @@ class Agent:
         )
         reports = Reports(ecs.submit)
         supervisor = Supervisor(surroundings, reports, telemetry)
-        control = Control(self._http, ecs, registration, supervisor, doctor.heartbeat)
+        control = Control(self._http, ecs, registration, supervisor, roles, doctor.heartbeat)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._find_gateway(ecs, registration))
@@ -303,10 +314,23 @@ class Agent:
             return ""
         kept_port = int(saved.facts.get(ENDPOINT_PORT_FACT, 0)) if saved.tasks else 0
         port = await servers.serve_containers(ecs, facts.bridge_address, kept_port)
+        if self._settings.task_roles:
+            await self._route(facts.bridge_address, port)
         if not port:
             return ""
         store.save(Batch(facts={ENDPOINT_PORT_FACT: str(port)}))  # on the disk with the first task that is told of it
         return f"http://{facts.bridge_address}:{port}"
+
+    async def _route(self, address: str, port: int) -> None:
+        """Raises SettingError: an agent that cannot give tasks their roles is not to claim that it can."""
+        try:
+            if not port:
+                raise CannotRouteError(f"nothing can listen on {address}")
+            await route(address, port, on_host=self._settings.task_roles_on_host)
+        except CannotRouteError as error:
+            raise SettingError(
+                f"ECS_ENABLE_TASK_IAM_ROLE is set, but containers cannot be led here: {error}"
+            ) from error
 
     def _images(self, store: Store, saved: Saved) -> ImageStock:
         pulled = {name.removeprefix(PULLED_FACT) for name in saved.facts if name.startswith(PULLED_FACT)}

@@ -20,6 +20,7 @@ from awsorch.agent.engine import (
     EngineError,
     EngineUnavailableError,
 )
+from awsorch.agent.environment import Placement
 from awsorch.agent.events import (
     Action,
     Create,
@@ -60,7 +61,7 @@ class EngineCalls:
         self,
         engine: Engine,
         images: ImageStock,
-        place: plan.Placement,
+        place: Placement,
         clock: Callable[[], float],
         tell: Tell,
     ) -> None:

@@ -58,6 +58,10 @@ def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     for driver in instance.logging_drivers:
         if driver == "none" or driver in facts.log_drivers:
             yield f"{PREFIX}logging-driver.{driver}"
+    if settings.task_roles and facts.bridge_address:
+        yield PREFIX + "task-iam-role"
+    if settings.task_roles_on_host and facts.bridge_address:
+        yield PREFIX + "task-iam-role-network-host"
     if not settings.engine.health_check_disabled:
         yield "ecs.capability.container-health-check"
     yield "ecs.capability.docker-plugin.local"

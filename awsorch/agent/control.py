@@ -13,8 +13,9 @@ import aiohttp
 
 from awsorch.agent import AGENT_HASH, AGENT_VERSION
 from awsorch.agent.api import ECS
+from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.session import Backoff, Ending, Registration, open_websocket, read, stay_connected, websocket_url
-from awsorch.agent.state_file import StateFileError
+from awsorch.agent.state_file import StateFileError, without_secrets
 from awsorch.agent.supervisor import Supervisor
 from awsorch.wire import acs
 from awsorch.wire.errors import WireError
@@ -34,6 +35,7 @@ class Control:
         ecs: ECS,
         registration: Registration,
         supervisor: Supervisor,
+        roles: RoleCredentialsStore,
         heartbeat: Callable[[], None],
     ) -> None:
         """`heartbeat` is called for each heartbeat of the controller."""
@@ -41,6 +43,7 @@ class Control:
         self._ecs = ecs
         self._registration = registration
         self._supervisor = supervisor
+        self._roles = roles
         self._heartbeat = heartbeat
         self._was_connected = False
         self._manifest_id = ""
@@ -117,7 +120,10 @@ class Control:
         if not (message.cluster_arn and message.container_instance_arn and message.message_id):
             LOG.warning("ACS: a payload without clusterArn, containerInstanceArn or messageId was dropped")
             return
-        if not await self._supervisor.accept(message.tasks, message.seq_num):
+        understood = await self._supervisor.accept([without_secrets(each) for each in message.tasks], message.seq_num)
+        for task in message.tasks:
+            self._roles.take_task(task)
+        if not understood:
             return
         await self._send(socket, _ack(message))
         for task in message.tasks:
@@ -147,6 +153,7 @@ class Control:
         if credentials is None or not complete or not self._supervisor.knows(message.task_arn):
             LOG.warning("ACS: credentials that are incomplete or of an unknown task were dropped")
             return
+        self._roles.take(message.task_arn, message.role_type, credentials)
         await self._send(socket, _credentials_ack(message.message_id, credentials))
 
     def _answer(self, work: Coroutine[Any, Any, None]) -> None:

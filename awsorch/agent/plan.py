@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.agent import engine
+from awsorch.agent.environment import Placement, variables
 from awsorch.agent.host import Needs
 from awsorch.agent.ports import Binding, Wanted
 from awsorch.agent.settings import Settings
@@ -53,16 +54,6 @@ class Names:
     containers: dict[str, str]
     volumes: dict[str, str] = field(default_factory=dict)
     endpoints: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """Where a task's containers are created: what is the instance's, not the task's. They call `agent_url`."""
-
-    instance_arn: str
-    cluster: str
-    region: str
-    agent_url: str = ""
 
 
 def check(task: acs.Task) -> None:
@@ -221,7 +212,7 @@ def create_arguments(
     """The create call for one container. Raises ConfigError."""
     body: dict[str, Any] = {
         "Image": container.image,
-        "Env": _environment(container, names, place),
+        "Env": variables(task, container, names.endpoints.get(container.name, ""), place),
         "ExposedPorts": {
             f"{port}/{each.protocol}": {}
             for each in wanted_ports(container)
@@ -240,13 +231,6 @@ def create_arguments(
     _complete_log_options(host)
     body["HostConfig"] = host
     return engine.CreateArguments(name=names.containers[container.name], body=body)
-
-
-def _environment(container: acs.Container, names: Names, place: Placement) -> list[str]:
-    added = {"AWS_REGION": place.region, "AWS_DEFAULT_REGION": place.region} if place.region else {}
-    endpoint = names.endpoints.get(container.name)
-    told = {"ECS_AGENT_URI": f"{place.agent_url}/api/{endpoint}"} if place.agent_url and endpoint else {}
-    return [f"{name}={value}" for name, value in {**added, **container.environment, **told}.items()]
 
 
 def _labels(task: acs.Task, container: acs.Container, place: Placement) -> dict[str, str]:

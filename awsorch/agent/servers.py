@@ -13,6 +13,7 @@ from types import TracebackType
 from awsorch.agent.api import ECS
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.rates import RateLimit
+from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.session import Registration
 from awsorch.agent.settings import Settings
 
@@ -24,7 +25,7 @@ async def import_servers(settings: Settings, *, for_containers: bool) -> None:
     who serves pays its memory."""
     names = ["awsorch.agent.introspection"] if settings.introspection_port else []
     if for_containers:
-        names += ["awsorch.agent.task_endpoint", "awsorch.agent.task_protection"]
+        names += [f"awsorch.agent.{name}" for name in ("role_credentials", "task_endpoint", "task_protection")]
     for name in names:
         await asyncio.to_thread(import_module, name)
 
@@ -32,8 +33,15 @@ async def import_servers(settings: Settings, *, for_containers: bool) -> None:
 class Servers:
     """The servers of one agent; an async context manager that closes what was opened."""
 
-    def __init__(self, settings: Settings, registration: Registration, tasks: Mapping[str, Assignment]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registration: Registration,
+        tasks: Mapping[str, Assignment],
+        roles: RoleCredentialsStore,
+    ) -> None:
         self._settings = settings
+        self._roles = roles
         self._registration = registration
         self._tasks = tasks
         self._open = AsyncExitStack()
@@ -65,12 +73,14 @@ class Servers:
 
         `kept_port` is the one that containers of a former life know, 0 if there are none.
         """
-        from awsorch.agent.task_endpoint import TaskEndpoint  # as above
+        from awsorch.agent.role_credentials import RoleCredentials  # as above
+        from awsorch.agent.task_endpoint import TaskEndpoint
         from awsorch.agent.task_protection import TaskProtection
 
         rate, burst = self._settings.task_endpoint_rate
         endpoint = TaskEndpoint(RateLimit(rate, burst, asyncio.get_running_loop().time))
         TaskProtection(ecs, self._registration.cluster, self._tasks).serve(endpoint)
+        RoleCredentials(self._roles).serve(endpoint)
         self._open.push_async_callback(endpoint.close)
         try:
             return await endpoint.start(address, self._settings.task_endpoint_port or kept_port)

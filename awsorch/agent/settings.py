@@ -69,7 +69,8 @@ class Settings:
 
     `task_endpoint_port` 0: any free one. `task_endpoint_rate`: a container's calls a second, and at once. An external
     instance joins by an activation, and is `managed_instance_id` from then on. With `spot_draining` a notice that EC2
-    will take the instance back is looked for every `spot_interval` seconds.
+    will take the instance back is looked for every `spot_interval` seconds. With `task_roles` containers are led to
+    this agent at 169.254.170.2, with `task_roles_on_host` those in the host's network are.
     """
 
     cluster: str = "default"
@@ -84,6 +85,8 @@ class Settings:
     metadata_endpoint: str = "http://169.254.169.254"
     spot_draining: bool = False
     spot_interval: float = 1.0
+    task_roles: bool = False
+    task_roles_on_host: bool = False
     introspection_address: str = "127.0.0.1"
     introspection_port: int = 51678
     task_endpoint_port: int = 51679
@@ -118,6 +121,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         metadata_endpoint=read("AWS_EC2_METADATA_SERVICE_ENDPOINT", str, "http://169.254.169.254"),
         spot_draining=read("ECS_ENABLE_SPOT_INSTANCE_DRAINING", _boolean, False),
         spot_interval=max(read("AWSORCH_SPOT_NOTICE_INTERVAL", parse_duration, 1.0), 0.1),
+        task_roles=read("ECS_ENABLE_TASK_IAM_ROLE", _boolean, False),
+        task_roles_on_host=read("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", _boolean, False),
         introspection_address=read("AWSORCH_INTROSPECTION_ADDRESS", str, "127.0.0.1"),
         introspection_port=read("AWSORCH_INTROSPECTION_PORT", _integer, 51678),
         task_endpoint_port=read("AWSORCH_TASK_ENDPOINT_PORT", _port_or_any, 51679),

@@ -126,7 +126,7 @@ class StateFile:
                 if payload is None:
                     execute("UPDATE tasks SET life = ? WHERE arn = ?", (_encode(life), arn))
                 else:
-                    row = (arn, _encode(without_credentials(payload)), _encode(life))
+                    row = (arn, _encode(without_secrets(payload)), _encode(life))
                     execute("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?)", row)
             execute_many("DELETE FROM tasks WHERE arn = ?", [(arn,) for arn in batch.forgotten])
             execute_many(
@@ -164,6 +164,18 @@ class StateInMemory:
         pass
 
 
-def without_credentials(task: acs.Task) -> acs.Task:
-    """The task as it may be stored: secrets stay in memory."""
-    return msgspec.structs.replace(task, role_credentials=None, execution_role_credentials=None)
+def without_secrets(task: acs.Task) -> acs.Task:
+    """The task as it may be kept: of its roles' credentials no more than the ids that containers know them by."""
+    if task.role_credentials is None and task.execution_role_credentials is None:
+        return task
+    return msgspec.structs.replace(
+        task,
+        role_credentials=_named(task.role_credentials),
+        execution_role_credentials=_named(task.execution_role_credentials),
+    )
+
+
+def _named(given: acs.IAMRoleCredentials | None) -> acs.IAMRoleCredentials | None:
+    if given is None:
+        return None
+    return acs.IAMRoleCredentials(credentials_id=given.credentials_id, role_arn=given.role_arn)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from awsorch.agent import plan
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.engine import Engine
+from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
 from awsorch.agent.images import ImageStock
 from awsorch.agent.ports import Ports
@@ -22,7 +22,7 @@ class Surroundings:
     """
 
     settings: Settings
-    place: plan.Placement
+    place: Placement
     clock: Callable[[], float]
     suffix: Callable[[], str]
     engine: Engine

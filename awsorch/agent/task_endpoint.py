@@ -9,7 +9,7 @@ Source: the official agent's task metadata server (its limits, and what it says 
 import asyncio
 import errno
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,15 @@ class TaskEndpoint:
             return await _answer(request, handler)
 
         self._app.router.add_route(method, PATH + path, handle)
+
+    def add_whole(self, method: str, path: str, handler: Callable[[Mapping[str, str]], Awaitable[Answer]]) -> None:
+        """Let `handler` answer `method` at `path` itself; it takes what the path and the query name."""
+
+        async def handle(request: web.Request) -> web.Response:
+            answer = await handler({**request.query, **request.match_info})
+            return _respond(answer.status, answer.body)
+
+        self._app.router.add_route(method, path, handle)
 
     async def start(self, address: str, port: int) -> int:
         """Listen there (0: at any free port) and return the port.

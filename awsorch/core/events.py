@@ -280,6 +280,14 @@ class TaskReported(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRefused(Event):
+    """What a task needs before its agent can be told of it can't be had, such as its role."""
+
+    task_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReported(Event):
     """Health of a task's containers changed: {container name: status}."""
 

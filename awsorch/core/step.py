@@ -73,6 +73,7 @@ RULES: Mapping[type[events.Event], Rule] = {
     events.StartTasks: run_tasks.start_tasks,
     events.StopTask: stop_tasks.stop_task,
     events.TaskReported: reports.task_reported,
+    events.TaskRefused: stop_tasks.task_refused,
     events.HealthReported: reports.health_reported,
     events_services.CreateService: services.create_service,
     events_services.UpdateService: services.update_service,

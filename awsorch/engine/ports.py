@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from awsorch.core.commands import (
@@ -48,6 +48,25 @@ class Lease:
     epoch: int
     address: str
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleCredentials:
+    """Temporary credentials of a role; ``expires_at`` in seconds since 1970."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expires_at: float
+
+
+class TaskRoles(Protocol):
+    """How the roles of tasks are had."""
+
+    async def assume(self, role_arn: str, session: str) -> RoleCredentials:
+        """Credentials that are good for a while; the same ones until they should be replaced. Raises Refusal where the
+        role can't be assumed, Unanswered where that is not known."""
+        ...
 
 
 class Unanswered(Exception):

@@ -57,6 +57,7 @@ class Visitor:
     agent_version: str | None
     agent_hash: str | None
     docker_version: str | None
+    wants_credentials: bool
 
 
 class Admission:
@@ -93,6 +94,7 @@ class Admission:
             agent_version=_short(said.get("agentVersion")),
             agent_hash=_short(said.get("agentHash")),
             docker_version=_short(said.get("dockerVersion")),
+            wants_credentials=said.get("sendCredentials") == "true",
         )
 
     def _verify(self, raw_path: str, headers: Mapping[str, str]) -> KeyHolder | None:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from awsorch.core.errors import Refusal
-from awsorch.core.events import AgentConnected, AgentDisconnected
+from awsorch.core.events import AgentConnected, AgentDisconnected, TaskRefused
+from awsorch.core.model import Task
 from awsorch.core.state import ClusterState
 from awsorch.engine.partition import Partition, Unavailable
+from awsorch.engine.ports import Unanswered
 from awsorch.gateway.admission import Visitor
 from awsorch.gateway.assignments import manifest_of, tasks_to_stop, unsettled_tasks
 from awsorch.gateway.connection import REFUSED, TRY_LATER, Connection, close_connections
 from awsorch.gateway.control import SILENCE_S, ControlSession, Instance, Numbers, Question
+from awsorch.gateway.task_credentials import EXECUTION, TASK, Roles, TaskCredentials, roles_of
 from awsorch.gateway.wheel import Wheel
 from awsorch.wire import acs
 from awsorch.wire.errors import WireError
@@ -36,9 +39,10 @@ def new_message_id() -> str:
 
 
 class ControlLine:
-    """One control connection: its conversation, its socket, its partition."""
+    """One control connection: its conversation, its socket, its partition. ``given``: (task id, role type) → when the
+    credentials expire that its agent was last given."""
 
-    __slots__ = ("busy", "connection", "id", "partition", "session")
+    __slots__ = ("busy", "connection", "given", "id", "partition", "session")
 
     def __init__(self, session: ControlSession, connection: Connection, partition: Partition[ClusterState]) -> None:
         self.id = uuid.uuid4().hex
@@ -46,6 +50,7 @@ class ControlLine:
         self.connection = connection
         self.partition = partition
         self.busy = False
+        self.given: dict[tuple[str, str], str] = {}
 
     @property
     def instance(self) -> Instance:
@@ -54,10 +59,11 @@ class ControlLine:
 
 
 class ControlLines:
-    """Every open control connection, by instance."""
+    """Every open control connection, by instance. Without ``credentials`` tasks get none."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], credentials: TaskCredentials | None = None) -> None:
         self._numbers = Numbers(clock)
+        self._credentials = credentials
         self._lines: dict[tuple[str, str], ControlLine] = {}
         self._wheel: Wheel[ControlLine] = Wheel()
         self._work: set[asyncio.Task[None]] = set()
@@ -73,6 +79,8 @@ class ControlLines:
         try:
             if await self._announce(line, visitor):
                 self._bring_up_to_date(line)
+                if visitor.wants_credentials:
+                    self._start(self._refresh(line))
                 async for text in connection.texts():
                     self._receive(line, text)
         finally:
@@ -117,6 +125,12 @@ class ControlLines:
             if self._is_open(line):
                 self._wheel.schedule(line, session.due)
                 self._bring_up_to_date(line)
+
+    async def refresh_credentials(self) -> None:
+        """Give agents fresh credentials for the tasks that have roles, where those that they have grow old."""
+        for line in list(self._lines.values()):
+            if self._is_open(line):
+                await self._refresh(line)
 
     # --- one line -------------------------------------------------------------------------------------------------
 
@@ -220,16 +234,88 @@ class ControlLines:
         pending, everything = line.session.delivery.take()
         instance_id = line.instance.id
 
-        def look(state: ClusterState) -> dict[str, acs.Task]:
+        def look(state: ClusterState) -> tuple[dict[str, acs.Task], dict[str, Roles]]:
             tasks = unsettled_tasks(state, instance_id, None) if everything else {}
-            return tasks | unsettled_tasks(state, instance_id, pending)
+            tasks |= unsettled_tasks(state, instance_id, pending)
+            starting = [state.tasks[each] for each, task in tasks.items() if task.desired_status != "STOPPED"]
+            return tasks, _with_roles(state, starting)
 
         try:
-            tasks = await line.partition.read(look)
+            tasks, roles = await line.partition.read(look)
         except Unavailable:
             line.session.delivery.put_back(pending, everything)
             raise
+        if roles and self._credentials is not None:
+            tasks = await self._fill(line, tasks, roles, pending)
         line.connection.send(*line.session.payloads(tasks, pending, _now(), self._numbers.next))
+
+    async def _fill(
+        self, line: ControlLine, tasks: dict[str, acs.Task], roles: dict[str, Roles], pending: Mapping[str, int]
+    ) -> dict[str, acs.Task]:
+        """The tasks that can be sent, with credentials. What can't be had ends its task; what is not known yet is asked
+        for again."""
+        assert self._credentials is not None
+        filled = await self._credentials.fill(tasks, roles)
+        for task_id, why in filled.refused.items():
+            line.partition.post(TaskRefused(task_id=task_id, reason=why, cause=f"connection {line.id}"))
+        for task_id in roles.keys() & filled.ready.keys():
+            self._note_given(line, task_id, filled.ready[task_id])
+        if filled.waiting:
+            waiting = {task_id: pending.get(task_id, 0) for task_id in filled.waiting}
+            logger.warning(
+                "%s: the roles of %d tasks could not be asked for; again soon", line.instance.arn, len(waiting)
+            )
+            asyncio.get_running_loop().call_later(RETRY_S, self._want_again, line, waiting)
+        return filled.ready
+
+    def _want_again(self, line: ControlLine, pending: Mapping[str, int]) -> None:
+        if self._is_open(line):
+            line.session.delivery.put_back(pending, everything=False)
+            self._bring_up_to_date(line)
+
+    @staticmethod
+    def _note_given(line: ControlLine, task_id: str, task: acs.Task) -> None:
+        for kind, given in ((TASK, task.role_credentials), (EXECUTION, task.execution_role_credentials)):
+            if given is not None:
+                line.given[task_id, kind] = given.expiration
+
+    async def _refresh(self, line: ControlLine) -> None:
+        """Send the credentials of the instance's tasks that differ from those that its agent was given."""
+        if self._credentials is None:
+            return
+        instance_id = line.instance.id
+
+        def look(state: ClusterState) -> dict[str, tuple[str, Roles]]:
+            tasks = [state.tasks[each] for each in state.fleet.tasks_on(instance_id)]
+            return {each: (state.tasks[each].arn, roles) for each, roles in _with_roles(state, tasks).items()}
+
+        try:
+            wanted = await line.partition.read(look)
+        except Unavailable:
+            return
+        line.given = {key: until for key, until in line.given.items() if key[0] in wanted}
+        for task_id, (task_arn, roles) in wanted.items():
+            for kind, role_arn in roles.items():
+                await self._give(line, (task_id, kind), task_arn, role_arn)
+
+    async def _give(self, line: ControlLine, key: tuple[str, str], task_arn: str, role_arn: str) -> None:
+        assert self._credentials is not None
+        try:
+            fresh = await self._credentials.of(task_arn, key[1], role_arn)
+        except (Refusal, Unanswered) as error:
+            logger.warning("%s keeps its old credentials: %s", task_arn, error)
+            return
+        if line.given.get(key) == fresh.expiration or not self._is_open(line):
+            return
+        line.given[key] = fresh.expiration
+        message = acs.IAMRoleCredentialsMessage(
+            message_id=new_message_id(),
+            task_arn=task_arn,
+            task_cluster_arn=line.instance.cluster_arn,
+            role_type=key[1],
+            role_credentials=fresh,
+        )
+        line.connection.send(acs.encode_acs(message))
 
     async def _answer(self, line: ControlLine, question: Question) -> None:
         instance_id = line.instance.id
@@ -241,6 +327,12 @@ class ControlLines:
             return
         answer = line.session.stop_verification(question, to_stop, self._numbers.next())
         line.connection.send(acs.encode_acs(answer))
+
+
+def _with_roles(state: ClusterState, tasks: Iterable[Task]) -> dict[str, Roles]:
+    """The roles of those tasks that have any."""
+    found = {task.id: roles_of(task, state.definitions[task.definition]) for task in tasks}
+    return {task_id: roles for task_id, roles in found.items() if roles}
 
 
 def _now() -> float:

@@ -18,6 +18,7 @@ from awsorch.engine.controller import Controller
 from awsorch.gateway.admission import Admission, Refused, SignatureVerifier
 from awsorch.gateway.connection import Connection
 from awsorch.gateway.control_lines import ControlLines
+from awsorch.gateway.task_credentials import TaskCredentials
 from awsorch.gateway.telemetry_lines import TelemetryLines
 from awsorch.wire import tcs
 
@@ -27,11 +28,13 @@ logger = logging.getLogger(__name__)
 TURN_S = 1.0
 #: After a start agents have this long to come back before those that do not count as disconnected. Seconds.
 RECONNECT_S = 30.0
+#: Credentials of tasks' roles are looked at this often. Seconds.
+REFRESH_S = 300.0
 
 
 class Gateway:
     """The agents' door of one controller. `clock` gives seconds since the epoch; without `verifier` anyone may come;
-    `holder_of` names the machine that has an access key."""
+    `holder_of` names the machine that has an access key; `credentials` are what tasks' roles get, None for nothing."""
 
     def __init__(
         self,
@@ -41,10 +44,11 @@ class Gateway:
         verifier: SignatureVerifier | None,
         clock: Callable[[], float],
         holder_of: Callable[[str], KeyHolder | None] = lambda access_key_id: None,
+        credentials: TaskCredentials | None = None,
     ) -> None:
         self._controller = controller
         self._admission = Admission(controller.clusters.get, scope, verifier, holder_of)
-        self._control = ControlLines(clock)
+        self._control = ControlLines(clock, credentials)
         self._telemetry = TelemetryLines()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -53,6 +57,7 @@ class Gateway:
         self._tasks = [
             asyncio.create_task(self._turn_for_ever(), name="gateway"),
             asyncio.create_task(self._give_up_absent_agents(self._believed_connected()), name="absent agents"),
+            asyncio.create_task(self._refresh_for_ever(), name="task credentials"),
         ]
 
     async def close(self) -> None:
@@ -61,6 +66,10 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(self._control.close_all(), self._telemetry.close_all())
+
+    async def refresh_credentials(self) -> None:
+        """Give agents fresh credentials of tasks' roles, where those that they have grow old."""
+        await self._control.refresh_credentials()
 
     # --- HTTP -----------------------------------------------------------------------------------------------------
 
@@ -102,6 +111,14 @@ class Gateway:
         return self._telemetry.metrics_of(cluster, instance_id)
 
     # --- minding --------------------------------------------------------------------------------------------------
+
+    async def _refresh_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await self.refresh_credentials()
+            except Exception:
+                logger.exception("a bug in giving agents fresh credentials; it goes on")
 
     async def _turn_for_ever(self) -> None:
         while True:

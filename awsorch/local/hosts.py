@@ -65,6 +65,9 @@ class AgentSettings:
             "ECS_IMAGE_PULL_BEHAVIOR": from_user_data.get("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached"),
             "ECS_ENABLE_SPOT_INSTANCE_DRAINING": from_user_data.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING", "true"),
             "ECS_DISABLE_IMAGE_CLEANUP": from_user_data.get("ECS_DISABLE_IMAGE_CLEANUP", "true"),
+            # Rules of a firewall that several agents share could lead to one of them only.
+            "ECS_ENABLE_TASK_IAM_ROLE": "false",
+            "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "false",
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": self.access_key_id,

@@ -166,6 +166,8 @@ class NetnsHosts:
                     **self._settings.inherited,
                     **environment,
                     "DOCKER_HOST": f"unix://{machine.engine.front}",
+                    "ECS_ENABLE_TASK_IAM_ROLE": "true",
+                    "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "true",
                 },
                 final_exit_codes=frozenset({TERMINAL_EXIT_CODE}),
             )

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from awsorch.agent import plan
+from awsorch.agent.environment import Placement
 from awsorch.agent.host import Needs
 from awsorch.agent.ports import Binding
 from awsorch.agent.settings import Settings
@@ -15,7 +16,7 @@ from awsorch.agent.states import Condition, Dependency, RestartRule
 from awsorch.wire import acs
 from tests.agent.tasks import a_container, a_task
 
-PLACE = plan.Placement(instance_arn="arn:instance", cluster="c1", region="eu-west-1")
+PLACE = Placement(instance_arn="arn:instance", cluster="c1", region="eu-west-1")
 
 
 def created(task: acs.Task, name: str = "app", bindings: tuple[Binding, ...] = ()) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def test_a_container_is_told_where_its_agent_is_whatever_its_definition_says() -
     task = a_task(a_container(environment={"ECS_AGENT_URI": "mine"}))
     here = dataclasses.replace(PLACE, agent_url="http://172.17.0.1:51679")
 
-    def environment(names: plan.Names, place: plan.Placement) -> list[str]:
+    def environment(names: plan.Names, place: Placement) -> list[str]:
         body = plan.create_arguments(task, task.containers[0], names=names, bindings=(), place=place).body
         return [each for each in body["Env"] if each.startswith("ECS_")]
 

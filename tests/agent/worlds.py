@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from awsorch.agent import plan
+from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
 from awsorch.agent.images import ImageStock
 from awsorch.agent.ports import Ports, always_free
@@ -21,7 +21,7 @@ from awsorch.wire import acs
 from tests.agent.tasks import stop
 from tests.support import virtual_time
 
-PLACE = plan.Placement(
+PLACE = Placement(
     instance_arn="arn:aws:ecs:us-east-1:123456789012:container-instance/c1/1", cluster="c1", region="us-east-1"
 )
 

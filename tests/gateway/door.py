@@ -20,6 +20,7 @@ from awsorch.engine.controller import Controller
 from awsorch.engine.outbox import Outbox
 from awsorch.gateway.admission import SignatureVerifier
 from awsorch.gateway.server import Gateway
+from awsorch.gateway.task_credentials import TaskCredentials
 from awsorch.store.memory import MemoryStore
 from awsorch.wire import acs, tcs
 from tests.support.builders import a_definition
@@ -31,11 +32,15 @@ DEADLINE_S = 10.0
 class Door:
     """A served gateway. `instance` is a registered container instance of the cluster "default"."""
 
-    def __init__(self, store: MemoryStore, verifier: SignatureVerifier | None) -> None:
+    def __init__(
+        self, store: MemoryStore, verifier: SignatureVerifier | None, credentials: TaskCredentials | None = None
+    ) -> None:
         self.store = store
         outbox = Outbox()
         self.controller = Controller(store, outbox.send, time.time)
-        self.gateway = Gateway(self.controller, scope=SCOPE, verifier=verifier, clock=time.time)
+        self.gateway = Gateway(
+            self.controller, scope=SCOPE, verifier=verifier, clock=time.time, credentials=credentials
+        )
         outbox.connect(agents=self.gateway)
         self.url = ""
         self.client: aiohttp.ClientSession
@@ -161,9 +166,13 @@ async def until(condition: Any) -> None:
 
 
 @asynccontextmanager
-async def served(store: MemoryStore | None = None, verifier: SignatureVerifier | None = None) -> AsyncIterator[Door]:
+async def served(
+    store: MemoryStore | None = None,
+    verifier: SignatureVerifier | None = None,
+    credentials: TaskCredentials | None = None,
+) -> AsyncIterator[Door]:
     """A served gateway, stopped at the end."""
-    door = Door(store or MemoryStore(), verifier)
+    door = Door(store or MemoryStore(), verifier, credentials)
     await door.start()
     try:
         yield door

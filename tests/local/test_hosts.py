@@ -28,6 +28,8 @@ def test_an_agent_is_told_where_it_is_and_what_it_has() -> None:
         "ECS_DISABLE_IMAGE_CLEANUP": "true",
         "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true",
         "AWSORCH_SPOT_NOTICE_INTERVAL": "5s",
+        "ECS_ENABLE_TASK_IAM_ROLE": "false",
+        "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "false",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.201.1.1:16925",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",

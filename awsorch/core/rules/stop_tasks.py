@@ -10,7 +10,7 @@ from typing import Any
 
 from awsorch.core.commands import SendTasks
 from awsorch.core.errors import invalid_parameter
-from awsorch.core.events import StopTask
+from awsorch.core.events import StopTask, TaskRefused
 from awsorch.core.model import StoryEntry, Task
 from awsorch.core.services.failures import count_end
 from awsorch.core.services.targets import withdraw
@@ -48,6 +48,13 @@ def request_stop(tx: Transaction[ClusterState], task: Task, code: str, reason: s
     tx.put(task)
     tx.send(SendTasks(instance_id=task.instance_id or "", task_ids=(task.id,)))
     return task
+
+
+def task_refused(tx: Transaction[ClusterState], event: TaskRefused) -> None:
+    """Stop a task that can't be started."""
+    task = tx.state.tasks.get(event.task_id)
+    if task is not None and task.desired_status != "STOPPED":
+        request_stop(tx, task, "TaskFailedToStart", event.reason)
 
 
 def send_stop(tx: Transaction[ClusterState], task: Task) -> Task:

@@ -1,0 +1,40 @@
+"""What a task's containers are told in their environment: where they are, and where to find their agent.
+
+Variables are those in which SDKs and ECS's own tools look. Source: ECS developer guide, "Amazon ECS container agent
+environment"; SDK reference, "Container credential provider".
+"""
+
+from dataclasses import dataclass
+
+from awsorch.wire import acs
+
+CREDENTIALS_PATH = "/v2/credentials/"
+"""Where containers find their role's credentials, at 169.254.170.2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a task's containers are created: what is the instance's, not the task's. They call `agent_url`, and with
+    `is_routed` 169.254.170.2, which leads to the same agent."""
+
+    instance_arn: str
+    cluster: str
+    region: str
+    agent_url: str = ""
+    is_routed: bool = False
+
+
+def variables(task: acs.Task, container: acs.Container, endpoint_id: str, place: Placement) -> list[str]:
+    """The environment of one container, as Docker takes it; what the definition says wins over the region alone."""
+    region = {"AWS_REGION": place.region, "AWS_DEFAULT_REGION": place.region} if place.region else {}
+    agent = {}
+    if place.agent_url and endpoint_id:
+        agent["ECS_AGENT_URI"] = f"{place.agent_url}/api/{endpoint_id}"
+    if place.is_routed and credentials_id(task):
+        agent["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = CREDENTIALS_PATH + credentials_id(task)
+    return [f"{name}={value}" for name, value in {**region, **container.environment, **agent}.items()]
+
+
+def credentials_id(task: acs.Task) -> str:
+    """What the credentials of the task's role are known by; empty where it has none."""
+    return task.role_credentials.credentials_id if task.role_credentials is not None else ""

@@ -1,0 +1,64 @@
+"""169.254.170.2, port 80, led to this agent for the containers of its host: SDKs look for a task's credentials there.
+
+ECS's own package does so with rules of the host's firewall; here the agent does, where the settings ask for it. Rules
+are in a chain of their own, which is replaced as a whole, so that a restart leaves none behind twice. They stay when
+the agent ends: containers run on, and find it again when it is back at the same port.
+Source: ecs-init, iptables rules; ECS developer guide, "Amazon ECS task IAM role".
+"""
+
+import asyncio
+import logging
+
+LOG = logging.getLogger(__name__)
+
+ADDRESS = "169.254.170.2"
+CHAIN = "AWSORCH-TASKS"
+_WAIT = "5"
+"""Seconds for which iptables waits for others that change rules."""
+
+
+class CannotRouteError(Exception):
+    """The rules cannot be set; the text says why."""
+
+
+async def route(address: str, port: int, *, on_host: bool) -> None:
+    """Lead containers on bridges, and with `on_host` the host's own network, to `address` and `port`. Raises
+    CannotRouteError."""
+    rules = [
+        "*nat",
+        f":{CHAIN} - [0:0]",
+        f"-A {CHAIN} -p tcp -m tcp --dport 80 -j DNAT --to-destination {address}:{port}",
+        "COMMIT",
+        "",
+    ]
+    await _run("iptables-restore", "-w", _WAIT, "--noflush", given="\n".join(rules))
+    for chain, wanted in (("PREROUTING", True), ("OUTPUT", on_host)):
+        jump = (chain, "-d", f"{ADDRESS}/32", "-p", "tcp", "-m", "tcp", "--dport", "80", "-j", CHAIN)
+        there = await _succeeds("iptables", "-w", _WAIT, "-t", "nat", "-C", *jump)
+        if wanted and not there:
+            await _run("iptables", "-w", _WAIT, "-t", "nat", "-I", *jump)
+        elif there and not wanted:
+            await _run("iptables", "-w", _WAIT, "-t", "nat", "-D", *jump)
+
+
+async def _succeeds(*command: str) -> bool:
+    try:
+        await _run(*command)
+    except CannotRouteError:
+        return False
+    return True
+
+
+async def _run(*command: str, given: str = "") -> None:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await process.communicate(given.encode())
+    except OSError as error:
+        raise CannotRouteError(f"{command[0]}: {error}") from error
+    if process.returncode:
+        raise CannotRouteError(f"{' '.join(command)}: {said.decode('utf-8', 'replace').strip()}")
