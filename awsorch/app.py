@@ -107,6 +107,7 @@ class App:
             self._authenticator,
             load_balancers=adapters.load_balancing,
             auto_scaling=adapters.groups,
+            task_roles=adapters.task_roles,
         )
         self._elb = _open_elb(settings)
         self._desk = Desk.open(settings.outages)

@@ -18,7 +18,7 @@ from awsorch.core.model_access import KeyHolder
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.controller import Controller
 from awsorch.engine.partition import Partition
-from awsorch.engine.ports import AutoScaling, LoadBalancers
+from awsorch.engine.ports import AutoScaling, LoadBalancers, TaskRoles
 
 Answer = Mapping[str, Any]
 Operation = Callable[["Call"], Awaitable[Answer]]
@@ -53,9 +53,9 @@ def extension(name: str) -> Callable[[Operation], Operation]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request. ``caller_arn`` is who signed it; ``base_url`` is how the client addressed us. ``load_balancers`` and
-    ``auto_scaling`` are None where the controller has no AWS to ask. ``holder``: the machine whose agent
-    calls."""
+    """One request. ``caller_arn`` is who signed it; ``base_url`` is how the client addressed us. ``load_balancers``,
+    ``auto_scaling`` and ``task_roles`` are None where the controller has no AWS to ask. ``holder``: the machine whose
+    agent calls."""
 
     operation: str
     request: Mapping[str, Any]
@@ -66,6 +66,7 @@ class Call:
     controller: Controller
     load_balancers: LoadBalancers | None = None
     auto_scaling: AutoScaling | None = None
+    task_roles: TaskRoles | None = None
     holder: KeyHolder | None = None
 
     @property

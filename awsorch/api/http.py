@@ -19,7 +19,7 @@ from awsorch.api.permissions import require_permission
 from awsorch.core.arn import Scope
 from awsorch.core.errors import unsupported
 from awsorch.engine.controller import Controller
-from awsorch.engine.ports import AutoScaling, LoadBalancers
+from awsorch.engine.ports import AutoScaling, LoadBalancers, TaskRoles
 from awsorch.wire.codec import Codec
 from awsorch.wire.errors import WireError
 
@@ -32,8 +32,8 @@ EXTENSION_PREFIX = "AwsorchV1."
 
 
 class EcsEndpoint:
-    """Handles ECS requests for one controller. Without ``load_balancers`` and ``auto_scaling`` what requests say of
-    load balancers and Auto Scaling groups is not checked."""
+    """Handles ECS requests for one controller. Without ``load_balancers``, ``auto_scaling`` and ``task_roles`` what
+    requests say of load balancers, Auto Scaling groups and roles is not checked."""
 
     def __init__(
         self,
@@ -42,10 +42,12 @@ class EcsEndpoint:
         authenticator: Authenticator,
         load_balancers: LoadBalancers | None = None,
         auto_scaling: AutoScaling | None = None,
+        task_roles: TaskRoles | None = None,
     ) -> None:
         self._controller = controller
         self._load_balancers = load_balancers
         self._auto_scaling = auto_scaling
+        self._task_roles = task_roles
         self._scope = scope
         self._authenticator = authenticator
         self._codec = Codec.load("ecs")
@@ -86,6 +88,7 @@ class EcsEndpoint:
             controller=self._controller,
             load_balancers=self._load_balancers,
             auto_scaling=self._auto_scaling,
+            task_roles=self._task_roles,
             holder=caller.holder,
         )
         await require_permission(call)

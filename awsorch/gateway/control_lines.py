@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
+from awsorch.core.definitions.roles import EXECUTION, TASK, roles_of
 from awsorch.core.errors import Refusal
 from awsorch.core.events import AgentConnected, AgentDisconnected, TaskRefused
 from awsorch.core.model import Task
@@ -22,7 +23,7 @@ from awsorch.gateway.admission import Visitor
 from awsorch.gateway.assignments import manifest_of, tasks_to_stop, unsettled_tasks
 from awsorch.gateway.connection import REFUSED, TRY_LATER, Connection, close_connections
 from awsorch.gateway.control import SILENCE_S, ControlSession, Instance, Numbers, Question
-from awsorch.gateway.task_credentials import EXECUTION, TASK, Roles, TaskCredentials, roles_of
+from awsorch.gateway.task_credentials import Roles, TaskCredentials
 from awsorch.gateway.wheel import Wheel
 from awsorch.wire import acs
 from awsorch.wire.errors import WireError
@@ -331,7 +332,7 @@ class ControlLines:
 
 def _with_roles(state: ClusterState, tasks: Iterable[Task]) -> dict[str, Roles]:
     """The roles of those tasks that have any."""
-    found = {task.id: roles_of(task, state.definitions[task.definition]) for task in tasks}
+    found = {task.id: roles_of(state.definitions[task.definition].definition, task.overrides) for task in tasks}
     return {task_id: roles for task_id, roles in found.items() if roles}
 
 

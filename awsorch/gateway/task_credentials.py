@@ -17,24 +17,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from awsorch.core.definitions.roles import EXECUTION, TASK
 from awsorch.core.errors import Refusal
-from awsorch.core.model import Task, TaskDefinition
 from awsorch.engine.ports import TaskRoles, Unanswered
 from awsorch.wire import acs
 
-TASK, EXECUTION = "TaskApplication", "TaskExecution"
-_MEMBERS = ((TASK, "taskRoleArn"), (EXECUTION, "executionRoleArn"))
 _PAYLOAD = {TASK: "role_credentials", EXECUTION: "execution_role_credentials"}
 
 Roles = Mapping[str, str]
 """The role type in the protocol's words → the role's ARN."""
-
-
-def roles_of(task: Task, definition: TaskDefinition) -> Roles:
-    """The roles that a task has."""
-    document = definition.definition
-    found = {kind: task.overrides.get(member) or document.get(member) for kind, member in _MEMBERS}
-    return {kind: arn for kind, arn in found.items() if arn}
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ from awsorch.local.moto_groups import mend_groups
 from awsorch.local.moto_groups_timer import GroupTimer
 from awsorch.local.moto_launch_faults import LaunchFaults, mend_launches
 from awsorch.local.moto_notices import NoticesQueue
+from awsorch.local.moto_roles import mend_roles
 from awsorch.local.moto_templates import mend_templates
 from awsorch.local.notice import notifier
 
@@ -121,6 +122,7 @@ def build_application(memory: Path | None, notices: NoticesQueue | None) -> WSGI
     instances.random_instance_id = wanted
     name_types()
     mend_templates()
+    mend_roles()
     faults = LaunchFaults(spared=wanted.is_asked)
     mend_launches(faults)
     groups = mend_groups(notifier(os.environ) or (lambda: None))

@@ -20,7 +20,7 @@ from awsorch.core.commands import Command
 from awsorch.core.events import AgentConnected, Event
 from awsorch.core.model import Pace
 from awsorch.engine.controller import Controller
-from awsorch.engine.ports import AutoScaling, Catalogue, LoadBalancers, Subnets
+from awsorch.engine.ports import AutoScaling, Catalogue, LoadBalancers, Subnets, TaskRoles
 from awsorch.store.memory import MemoryStore
 
 T = TypeVar("T")
@@ -44,11 +44,13 @@ class ServedApi:
         verifier: SignatureVerifier | None = None,
         load_balancers: LoadBalancers | None = None,
         cloud: Cloud | None = None,
+        task_roles: TaskRoles | None = None,
     ) -> None:
         self.commands: list[tuple[str, Command]] = []
         self.carry_out: Callable[[str, Command], None] | None = None
         self._load_balancers = load_balancers
         self._cloud = cloud
+        self._task_roles = task_roles
         self.store = MemoryStore()
         self._verifier = verifier
         self._loop = asyncio.new_event_loop()
@@ -89,7 +91,7 @@ class ServedApi:
         controller = Controller(self.store, self._send, time.time, PACE, self._cloud, self._cloud)
         await controller.start()
         authenticator = Authenticator(SCOPE, self._verifier)
-        endpoint = EcsEndpoint(controller, SCOPE, authenticator, self._load_balancers, self._cloud)
+        endpoint = EcsEndpoint(controller, SCOPE, authenticator, self._load_balancers, self._cloud, self._task_roles)
         runner = web.ServerRunner(web.Server(endpoint.handle, access_log=None))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -110,9 +112,10 @@ def served_api(
     verifier: SignatureVerifier | None = None,
     load_balancers: LoadBalancers | None = None,
     cloud: Cloud | None = None,
+    task_roles: TaskRoles | None = None,
 ) -> Iterator[ServedApi]:
     """A served API, stopped at the end."""
-    api = ServedApi(verifier, load_balancers, cloud)
+    api = ServedApi(verifier, load_balancers, cloud, task_roles)
     try:
         yield api
     finally:

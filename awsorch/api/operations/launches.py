@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from awsorch.api.calls import Call
 from awsorch.core.definitions.overrides import prepare_overrides
 from awsorch.core.definitions.references import parse_reference
+from awsorch.core.definitions.roles import roles_of
 from awsorch.core.errors import Refusal, client_error, invalid_parameter, unsupported
 from awsorch.core.events import TaskTemplate
 from awsorch.core.model import Cluster, Constraint, Strategy, StrategyItem, TaskDefinition
@@ -16,7 +18,10 @@ from awsorch.core.placement.filters import validate_constraints
 from awsorch.core.placement.strategies import validate_strategies
 from awsorch.core.resources import demand_of
 from awsorch.core.tags import MAX_TAGS, parse_tags
+from awsorch.engine.ports import Unanswered
 
+#: The name of the session in which a role is tried.
+ROLE_SESSION = "awsorch-check"
 _LAUNCH_TYPES = ("EC2", "EXTERNAL")
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*\Z")
 
@@ -79,6 +84,15 @@ def read_template(
         enable_execute_command=request.get("enableExecuteCommand", False),
         reference_id=request.get("referenceId"),
     )
+
+
+async def check_roles(call: Call, template: TaskTemplate) -> None:
+    """Raises ClientException for a role that can't be assumed. Where that is not known now, tasks wait for it."""
+    if call.task_roles is None:
+        return
+    for role_arn in roles_of(template.definition.definition, template.overrides).values():
+        with suppress(Unanswered):
+            await call.task_roles.assume(role_arn, ROLE_SESSION)
 
 
 def read_launch_type(

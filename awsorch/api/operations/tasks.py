@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from awsorch.api.calls import Answer, Call, operation
-from awsorch.api.operations.launches import find_definition, read_constraints, read_strategies, read_template
+from awsorch.api.operations.launches import (
+    check_roles,
+    find_definition,
+    read_constraints,
+    read_strategies,
+    read_template,
+)
 from awsorch.api.operations.strategies import read_strategy
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view, stopped_task_view, task_view
@@ -46,10 +52,12 @@ async def run_task(call: Call) -> Answer:
             raise
         return await _placed(call, cluster, partition, again)
     strategy = await read_strategy(call, cluster)
+    template = read_template(call, cluster, definition, strategy)
+    await check_roles(call, template)
     event = RunTasks(
         cause=call.cause,
         ids=tuple(_new_task(definition) for _ in range(count)),
-        template=read_template(call, cluster, definition, strategy),
+        template=template,
         strategy=strategy,
         constraints=read_constraints(request),
         strategies=read_strategies(request),
@@ -70,10 +78,12 @@ async def start_task(call: Call) -> Answer:
     if len(names) > MAX_COUNT:
         raise invalid_parameter(f"Container instances can have at most {MAX_COUNT} items.")
     definition = await find_definition(call, request["taskDefinition"])
+    template = read_template(call, cluster, definition)
+    await check_roles(call, template)
     event = StartTasks(
         cause=call.cause,
         ids=tuple(_new_task(definition) for _ in names),
-        template=read_template(call, cluster, definition),
+        template=template,
         instance_ids=tuple(call.resource_id(name, "container-instance", cluster) for name in names),
     )
     return await _placed(call, cluster, partition, await partition.submit(event))
