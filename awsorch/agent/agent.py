@@ -195,6 +195,7 @@ class Agent:
             instance_arn=instance["containerInstanceArn"],
             zone_id=identity.zone_id,
             docker_version=facts.version,
+            vpc_id=identity.vpc_id,
         )
 
     def _cpu(self, facts: EngineFacts) -> int:
@@ -313,7 +314,7 @@ class Agent:
         if not (self._parts.serves_containers and facts.bridge_address):
             return ""
         kept_port = int(saved.facts.get(ENDPOINT_PORT_FACT, 0)) if saved.tasks else 0
-        port = await servers.serve_containers(ecs, facts.bridge_address, kept_port)
+        port = await servers.serve_containers(ecs, self._parts.engine, facts.bridge_address, kept_port)
         if self._settings.task_roles:
             await self._route(facts.bridge_address, port)
         if not port:

@@ -160,9 +160,15 @@ class DockerEngine:
         return await self._run(self._quick, QUICK_TIMEOUT, "listed", call)
 
     async def inspect(self, container: str) -> ContainerFacts | None:
-        def call(client: APIClient) -> ContainerFacts | None:
+        return await self._look_up(container, _container_facts)
+
+    async def describe(self, container: str) -> Mapping[str, Any] | None:
+        return await self._look_up(container, dict)
+
+    async def _look_up(self, container: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
+        def call(client: APIClient) -> T | None:
             try:
-                return _container_facts(client.inspect_container(container))
+                return read(client.inspect_container(container))
             except NotFound:
                 return None
             except APIError as error:

@@ -180,6 +180,9 @@ class Containers(Protocol):
     async def inspect(self, container: str) -> ContainerFacts | None:
         """The container with this id or name; None when there is none."""
 
+    async def describe(self, container: str) -> Mapping[str, Any] | None:
+        """All that the engine says of a container, as the Docker Engine API's GET /containers/{id}/json does."""
+
 
 class Images(Protocol):
     """Calls about images."""

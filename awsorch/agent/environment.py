@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from awsorch.wire import acs
 
+LINK_LOCAL = "169.254.170.2"
+"""Where SDKs look for their agent, on port 80."""
 CREDENTIALS_PATH = "/v2/credentials/"
 """Where containers find their role's credentials, at 169.254.170.2."""
 
@@ -29,7 +31,10 @@ def variables(task: acs.Task, container: acs.Container, endpoint_id: str, place:
     region = {"AWS_REGION": place.region, "AWS_DEFAULT_REGION": place.region} if place.region else {}
     agent = {}
     if place.agent_url and endpoint_id:
-        agent["ECS_AGENT_URI"] = f"{place.agent_url}/api/{endpoint_id}"
+        base = f"http://{LINK_LOCAL}" if place.is_routed else place.agent_url
+        agent["ECS_AGENT_URI"] = f"{base}/api/{endpoint_id}"
+        agent["ECS_CONTAINER_METADATA_URI"] = f"{base}/v3/{endpoint_id}"
+        agent["ECS_CONTAINER_METADATA_URI_V4"] = f"{base}/v4/{endpoint_id}"
     if place.is_routed and credentials_id(task):
         agent["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = CREDENTIALS_PATH + credentials_id(task)
     return [f"{name}={value}" for name, value in {**region, **container.environment, **agent}.items()]

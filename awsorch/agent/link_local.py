@@ -9,9 +9,10 @@ Source: ecs-init, iptables rules; ECS developer guide, "Amazon ECS task IAM role
 import asyncio
 import logging
 
+from awsorch.agent.environment import LINK_LOCAL
+
 LOG = logging.getLogger(__name__)
 
-ADDRESS = "169.254.170.2"
 CHAIN = "AWSORCH-TASKS"
 _WAIT = "5"
 """Seconds for which iptables waits for others that change rules."""
@@ -33,7 +34,7 @@ async def route(address: str, port: int, *, on_host: bool) -> None:
     ]
     await _run("iptables-restore", "-w", _WAIT, "--noflush", given="\n".join(rules))
     for chain, wanted in (("PREROUTING", True), ("OUTPUT", on_host)):
-        jump = (chain, "-d", f"{ADDRESS}/32", "-p", "tcp", "-m", "tcp", "--dport", "80", "-j", CHAIN)
+        jump = (chain, "-d", f"{LINK_LOCAL}/32", "-p", "tcp", "-m", "tcp", "--dport", "80", "-j", CHAIN)
         there = await _succeeds("iptables", "-w", _WAIT, "-t", "nat", "-C", *jump)
         if wanted and not there:
             await _run("iptables", "-w", _WAIT, "-t", "nat", "-I", *jump)

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from awsorch.agent.api import ECS
 from awsorch.agent.assignment import Assignment
+from awsorch.agent.engine import Engine
 from awsorch.agent.rates import RateLimit
 from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.session import Registration
@@ -19,13 +20,15 @@ from awsorch.agent.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
+_FOR_CONTAINERS = ("metadata_routes", "role_credentials", "task_endpoint", "task_protection")
+
 
 async def import_servers(settings: Settings, *, for_containers: bool) -> None:
     """Import what will serve, while the agent waits for others: after its registration tasks would wait for that. Only
     who serves pays its memory."""
     names = ["awsorch.agent.introspection"] if settings.introspection_port else []
     if for_containers:
-        names += [f"awsorch.agent.{name}" for name in ("role_credentials", "task_endpoint", "task_protection")]
+        names += [f"awsorch.agent.{name}" for name in _FOR_CONTAINERS]
     for name in names:
         await asyncio.to_thread(import_module, name)
 
@@ -68,12 +71,14 @@ class Servers:
         except OSError as error:
             LOG.warning("no introspection on %s:%d: %s", address, port, error)
 
-    async def serve_containers(self, ecs: ECS, address: str, kept_port: int) -> int:
+    async def serve_containers(self, ecs: ECS, engine: Engine, address: str, kept_port: int) -> int:
         """Serve the containers' endpoint on the bridge's `address`; returns its port, or 0 if that is impossible.
 
         `kept_port` is the one that containers of a former life know, 0 if there are none.
         """
-        from awsorch.agent.role_credentials import RoleCredentials  # as above
+        from awsorch.agent.metadata import Place  # as above
+        from awsorch.agent.metadata_routes import TaskMetadata
+        from awsorch.agent.role_credentials import RoleCredentials
         from awsorch.agent.task_endpoint import TaskEndpoint
         from awsorch.agent.task_protection import TaskProtection
 
@@ -81,6 +86,12 @@ class Servers:
         endpoint = TaskEndpoint(RateLimit(rate, burst, asyncio.get_running_loop().time))
         TaskProtection(ecs, self._registration.cluster, self._tasks).serve(endpoint)
         RoleCredentials(self._roles).serve(endpoint)
+        place = Place(
+            cluster=self._registration.cluster, zone_id=self._registration.zone_id, vpc_id=self._registration.vpc_id
+        )
+        TaskMetadata(self._tasks, engine, ecs, place=place, instance_arn=self._registration.instance_arn).serve(
+            endpoint
+        )
         self._open.push_async_callback(endpoint.close)
         try:
             return await endpoint.start(address, self._settings.task_endpoint_port or kept_port)

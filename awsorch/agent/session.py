@@ -59,6 +59,7 @@ class Registration:
     instance_arn: str
     zone_id: str
     docker_version: str
+    vpc_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

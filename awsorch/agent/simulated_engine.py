@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from awsorch.agent.engine import (
     CannotCreateContainerError,
@@ -216,6 +217,18 @@ class SimulatedEngine:
 
     async def remove_volume(self, name: str) -> None:
         self._volumes.pop(name, None)
+
+    async def describe(self, container: str) -> Mapping[str, Any] | None:
+        self._may_fail("describe")
+        found = self._get(container)
+        if found is None:
+            return None
+        return {
+            "Id": found.id,
+            "Name": f"/{found.name}",
+            "Config": {"Labels": dict(found.labels), "Env": [f"{k}={v}" for k, v in found.environment.items()]},
+            "State": {"Status": found.status},
+        }
 
     # The engine
 

@@ -131,6 +131,24 @@ def test_create_start_die(attempt: Try) -> None:
     attempt(scenario)
 
 
+def test_a_container_is_described_as_docker_does(attempt: Try) -> None:
+    async def scenario(bench: Bench) -> None:
+        arguments = bench.arguments("sleep 60", "COLOUR=blue")
+        docker_id = await bench.engine.create(arguments)
+        await bench.engine.start(docker_id)
+        found = await bench.engine.describe(docker_id)
+        assert found is not None
+        assert (found["Id"], found["Name"]) == (docker_id, f"/{arguments.name}")
+        assert found["State"]["Status"] == "running"
+        assert found["Config"]["Labels"].items() >= bench.labels.items()
+        assert "COLOUR=blue" in found["Config"]["Env"]
+        await bench.engine.kill(docker_id)
+        await bench.engine.remove(docker_id)
+        assert await bench.engine.describe(docker_id) is None
+
+    attempt(scenario)
+
+
 def test_creating_it_again_answers_the_same_container(attempt: Try) -> None:
     async def scenario(bench: Bench) -> None:
         arguments = bench.arguments("exit 0", "")

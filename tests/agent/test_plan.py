@@ -63,7 +63,7 @@ def test_a_container_is_told_where_its_agent_is_whatever_its_definition_says() -
 
     def environment(names: plan.Names, place: Placement) -> list[str]:
         body = plan.create_arguments(task, task.containers[0], names=names, bindings=(), place=place).body
-        return [each for each in body["Env"] if each.startswith("ECS_")]
+        return [each for each in body["Env"] if each.startswith("ECS_AGENT_URI=")]
 
     names = plan.names_for(task, lambda: "0f")
     assert environment(names, here) == ["ECS_AGENT_URI=http://172.17.0.1:51679/api/0f"]

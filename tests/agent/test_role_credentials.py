@@ -149,12 +149,16 @@ def test_real_containers_find_their_credentials_where_sdks_look(tmp_path: Path, 
     from tests.agent.test_docker_agent import shell
 
     script = """
+        path=$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
         while true; do
             rm -f /tmp/in; mkfifo /tmp/in
             timeout 5 nc 169.254.170.2 80 < /tmp/in > /tmp/out & exec 3> /tmp/in
-            printf 'GET %s HTTP/1.0\\r\\nHost: agent\\r\\n\\r\\n' $AWS_CONTAINER_CREDENTIALS_RELATIVE_URI >&3
+            printf 'GET %s HTTP/1.0\\r\\nHost: agent\\r\\n\\r\\n' $path >&3
             wait; exec 3>&-
-            grep -q '"AccessKeyId":"AK"' /tmp/out && exit 7
+            case $path in
+                /v2/*) grep -q '"AccessKeyId":"AK"' /tmp/out && path=/${ECS_CONTAINER_METADATA_URI_V4#http://*/}/task ;;
+                *) grep -q '"IPv4Addresses":."'$(hostname -i)'"' /tmp/out && exit 7 ;;
+            esac
             sleep 0.2
         done
     """
