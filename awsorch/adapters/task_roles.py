@@ -30,9 +30,9 @@ class AssumedRoles:
 
     async def assume(self, role_arn: str, session: str) -> RoleCredentials:
         """AssumeRole. Raises Refusal with ECS's text, or Unanswered."""
-        kept = self._kept.get((role_arn, session))
-        if kept is not None and kept.expires_at - self._clock() > LEAST_S:
-            return kept
+        known = self.known(role_arn, session)
+        if known is not None:
+            return known
         try:
             async with self._turns.one():
                 answer = await self._aws.call(
@@ -51,6 +51,11 @@ class AssumedRoles:
         )
         self._keep((role_arn, session), credentials)
         return credentials
+
+    def known(self, role_arn: str, session: str) -> RoleCredentials | None:
+        """The credentials that are there, if they are good for long enough."""
+        kept = self._kept.get((role_arn, session))
+        return kept if kept is not None and kept.expires_at - self._clock() > LEAST_S else None
 
     def _keep(self, key: tuple[str, str], credentials: RoleCredentials) -> None:
         """All last equally long, so the oldest are the first that nobody asks for any more."""

@@ -8,8 +8,9 @@ from aiohttp import web
 
 from awsorch.agent import AGENT_HASH, AGENT_VERSION
 from awsorch.agent.assignment import Assignment
+from awsorch.agent.metadata import ports_view
 from awsorch.agent.session import Registration
-from awsorch.agent.states import ContainerState, Status
+from awsorch.agent.states import ContainerState
 
 COMMANDS = ("/v1/metadata", "/v1/tasks", "/license")
 LICENSE = "awsorch is free software; its licence comes with its source code."
@@ -90,15 +91,5 @@ def _container_view(assignment: Assignment, name: str, state: ContainerState) ->
     }
     if state.began_at is not None:
         view["StartedAt"] = datetime.fromtimestamp(state.began_at, UTC).isoformat()
-    bindings = assignment.bindings.get(name, ()) if state.known is Status.RUNNING else ()
-    view["Ports"] = [
-        {
-            "ContainerPort": each.container_port + offset,
-            "Protocol": each.protocol,
-            "HostPort": each.host_port + offset,
-            "HostIp": each.bind_ip,
-        }
-        for each in bindings
-        for offset in range(each.count)
-    ]
+    view["Ports"] = list(ports_view(assignment.bindings.get(name, ()), state, 4))
     return view

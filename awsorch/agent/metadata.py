@@ -73,7 +73,7 @@ def container_view(assignment: Assignment, name: str, found: Mapping[str, Any], 
         "DockerName": assignment.names.containers[name],
         "Image": container.image,
         "ImageID": found.get("Image"),
-        "Ports": list(_ports(assignment.bindings.get(name, ()), state, version)),
+        "Ports": list(ports_view(assignment.bindings.get(name, ()), state, version)),
         "Labels": config.get("Labels"),
         "DesiredStatus": _desired(assignment),
         "KnownStatus": state.known.name,
@@ -99,7 +99,8 @@ def _desired(assignment: Assignment) -> str:
     return "STOPPED" if assignment.state.stopping else "RUNNING"
 
 
-def _ports(bindings: tuple[Binding, ...], state: ContainerState, version: int) -> Iterator[View]:
+def ports_view(bindings: tuple[Binding, ...], state: ContainerState, version: int) -> Iterator[View]:
+    """The ports of a container that runs; version 4 says on which of the host's addresses."""
     if state.known is not Status.RUNNING:
         return
     for each in bindings:

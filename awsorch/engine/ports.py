@@ -68,6 +68,10 @@ class TaskRoles(Protocol):
         role can't be assumed, Unanswered where that is not known."""
         ...
 
+    def known(self, role_arn: str, session: str) -> RoleCredentials | None:
+        """What ``assume`` would answer without asking anybody; None where it would have to."""
+        ...
+
 
 class Unanswered(Exception):
     """Somebody outside was asked on a caller's behalf and does not answer now; the caller may try again."""

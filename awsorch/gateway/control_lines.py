@@ -41,9 +41,9 @@ def new_message_id() -> str:
 
 class ControlLine:
     """One control connection: its conversation, its socket, its partition. ``given``: (task id, role type) → when the
-    credentials expire that its agent was last given."""
+    credentials expire that its agent was last given; ``asking``: the tasks whose roles are being asked for."""
 
-    __slots__ = ("busy", "connection", "given", "id", "partition", "session")
+    __slots__ = ("asking", "busy", "connection", "given", "id", "partition", "session")
 
     def __init__(self, session: ControlSession, connection: Connection, partition: Partition[ClusterState]) -> None:
         self.id = uuid.uuid4().hex
@@ -52,6 +52,7 @@ class ControlLine:
         self.partition = partition
         self.busy = False
         self.given: dict[tuple[str, str], str] = {}
+        self.asking: set[str] = set()
 
     @property
     def instance(self) -> Instance:
@@ -129,9 +130,7 @@ class ControlLines:
 
     async def refresh_credentials(self) -> None:
         """Give agents fresh credentials for the tasks that have roles, where those that they have grow old."""
-        for line in list(self._lines.values()):
-            if self._is_open(line):
-                await self._refresh(line)
+        await asyncio.gather(*(self._refresh(line) for line in list(self._lines.values())))
 
     # --- one line -------------------------------------------------------------------------------------------------
 
@@ -246,31 +245,50 @@ class ControlLines:
         except Unavailable:
             line.session.delivery.put_back(pending, everything)
             raise
-        if roles and self._credentials is not None:
-            tasks = await self._fill(line, tasks, roles, pending)
+        self._attach(line, tasks, roles, pending)
         line.connection.send(*line.session.payloads(tasks, pending, _now(), self._numbers.next))
 
-    async def _fill(
-        self, line: ControlLine, tasks: dict[str, acs.Task], roles: dict[str, Roles], pending: Mapping[str, int]
-    ) -> dict[str, acs.Task]:
-        """The tasks that can be sent, with credentials. What can't be had ends its task; what is not known yet is asked
-        for again."""
+    def _attach(
+        self, line: ControlLine, tasks: dict[str, acs.Task], roles: Mapping[str, Roles], pending: Mapping[str, int]
+    ) -> None:
+        """Give tasks the credentials of their roles. Those whose roles have to be asked for leave ``tasks`` until then:
+        nothing else waits for STS."""
+        if self._credentials is None:
+            return
+        missing = {}
+        for task_id, its_roles in roles.items():
+            attached = self._credentials.attach(tasks[task_id], its_roles)
+            if attached is None:
+                missing[task_id] = (tasks.pop(task_id).arn, its_roles)
+            else:
+                tasks[task_id] = attached
+                self._note_given(line, task_id, attached)
+        missing = {task_id: each for task_id, each in missing.items() if task_id not in line.asking}
+        if missing:
+            line.asking.update(missing)
+            self._start(self._ask(line, missing, {task_id: pending.get(task_id, 0) for task_id in missing}))
+
+    async def _ask(
+        self, line: ControlLine, wanted: Mapping[str, tuple[str, Roles]], pending: Mapping[str, int]
+    ) -> None:
+        """Ask for roles, then send the tasks. A role that can't be had ends its task; one that nothing is known of is
+        asked for again."""
         assert self._credentials is not None
-        filled = await self._credentials.fill(tasks, roles)
-        for task_id, why in filled.refused.items():
+        try:
+            outcome = await self._credentials.ask(wanted)
+        finally:
+            line.asking.difference_update(wanted)
+        for task_id, why in outcome.refused.items():
             line.partition.post(TaskRefused(task_id=task_id, reason=why, cause=f"connection {line.id}"))
-        for task_id in roles.keys() & filled.ready.keys():
-            self._note_given(line, task_id, filled.ready[task_id])
-        if filled.waiting:
-            waiting = {task_id: pending.get(task_id, 0) for task_id in filled.waiting}
-            logger.warning(
-                "%s: the roles of %d tasks could not be asked for; again soon", line.instance.arn, len(waiting)
-            )
-            asyncio.get_running_loop().call_later(RETRY_S, self._want_again, line, waiting)
-        return filled.ready
+        left = {task_id: attempt for task_id, attempt in pending.items() if task_id not in outcome.refused}
+        later = {task_id: left.pop(task_id) for task_id in outcome.waiting}
+        self._want_again(line, left)
+        if later:
+            logger.warning("%s: roles of %d tasks could not be asked for; again soon", line.instance.arn, len(later))
+            asyncio.get_running_loop().call_later(RETRY_S, self._want_again, line, later)
 
     def _want_again(self, line: ControlLine, pending: Mapping[str, int]) -> None:
-        if self._is_open(line):
+        if pending and self._is_open(line):
             line.session.delivery.put_back(pending, everything=False)
             self._bring_up_to_date(line)
 
@@ -287,7 +305,8 @@ class ControlLines:
         instance_id = line.instance.id
 
         def look(state: ClusterState) -> dict[str, tuple[str, Roles]]:
-            tasks = [state.tasks[each] for each in state.fleet.tasks_on(instance_id)]
+            every = (state.tasks[each] for each in state.fleet.tasks_on(instance_id))
+            tasks = [task for task in every if task.last_status != "PENDING"]  # these get them when they are sent
             return {each: (state.tasks[each].arn, roles) for each, roles in _with_roles(state, tasks).items()}
 
         try:

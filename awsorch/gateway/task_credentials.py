@@ -19,7 +19,7 @@ import msgspec
 
 from awsorch.core.definitions.roles import EXECUTION, TASK
 from awsorch.core.errors import Refusal
-from awsorch.engine.ports import TaskRoles, Unanswered
+from awsorch.engine.ports import RoleCredentials, TaskRoles, Unanswered
 from awsorch.wire import acs
 
 _PAYLOAD = {TASK: "role_credentials", EXECUTION: "execution_role_credentials"}
@@ -29,10 +29,9 @@ Roles = Mapping[str, str]
 
 
 @dataclass(slots=True)
-class Filled:
-    """Tasks that may be sent; why others can't be had; and those that nothing is known of yet."""
+class Outcome:
+    """Of tasks whose roles were asked for: who can't have one, and why; who has to ask again; the rest have theirs."""
 
-    ready: dict[str, acs.Task] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
 
@@ -44,29 +43,37 @@ class TaskCredentials:
         self._roles = roles
         self._secret = secret
 
-    async def fill(self, tasks: Mapping[str, acs.Task], roles: Mapping[str, Roles]) -> Filled:
-        """Tasks with the credentials of their roles, all asked for at once."""
-        filled = Filled({task_id: task for task_id, task in tasks.items() if task_id not in roles})
+    def attach(self, task: acs.Task, roles: Roles) -> acs.Task | None:
+        """The task with the credentials of its roles; None where they have to be asked for first."""
+        given = {}
+        for kind, role_arn in roles.items():
+            known = self._roles.known(role_arn, _session(task.arn))
+            if known is None:
+                return None
+            given[_PAYLOAD[kind]] = self._shown(task.arn, kind, role_arn, known)
+        return msgspec.structs.replace(task, **given)
 
-        async def one(task_id: str) -> None:
-            task = tasks[task_id]
+    async def ask(self, wanted: Mapping[str, tuple[str, Roles]]) -> Outcome:
+        """Have the roles of tasks, {task id: (ARN, roles)}, all at once, for ``attach``."""
+        outcome = Outcome()
+
+        async def one(task_id: str, task_arn: str, roles: Roles) -> None:
             try:
-                given = {
-                    _PAYLOAD[kind]: await self.of(task.arn, kind, role_arn) for kind, role_arn in roles[task_id].items()
-                }
+                for role_arn in roles.values():
+                    await self._roles.assume(role_arn, _session(task_arn))
             except Refusal as refusal:
-                filled.refused[task_id] = refusal.message
+                outcome.refused[task_id] = refusal.message
             except Unanswered:
-                filled.waiting.add(task_id)
-            else:
-                filled.ready[task_id] = msgspec.structs.replace(task, **given)
+                outcome.waiting.add(task_id)
 
-        await asyncio.gather(*(one(task_id) for task_id in roles))
-        return filled
+        await asyncio.gather(*(one(task_id, *each) for task_id, each in wanted.items()))
+        return outcome
 
     async def of(self, task_arn: str, kind: str, role_arn: str) -> acs.IAMRoleCredentials:
         """A task's credentials for one of its roles. Raises Refusal, Unanswered."""
-        credentials = await self._roles.assume(role_arn, task_arn.rpartition("/")[2])
+        return self._shown(task_arn, kind, role_arn, await self._roles.assume(role_arn, _session(task_arn)))
+
+    def _shown(self, task_arn: str, kind: str, role_arn: str, credentials: RoleCredentials) -> acs.IAMRoleCredentials:
         return acs.IAMRoleCredentials(
             credentials_id=self._id(task_arn, kind),
             role_arn=role_arn,
@@ -79,3 +86,8 @@ class TaskCredentials:
     def _id(self, task_arn: str, kind: str) -> str:
         digest = hmac.new(self._secret, f"credentials {kind} {task_arn}".encode(), hashlib.sha256).digest()
         return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def _session(task_arn: str) -> str:
+    """A role's session has the name of the task that it is for."""
+    return task_arn.rpartition("/")[2]

@@ -22,6 +22,9 @@ class Roles:
         self.away = False
         self.asked: list[str] = []
 
+    def known(self, role_arn: str, session: str) -> RoleCredentials | None:
+        return None
+
     async def assume(self, role_arn: str, session: str) -> RoleCredentials:
         self.asked.append(role_arn)
         if self.away:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from awsorch.core.errors import client_error
-from awsorch.core.events import TaskReported
+from awsorch.core.events import StopTask, TaskReported
 from awsorch.core.model import Task
 from awsorch.engine.ports import RoleCredentials, Unanswered
 from awsorch.gateway import control_lines
@@ -23,25 +23,38 @@ SECRET = b"s" * 32
 
 
 class FakeRoles:
-    """Roles that can be assumed, but for those in ``refused``, and while ``away`` none."""
+    """Roles that can be assumed, but for those in ``refused``, and while ``away`` none. ``answers``: not before it is
+    set."""
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
         self.away = False
         self.expires_at = 2_000_000_000.0
+        self.kept: dict[tuple[str, str], RoleCredentials] = {}
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    def known(self, role_arn: str, session: str) -> RoleCredentials | None:
+        found = self.kept.get((role_arn, session))
+        return found if found is not None and found.expires_at == self.expires_at else None
 
     async def assume(self, role_arn: str, session: str) -> RoleCredentials:
         await asyncio.sleep(0)
+        known = self.known(role_arn, session)
+        if known is not None:
+            return known
+        await self.answers.wait()
         if self.away:
             raise Unanswered("STS: away")
         if role_arn in self.refused:
             raise client_error(f"ECS was unable to assume the role '{role_arn}'.")
-        return RoleCredentials(
+        self.kept[role_arn, session] = RoleCredentials(
             access_key_id=f"ASIA{session}",
             secret_access_key=f"secret of {role_arn}",
             session_token=f"token for {session}",
             expires_at=self.expires_at,
         )
+        return self.kept[role_arn, session]
 
 
 def with_door(scenario: Callable[[Door, FakeRoles], Awaitable[None]]) -> None:
@@ -139,6 +152,28 @@ def test_a_role_that_nobody_can_be_asked_about_is_asked_for_again(monkeypatch: p
             roles.away = False
             second = await agent.next(acs.PayloadMessage)
             assert [told.arn for told in second.tasks] == [waiting.arn]
+
+    with_door(scenario)
+
+
+def test_nobody_waits_for_an_sts_that_takes_its_time_and_a_task_may_be_stopped_meanwhile() -> None:
+    async def scenario(door: Door, roles: FakeRoles) -> None:
+        roles.answers.clear()
+        instance = await door.register()
+        async with door.agent(instance.arn) as agent:
+            slow, stopped = await run_task(door), await run_task(door)
+            plain = await run_task(door, task=None)
+            await door.partition.submit(StopTask(task_id=stopped.id))
+            told = {}
+            while len(told) < 2:
+                message = await agent.next(acs.PayloadMessage)
+                told.update({each.arn: each.desired_status for each in message.tasks})
+                await agent.ack(message)
+            assert told == {plain.arn: "RUNNING", stopped.arn: "STOPPED"}
+            roles.answers.set()
+            message = await agent.next(acs.PayloadMessage)
+            started = {each.arn for each in message.tasks if each.desired_status == "RUNNING"}
+            assert started == {slow.arn}
 
     with_door(scenario)
 

@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import moto
 import pytest
 import requests
-from botocore.config import Config
 
 from awsorch.local.moto_memory import MotoMemory
+from tests.support.moto_process import client
 
 
 @contextmanager
@@ -33,17 +32,6 @@ def running_moto(file: Path) -> Iterator[str]:
             yield "http://" + child.stdout.readline().split()[-1]
         finally:
             child.kill()
-
-
-def client(url: str, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
 
 
 def make_everything(url: str) -> None:

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.moto_process import moto_process
+from tests.support.moto_process import client, moto_process
 
 TASKS = {"Service": "ecs-tasks.amazonaws.com"}
 
@@ -19,16 +19,6 @@ TASKS = {"Service": "ecs-tasks.amazonaws.com"}
 def url() -> Iterator[str]:
     with moto_process() as url:
         yield url
-
-
-def client(url: str, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
 
 
 def a_role(url: str, name: str, policy: Any) -> str:

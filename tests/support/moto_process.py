@@ -6,6 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
 
 from awsorch.local.moto_child import listen
 
@@ -19,3 +23,15 @@ def moto_process() -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             child.terminate()
             assert child.wait(10) == 0
+
+
+def client(url: str, service: str) -> Any:
+    """A boto3 client of a moto that does not try again."""
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
