@@ -26,13 +26,16 @@ from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
 from awsorch.agent.identity import Identity, InstanceMetadata
 from awsorch.agent.images import ImageStock
+from awsorch.agent.inputs import TaskInputs
 from awsorch.agent.link_local import CannotRouteError, route
 from awsorch.agent.measurements import Measurements
 from awsorch.agent.notices import drain_when_noticed
 from awsorch.agent.ports import Ports, Probe, default_range
+from awsorch.agent.registry_access import RegistryAccess
 from awsorch.agent.reports import Reports
 from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.servers import Servers, import_servers
+from awsorch.agent.services import AwsServices
 from awsorch.agent.session import Registration
 from awsorch.agent.settings import SettingError, Settings
 from awsorch.agent.state_file import Batch, Saved, StateFile, StateFileError, StateInMemory, Store
@@ -118,15 +121,19 @@ class Agent:
     # Before the registration
 
     def _credential_source(self, endpoint: str, region: str) -> CredentialSource:
-        fixed = credentials.from_environment(self._environment)
-        if fixed is not None:
-            return credentials.FixedCredentials(fixed)
-        role = credentials.RoleCredentials(self._metadata, self._parts.clock)
-        if not self._settings.backend_host:
-            return role  # ECS itself
+        role = self._own_credentials()
+        if isinstance(role, credentials.FixedCredentials) or not self._settings.backend_host:
+            return role  # keys of the controller's, or ECS itself
         return credentials.SessionCredentials(
             role, self._http, endpoint=endpoint, region=region, clock=self._parts.clock
         )
+
+    def _own_credentials(self) -> credentials.FixedCredentials | credentials.RoleCredentials:
+        """The instance's, as AWS knows them."""
+        fixed = credentials.from_environment(self._environment)
+        if fixed is not None:
+            return credentials.FixedCredentials(fixed)
+        return credentials.RoleCredentials(self._metadata, self._parts.clock)
 
     async def _wait_for_engine(self) -> EngineFacts:
         delay, longest, growth = ENGINE_RETRY
@@ -234,7 +241,8 @@ class Agent:
         self, ecs: ECS, registration: Registration, region: str, facts: EngineFacts, store: Store, saved: Saved
     ) -> None:
         tasks: dict[str, Assignment] = {}
-        roles = RoleCredentialsStore(tasks)
+        roles = RoleCredentialsStore(tasks, self._parts.clock)
+        services = AwsServices(self._http, self._environment, self._parts.clock)
         async with Servers(self._settings, registration, tasks, roles) as servers:
             await servers.introspect()
             surroundings = Surroundings(
@@ -250,6 +258,8 @@ class Agent:
                 suffix=lambda: secrets.token_hex(10),
                 engine=self._parts.engine,
                 images=self._images(store, saved),
+                inputs=TaskInputs(services, roles, region),
+                registries=RegistryAccess(services, roles, self._own_credentials(), self._parts.clock),
                 store=store,
                 host=self._host(facts),
                 ports=self._ports(),
@@ -297,6 +307,7 @@ class Agent:
                     group.create_task(drain_when_noticed(self._metadata, ecs, registration, settings.spot_interval))
         finally:
             await supervisor.close()
+            await surroundings.inputs.close()
             await reports.close()
 
     @staticmethod

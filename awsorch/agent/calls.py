@@ -20,7 +20,6 @@ from awsorch.agent.engine import (
     EngineError,
     EngineUnavailableError,
 )
-from awsorch.agent.environment import Placement
 from awsorch.agent.events import (
     Action,
     Create,
@@ -41,8 +40,10 @@ from awsorch.agent.events import (
     Terminate,
     Vanished,
 )
-from awsorch.agent.images import ImageStock, PullError
+from awsorch.agent.images import PullError
+from awsorch.agent.inputs import InputError
 from awsorch.agent.states import Call, Health, Status
+from awsorch.agent.surroundings import Surroundings
 
 LOG = logging.getLogger(__name__)
 
@@ -57,18 +58,10 @@ Tell = Callable[[str, Event], None]
 class EngineCalls:
     """Calls under way. `tell` takes a task's ARN and what happened."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        images: ImageStock,
-        place: Placement,
-        clock: Callable[[], float],
-        tell: Tell,
-    ) -> None:
-        self._engine = engine
-        self._images = images
-        self._place = place
-        self._clock = clock
+    def __init__(self, surroundings: Surroundings, tell: Tell) -> None:
+        self._around = surroundings
+        self._engine = surroundings.engine
+        self._clock = surroundings.clock
         self._tell = tell
         self._under_way: set[asyncio.Task[None]] = set()
         self._signalling: set[tuple[str, str]] = set()
@@ -105,10 +98,13 @@ class EngineCalls:
         await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _pull(self, assignment: Assignment, name: str) -> None:
-        image = assignment.containers[name].image
+        task, container = assignment.task, assignment.containers[name]
+        self._around.inputs.prepare(task)
         try:
-            digest = await self._images.make_ready(image)
+            digest = await self._around.images.make_ready(container.image, self._around.registries.of(task, container))
         except PullError as error:
+            if error.stops_task:
+                self._tell(assignment.arn, StopWanted(reason=error.reason))
             self._tell(assignment.arn, PullFailed(container=name, error=error.reason, fatal=error.fatal))
         else:
             self._tell(assignment.arn, Pulled(container=name, image_digest=digest))
@@ -121,10 +117,14 @@ class EngineCalls:
                 container,
                 names=assignment.names,
                 bindings=assignment.bindings.get(name, ()),
-                place=self._place,
+                place=self._around.place,
+                inputs=await self._around.inputs.of(assignment.task, container),
             )
             await self._create_volumes(assignment, name)
             docker_id = await self._engine.create(arguments)
+        except InputError as error:
+            self._tell(assignment.arn, StopWanted(reason=str(error)))
+            self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
         except plan.ConfigError as error:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
         except CannotCreateVolumeError as error:
@@ -140,7 +140,7 @@ class EngineCalls:
 
     async def _create_volumes(self, assignment: Assignment, name: str) -> None:
         container = assignment.containers[name]
-        for volume, may_create in plan.volumes_for(assignment.task, container, assignment.names, self._place):
+        for volume, may_create in plan.volumes_for(assignment.task, container, assignment.names, self._around.place):
             if may_create:
                 await self._engine.create_volume(volume)
             elif not await self._engine.has_volume(volume.name):

@@ -45,6 +45,15 @@ def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     yield "ecs.capability.full-sync"
     yield "ecs.capability.network.container-port-range"
     yield "ecs.capability.container-restart-policy"
+    yield "ecs.capability.secrets.ssm.environment-variables"
+    yield "ecs.capability.secrets.ssm.bootstrap.log-driver"
+    yield "ecs.capability.secrets.asm.environment-variables"
+    yield "ecs.capability.secrets.asm.bootstrap.log-driver"
+    yield "ecs.capability.env-files.s3"
+    yield "ecs.capability.private-registry-authentication.secretsmanager"
+    yield "ecs.capability.ecr-endpoint"
+    yield "ecs.capability.execution-role-ecr-pull"
+    yield PREFIX + "ecr-auth"
     if not instance.privileged_disabled:
         yield PREFIX + "privileged-container"
     if instance.selinux_capable:

@@ -4,7 +4,8 @@ Variables are those in which SDKs and ECS's own tools look. Source: ECS develope
 environment"; SDK reference, "Container credential provider".
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from awsorch.wire import acs
 
@@ -26,8 +27,24 @@ class Placement:
     is_routed: bool = False
 
 
-def variables(task: acs.Task, container: acs.Container, endpoint_id: str, place: Placement) -> list[str]:
-    """The environment of one container, as Docker takes it; what the definition says wins over the region alone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What one container is given besides its definition: `from_files` gives way to what that says, `secrets` to
+    nothing."""
+
+    from_files: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    log_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+NONE = Inputs()
+
+
+def variables(
+    task: acs.Task, container: acs.Container, endpoint_id: str, place: Placement, inputs: Inputs = NONE
+) -> list[str]:
+    """The environment of one container, as Docker takes it; what the definition says wins over the region and over
+    environment files."""
     region = {"AWS_REGION": place.region, "AWS_DEFAULT_REGION": place.region} if place.region else {}
     agent = {}
     if place.agent_url and endpoint_id:
@@ -37,7 +54,8 @@ def variables(task: acs.Task, container: acs.Container, endpoint_id: str, place:
         agent["ECS_CONTAINER_METADATA_URI_V4"] = f"{base}/v4/{endpoint_id}"
     if place.is_routed and credentials_id(task):
         agent["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = CREDENTIALS_PATH + credentials_id(task)
-    return [f"{name}={value}" for name, value in {**region, **container.environment, **agent}.items()]
+    merged = {**region, **inputs.from_files, **container.environment, **inputs.secrets, **agent}
+    return [f"{name}={value}" for name, value in merged.items()]
 
 
 def credentials_id(task: acs.Task) -> str:

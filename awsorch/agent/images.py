@@ -20,6 +20,7 @@ from awsorch.agent.engine import (
     ImageFacts,
     Images,
 )
+from awsorch.agent.registry_access import Access, RegistryAccessError
 from awsorch.agent.settings import EngineSettings
 
 LOG = logging.getLogger(__name__)
@@ -34,12 +35,14 @@ _MISSING_WORDS = ("not found", "manifest unknown", "does not exist")
 
 
 class PullError(Exception):
-    """The image could not be pulled; the text is a container's reason. `fatal`: a local one must not be used."""
+    """The image could not be pulled; the text is a container's reason, and the task's if `stops_task`. `fatal`: a local
+    one must not be used."""
 
-    def __init__(self, reason: str, *, fatal: bool) -> None:
+    def __init__(self, reason: str, *, fatal: bool, stops_task: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.fatal = fatal
+        self.stops_task = stops_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +70,22 @@ class ImageStock:
         self._clock = clock
         self._pulled = pulled
         self._remember = remember
-        self._under_way: dict[str, asyncio.Task[str]] = {}
+        self._under_way: dict[tuple[str, str], asyncio.Task[str]] = {}
         self._uses: dict[str, _Use] = {}
         self._silent_until: dict[str, float] = {}
 
-    async def make_ready(self, image: str) -> str:
+    async def make_ready(self, image: str, access: Access | None = None) -> str:
         """Have the image on the host, as the pull behaviour says, and return its digest: "" if it has none, or the
         registry was asked and did not say that it still is the name's. Raises PullError.
+
+        `access` logs in to the registry; without it ECS_ENGINE_AUTH_DATA does.
         """
-        under_way = self._under_way.get(image)
+        pull = (image, access.identity if access is not None else "")
+        under_way = self._under_way.get(pull)
         if under_way is None:
-            under_way = asyncio.create_task(self._make_ready(image))
-            self._under_way[image] = under_way
-            under_way.add_done_callback(lambda _: self._under_way.pop(image, None))
+            under_way = asyncio.create_task(self._make_ready(image, access))
+            self._under_way[pull] = under_way
+            under_way.add_done_callback(lambda _: self._under_way.pop(pull, None))
         return await asyncio.shield(under_way)
 
     def use(self, image: str) -> None:
@@ -111,7 +117,7 @@ class ImageStock:
             removed.append(image)
         return removed
 
-    async def _make_ready(self, image: str) -> str:
+    async def _make_ready(self, image: str, access: Access | None) -> str:
         behavior = self._settings.pull_behavior
         local = await self._inspect(image)
         if local is not None and self._is_enough(image, behavior):
@@ -120,9 +126,9 @@ class ImageStock:
             return ""
         fatal = behavior in ("always", "once")
         try:
-            await self._pull(image, tries=PULL_TRIES if local is None or fatal else 1, fatal=fatal)
+            await self._pull(image, access, tries=PULL_TRIES if local is None or fatal else 1, fatal=fatal)
         except PullError as error:
-            if local is None or fatal:
+            if local is None or fatal or error.stops_task:
                 raise
             LOG.warning("%s is used as it is on this host: %s", image, error)
             return ""
@@ -158,8 +164,11 @@ class ImageStock:
                 return None
             await asyncio.sleep(FIRST_DELAY)
 
-    async def _pull(self, image: str, *, tries: int, fatal: bool) -> None:
-        credentials = credentials_for(image, self._settings)
+    async def _pull(self, image: str, access: Access | None, *, tries: int, fatal: bool) -> None:
+        try:
+            credentials = credentials_for(image, self._settings) if access is None else await access.get()
+        except RegistryAccessError as error:
+            raise PullError(str(error), fatal=fatal, stops_task=error.stops_task) from error
         delay, attempt = FIRST_DELAY, 1
         while True:
             try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.agent import engine
-from awsorch.agent.environment import Placement, variables
+from awsorch.agent.environment import NONE, Inputs, Placement, variables
 from awsorch.agent.host import Needs
 from awsorch.agent.ports import Binding, Wanted
 from awsorch.agent.settings import Settings
@@ -103,11 +103,7 @@ def _check_supported(task: acs.Task) -> None:
     elif task.associations:
         what = "devices by association"
     for container in task.containers:
-        if container.secrets or container.environment_files:
-            what = f"secrets or environment files (container {container.name})"
-        elif container.registry_authentication is not None:
-            what = f"registry authentication (container {container.name})"
-        elif container.firelens_configuration is not None:
+        if container.firelens_configuration is not None:
             what = f"FireLens (container {container.name})"
     if what:
         raise UnsupportedTaskError(f"resource cannot be initialized for task {task.arn}: {what}")
@@ -208,11 +204,12 @@ def create_arguments(
     names: Names,
     bindings: tuple[Binding, ...],
     place: Placement,
+    inputs: Inputs = NONE,
 ) -> engine.CreateArguments:
     """The create call for one container. Raises ConfigError."""
     body: dict[str, Any] = {
         "Image": container.image,
-        "Env": variables(task, container, names.endpoints.get(container.name, ""), place),
+        "Env": variables(task, container, names.endpoints.get(container.name, ""), place, inputs),
         "ExposedPorts": {
             f"{port}/{each.protocol}": {}
             for each in wanted_ports(container)
@@ -228,7 +225,7 @@ def create_arguments(
     body["Labels"] = {**(body.get("Labels") or {}), **_labels(task, container, place)}
     host = _host_config(task, container, names, bindings)
     _lay_over(host, _decode(container, "hostConfig"))
-    _complete_log_options(host)
+    _complete_log_options(host, inputs.log_options)
     body["HostConfig"] = host
     return engine.CreateArguments(name=names.containers[container.name], body=body)
 
@@ -329,9 +326,12 @@ def _lay_over(base: dict[str, Any], over: Mapping[str, Any]) -> None:
             base[key] = value
 
 
-def _complete_log_options(host: Mapping[str, Any]) -> None:
-    options = (host.get("LogConfig") or {}).get("Config")
-    if options and options.get("mode") == "non-blocking":
+def _complete_log_options(host: Mapping[str, Any], secrets: Mapping[str, str]) -> None:
+    config = host.get("LogConfig")
+    if not config:
+        return
+    options = config["Config"] = {**(config.get("Config") or {}), **secrets}
+    if options.get("mode") == "non-blocking":
         options.setdefault("max-buffer-size", DEFAULT_BUFFER_SIZE)
 
 

@@ -1,11 +1,14 @@
 """The credentials of tasks' roles, as the controller gave them: in memory only, by the id that containers know."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.environment import credentials_id
 from awsorch.wire import acs
+from awsorch.wire.sigv4 import Credentials
 
 TASK, EXECUTION = "TaskApplication", "TaskExecution"
 
@@ -18,10 +21,12 @@ class _Held:
 
 
 class RoleCredentialsStore:
-    """What there is for the tasks of one instance, `tasks` by ARN."""
+    """What there is for the tasks of one instance, `tasks` by ARN. `clock` gives seconds since the epoch."""
 
-    def __init__(self, tasks: Mapping[str, Assignment]) -> None:
+    def __init__(self, tasks: Mapping[str, Assignment], clock: Callable[[], float]) -> None:
         self._tasks = tasks
+        self._clock = clock
+        self._fresh = asyncio.Event()
         self._held: dict[str, _Held] = {}
 
     def take_task(self, task: acs.Task) -> None:
@@ -34,6 +39,25 @@ class RoleCredentialsStore:
         """Hold fresh credentials of a task's role in the place of the former ones."""
         self._held = {each: held for each, held in self._held.items() if held.task_arn in self._tasks}
         self._held[given.credentials_id] = _Held(task_arn=task_arn, kind=kind, credentials=given)
+        self._fresh.set()
+        self._fresh = asyncio.Event()
+
+    async def of_execution_role(self, task: acs.Task) -> Credentials | None:
+        """What the agent itself may use for a task; waits for it while there is none that is good. None for a task
+        without such a role."""
+        named = task.execution_role_credentials
+        if named is None:
+            return None
+        while True:
+            held = self._held.get(named.credentials_id)
+            if held is not None and held.kind == EXECUTION and _expiry(held.credentials) > self._clock():
+                given = held.credentials
+                return Credentials(
+                    access_key_id=given.access_key_id,
+                    secret_access_key=given.secret_access_key,
+                    session_token=given.session_token or None,
+                )
+            await self._fresh.wait()
 
     def of_task_role(self, wanted: str) -> acs.IAMRoleCredentials | None:
         """The credentials that a container may have for this id: its task's own. Those of execution roles are the
@@ -45,3 +69,11 @@ class RoleCredentialsStore:
     def is_expected(self, wanted: str) -> bool:
         """Whether a task's containers know this id, so that its credentials are to come."""
         return any(credentials_id(each.task) == wanted for each in self._tasks.values())
+
+
+def _expiry(given: acs.IAMRoleCredentials) -> float:
+    """Seconds since the epoch; what says no time is taken to be good."""
+    try:
+        return datetime.fromisoformat(given.expiration).timestamp()
+    except ValueError:
+        return float("inf")

@@ -67,9 +67,7 @@ class Supervisor:
         self._reports = reports
         self._listener = listener
         self._tasks = surroundings.tasks
-        self._calls = EngineCalls(
-            surroundings.engine, surroundings.images, surroundings.place, surroundings.clock, self.tell
-        )
+        self._calls = EngineCalls(surroundings, self.tell)
         self._inbox: deque[tuple[str, Event] | _Payload] = deque()
         self._turn_is_due = False
         self._batch = Batch()
@@ -231,6 +229,8 @@ class Supervisor:
                 self._around.ports.release(assignment.bindings.get(name, ()))
         if assignment.is_stopped and before.known is not Status.STOPPED:
             self._around.host.release(assignment.arn)
+        if assignment.state.stopping:
+            self._around.inputs.forget(assignment.arn)
 
     def _prepare(self, assignment: Assignment, action: Action) -> None:
         match action:

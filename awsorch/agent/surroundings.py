@@ -9,7 +9,9 @@ from awsorch.agent.engine import Engine
 from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
 from awsorch.agent.images import ImageStock
+from awsorch.agent.inputs import TaskInputs
 from awsorch.agent.ports import Ports
+from awsorch.agent.registry_access import RegistryAccess
 from awsorch.agent.settings import Settings
 from awsorch.agent.state_file import Store
 
@@ -27,6 +29,8 @@ class Surroundings:
     suffix: Callable[[], str]
     engine: Engine
     images: ImageStock
+    inputs: TaskInputs
+    registries: RegistryAccess
     store: Store
     host: Host
     ports: Ports

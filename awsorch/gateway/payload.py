@@ -12,6 +12,7 @@ from typing import Any
 from awsorch.core.arn import Arn, parse_arn
 from awsorch.core.definitions.document import is_ecr_image, is_secrets_manager, network_mode_of
 from awsorch.core.definitions.overrides import environment_of
+from awsorch.core.definitions.roles import EXECUTION, roles_of
 from awsorch.core.model import Container, Task, TaskDefinition
 from awsorch.core.resources import overrides_by_name
 from awsorch.gateway.docker_config import docker_config
@@ -102,7 +103,7 @@ def _container(task: Task, document: Document, given: Document, override: Docume
         restart_policy=_restart_policy(container.get("restartPolicy")),
         health_check_type="docker" if "healthCheck" in container else "",
         docker_config=docker_config(document, container, task_id=task.id),
-        registry_authentication=_registry_authentication(container, region),
+        registry_authentication=_registry_authentication(task, document, container, region),
         firelens_configuration=_firelens(container.get("firelensConfiguration")),
         managed_agents=(acs.ManagedAgent(name="ExecuteCommandAgent"),) if task.enable_execute_command else (),
         credential_specs=tuple(container.get("credentialSpecs", ())),
@@ -149,25 +150,38 @@ def _secret(secret: Document, target: str, region: str) -> acs.Secret:
     return acs.Secret(
         name=secret["name"],
         value_from=source,
-        region=source.split(":")[3] if source.startswith("arn:") else region,
+        region=_region_of(source, region),
         type="ENVIRONMENT_VARIABLE",
         provider="asm" if is_secrets_manager(source) else "ssm",
         target=target,
     )
 
 
-def _registry_authentication(container: Document, region: str) -> acs.RegistryAuthentication | None:
+def _region_of(source: str, region: str) -> str:
+    """Where a secret is: an ARN says so, a name is of the task's own region."""
+    return source.split(":")[3] if source.startswith("arn:") else region
+
+
+def _registry_authentication(
+    task: Task, document: Document, container: Document, region: str
+) -> acs.RegistryAuthentication | None:
     credentials = (container.get("repositoryCredentials") or {}).get("credentialsParameter")
     if credentials:
         return acs.RegistryAuthentication(
-            type="asm", asm_auth_data=acs.ASMAuthData(credentials_parameter=credentials, region=region)
+            type="asm",
+            asm_auth_data=acs.ASMAuthData(credentials_parameter=credentials, region=_region_of(credentials, region)),
         )
     if is_ecr_image(container):
         registry = container["image"].partition("/")[0].split(".")
         # <account>.dkr.ecr[-fips].<region>.…, or <account>.dkr-ecr.<region>.… on dual-stack endpoints
         place = registry[2] if registry[1] != "dkr" else registry[3]
         return acs.RegistryAuthentication(
-            type="ecr", ecr_auth_data=acs.ECRAuthData(registry_id=registry[0], region=place)
+            type="ecr",
+            ecr_auth_data=acs.ECRAuthData(
+                registry_id=registry[0],
+                region=place,
+                use_execution_role=EXECUTION in roles_of(document, task.overrides),
+            ),
         )
     return None
 

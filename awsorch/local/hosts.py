@@ -68,6 +68,7 @@ class AgentSettings:
             # Rules of a firewall that several agents share could lead to one of them only.
             "ECS_ENABLE_TASK_IAM_ROLE": "false",
             "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "false",
+            "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": self.access_key_id,

@@ -1,8 +1,9 @@
 """AWS Signature Version 4: signing requests, and checking the signatures of requests, in headers or in the query.
 
-The canonical form is the one that every service but S3 uses: the path is normalized and encoded once more, the body
-is always hashed, so that neither an `UNSIGNED-PAYLOAD` marker nor a false `X-Amz-Content-Sha256` can take the body
-out of the signature. Source: "Signature Version 4 signing process", AWS General Reference. No clock is read here.
+The canonical form that is checked is the one of every service but S3: the path is normalized and encoded once more, the
+body is always hashed, so that neither an `UNSIGNED-PAYLOAD` marker nor a false `X-Amz-Content-Sha256` can take the body
+out of the signature. Requests to S3 are only signed. No clock is read here.
+Source: "Signature Version 4 signing process", AWS General Reference.
 """
 
 import hashlib
@@ -84,11 +85,14 @@ def sign(
     """The headers that sign a request: Authorization, X-Amz-Date, Host, and X-Amz-Security-Token if there is a token.
 
     All of `headers` are signed, but for those that proxies change. `url` is absolute, percent-encoded as it will be
-    sent. `now` must know its time zone.
+    sent. `now` must know its time zone. For the service "s3" the path is signed as it is sent, and the body's hash is a
+    header as well.
     """
     authority, path, query = _split_url(url)
     time = now.astimezone(UTC).strftime(_TIME_FORMAT)
     added = {"Host": authority, "X-Amz-Date": time}
+    if service == "s3":
+        added["X-Amz-Content-Sha256"] = hashlib.sha256(body).hexdigest()
     if credentials.session_token:
         added["X-Amz-Security-Token"] = credentials.session_token
     replaced = {name.lower() for name in added}
@@ -96,7 +100,8 @@ def sign(
     by_name = _fold(all_headers)
     signed = tuple(sorted(by_name.keys() - _NEVER_SIGNED))
     scope = Scope(access_key_id=credentials.access_key_id, date=time[:8], region=region, service=service)
-    canonical = _canonical_request(_Request(method=method, path=path, query=query, headers=by_name, body=body), signed)
+    request = _Request(method=method, path=path, query=query, headers=by_name, body=body)
+    canonical = _canonical_request(request, signed, path_as_sent=service == "s3")
     signature = _signature(credentials.secret_access_key, scope, time, canonical)
     return added | {
         "Authorization": f"{ALGORITHM} Credential={credentials.access_key_id}/{scope}, "
@@ -313,10 +318,11 @@ def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     return key
 
 
-def _canonical_request(request: _Request, signed: tuple[str, ...]) -> bytes:
+def _canonical_request(request: _Request, signed: tuple[str, ...], *, path_as_sent: bool = False) -> bytes:
+    path = quote(_normalize_path(request.path).encode("utf-8", "surrogateescape"), safe="/~")
     lines = [
         request.method.upper(),
-        quote(_normalize_path(request.path).encode("utf-8", "surrogateescape"), safe="/~"),
+        request.path if path_as_sent else path,
         _canonical_query(request.query),
         *(f"{name}:{request.headers[name]}" for name in signed),
         "",

@@ -3,27 +3,53 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from awsorch.agent.credentials import FixedCredentials
+from awsorch.agent.engine import CreateArguments
 from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
 from awsorch.agent.images import ImageStock
+from awsorch.agent.inputs import TaskInputs
 from awsorch.agent.ports import Ports, always_free
+from awsorch.agent.registry_access import RegistryAccess
 from awsorch.agent.reports import Reports
+from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.settings import EngineSettings, InstanceSettings, Settings
 from awsorch.agent.simulated_engine import SimulatedEngine
 from awsorch.agent.state_file import Batch, Saved, SavedReport, StateFile, StateFileError, Store
 from awsorch.agent.supervisor import Supervisor
 from awsorch.agent.surroundings import Surroundings
 from awsorch.wire import acs
+from awsorch.wire.sigv4 import Credentials
+from tests.agent.fake_services import FakeServices
 from tests.agent.tasks import stop
 from tests.support import virtual_time
 
 PLACE = Placement(
     instance_arn="arn:aws:ecs:us-east-1:123456789012:container-instance/c1/1", cluster="c1", region="us-east-1"
 )
+
+INSTANCE = FixedCredentials(Credentials(access_key_id="INSTANCE", secret_access_key="s"))
+
+
+class WatchedEngine(SimulatedEngine):
+    """A simulated engine that remembers what it was asked: ``created`` {name: body}, ``logins`` [(image, login)]."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        super().__init__(clock=clock)
+        self.created: dict[str, Mapping[str, Any]] = {}
+        self.logins: list[tuple[str, Mapping[str, str] | None]] = []
+
+    async def create(self, arguments: CreateArguments) -> str:
+        self.created[arguments.name] = arguments.body
+        return await super().create(arguments)
+
+    async def pull(self, image: str, credentials: Mapping[str, str] | None) -> None:
+        self.logins.append((image, credentials))
+        await super().pull(image, credentials)
 
 
 class MortalStore:
@@ -60,7 +86,8 @@ class World:
     """One host. The engine outlives the agents; `reports` is what the controller has accepted."""
 
     def __init__(self, folder: Path, loop: virtual_time.VirtualTimeLoop) -> None:
-        self.engine = SimulatedEngine(clock=loop.clock)
+        self.engine = WatchedEngine(clock=loop.clock)
+        self.services = FakeServices()
         self.reports: list[dict[str, Any]] = []
         self.outage = False
         self.settings = Settings(
@@ -75,6 +102,7 @@ class World:
         self._changed = asyncio.Condition()
         self.store: MortalStore
         self.supervisor: Supervisor
+        self.roles: RoleCredentialsStore
         self.tasks: dict[str, Any] = {}
 
     async def start(self, *, dies_at: int | None = None, after: bool = False) -> None:
@@ -82,6 +110,7 @@ class World:
         self.store = MortalStore(StateFile(self._path), dies_at=dies_at, after=after)
         self._reports = Reports(self._take)
         self.tasks = {}
+        self.roles = RoleCredentialsStore(self.tasks, self._loop.clock)
         images = ImageStock(self.engine, self.settings.engine, self._loop.clock, set(), lambda _: None)
         around = Surroundings(
             settings=self.settings,
@@ -90,6 +119,8 @@ class World:
             suffix=lambda: f"{next(self._suffixes):04x}",
             engine=self.engine,
             images=images,
+            inputs=TaskInputs(self.services, self.roles, PLACE.region),
+            registries=RegistryAccess(self.services, self.roles, INSTANCE, self._loop.clock),
             store=self.store,
             host=Host(self.cpu, self.memory, frozenset({(22, "tcp")})),
             ports=Ports("0.0.0.0", (32768, 32800), always_free),

@@ -30,6 +30,7 @@ def test_an_agent_is_told_where_it_is_and_what_it_has() -> None:
         "AWSORCH_SPOT_NOTICE_INTERVAL": "5s",
         "ECS_ENABLE_TASK_IAM_ROLE": "false",
         "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "false",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.201.1.1:16925",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",

@@ -239,3 +239,22 @@ def test_any_text_is_refused_not_failed_on(authorization, query, date):
     for text in (authorization, prefix + authorization):
         refusal(("POST", "/", query, {"Host": HOST, "Authorization": text, "X-Amz-Date": date}, b""))
     refusal(("GET", "/", "X-Amz-Algorithm=AWS4-HMAC-SHA256&" + query, {"Host": HOST}, b""))
+
+
+@given(path=paths)
+def test_we_sign_for_s3_as_botocore_does(path):
+    raw_path = "/" + quote("/".join(path), safe="/~")
+    added = sign(
+        method="GET",
+        url=f"http://{HOST}{raw_path}",
+        headers={},
+        body=b"",
+        credentials=Credentials(access_key_id=KEY, secret_access_key=SECRET),
+        region="eu-west-1",
+        service="s3",
+        now=NOW,
+    )
+    request = AWSRequest("GET", f"http://{HOST}{raw_path}")
+    request.context["payload_signing_enabled"] = True
+    botocore.auth.S3SigV4Auth(BotocoreCredentials(KEY, SECRET), "s3", "eu-west-1").add_auth(request)
+    assert added["Authorization"] == request.headers["Authorization"]
