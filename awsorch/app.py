@@ -47,6 +47,7 @@ from awsorch.local.notice import VARIABLE, notifier
 from awsorch.local.outages_door import PATH as OUTAGES
 from awsorch.local.outages_door import OutagesDoor
 from awsorch.local.outages_line import Desk
+from awsorch.local.session_keys import LocalKeys
 from awsorch.local.signatures import ServiceVerifier
 from awsorch.local.user_data import cluster_user_data
 from awsorch.settings import BadSetting, Settings
@@ -92,7 +93,8 @@ class App:
         scope = Scope(region=settings.region, account=settings.account_id)
         keys = settings.access_keys
         secret = _access_secret(settings)
-        all_keys = AccessKeys(keys, secret, self.controller.registry, time.time)
+        local_keys = LocalKeys(keys, settings.session_secret)
+        all_keys = AccessKeys(local_keys, secret, self.controller.registry, time.time)
         verifier = Verifier(all_keys, "ecs", clock=_utc_now) if keys else None
         self.gateway = self._open_gateway(all_keys, TaskCredentials(adapters.task_roles, secret), scope, verifier)
         outbox.connect(agents=self.gateway)
@@ -116,7 +118,7 @@ class App:
         self.door = Door(
             upstream=settings.upstream or None,
             ecs=self._serve_own,
-            verifier=ServiceVerifier(keys, clock=_utc_now) if keys else None,
+            verifier=ServiceVerifier(local_keys, clock=_utc_now) if keys else None,
             changed=notifier({VARIABLE: settings.fleet_notify}),
             elb=self._elb.calls if self._elb is not None else None,
             rebooted=self._desk.reboot if self._desk is not None else None,

@@ -42,6 +42,8 @@ class Settings:
     #: What the secret access keys of external instances are derived from, 32 characters or more. Empty: it is made at
     #: the first start and kept in the data folder.
     access_secret: str = field(default="", repr=False)
+    #: What the secret access keys of the local cloud's STS are derived from; empty: it gives none that are checked.
+    session_secret: str = field(default="", repr=False)
     #: Names of the IAM roles whose EC2 instances may join, a JSON list; ["*"] for all of the account's. Empty: none,
     #: and agents need an access key where there are any.
     instance_roles: tuple[str, ...] = ()

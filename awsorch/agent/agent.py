@@ -253,6 +253,8 @@ class Agent:
                     region=region,
                     agent_url=await self._serve_containers(servers, ecs, facts, store, saved),
                     is_routed=self._settings.task_roles,
+                    is_routed_on_host=self._settings.task_roles_on_host,
+                    environment=self._settings.container_environment,
                 ),
                 clock=self._parts.clock,
                 suffix=lambda: secrets.token_hex(10),
@@ -326,7 +328,7 @@ class Agent:
             return ""
         kept_port = int(saved.facts.get(ENDPOINT_PORT_FACT, 0)) if saved.tasks else 0
         port = await servers.serve_containers(ecs, self._parts.engine, facts.bridge_address, kept_port)
-        if self._settings.task_roles:
+        if self._settings.task_roles and not self._settings.task_front:
             await self._route(facts.bridge_address, port)
         if not port:
             return ""

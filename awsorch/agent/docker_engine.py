@@ -285,7 +285,7 @@ class DockerEngine:
                 volume_plugins=tuple(plugins.get("Volume") or ()),
                 cgroup_driver=info.get("CgroupDriver", ""),
                 cgroup_version=str(info.get("CgroupVersion", "1")),
-                bridge_address=_bridge_address(client),
+                bridge_address=bridge_address(client),
             )
 
         return await self._run(self._quick, QUICK_TIMEOUT, "described", call)
@@ -345,7 +345,8 @@ def _container_facts(found: Mapping[str, Any]) -> ContainerFacts:
     )
 
 
-def _bridge_address(client: APIClient) -> str:
+def bridge_address(client: APIClient) -> str:
+    """This host's own IPv4 address on the default bridge; empty where there is no such bridge."""
     try:
         network = client.inspect_network(BRIDGE)
     except NotFound:

@@ -18,13 +18,16 @@ CREDENTIALS_PATH = "/v2/credentials/"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """Where a task's containers are created: what is the instance's, not the task's. They call `agent_url`, and with
-    `is_routed` 169.254.170.2, which leads to the same agent."""
+    `is_routed` 169.254.170.2, which leads to the same agent; with `is_routed_on_host` even in the host's network.
+    `environment` is what all find."""
 
     instance_arn: str
     cluster: str
     region: str
     agent_url: str = ""
     is_routed: bool = False
+    is_routed_on_host: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +48,17 @@ def variables(
 ) -> list[str]:
     """The environment of one container, as Docker takes it; what the definition says wins over the region and over
     environment files."""
+    is_routed = place.is_routed_on_host if task.network_mode == "host" else place.is_routed
     region = {"AWS_REGION": place.region, "AWS_DEFAULT_REGION": place.region} if place.region else {}
     agent = {}
     if place.agent_url and endpoint_id:
-        base = f"http://{LINK_LOCAL}" if place.is_routed else place.agent_url
+        base = f"http://{LINK_LOCAL}" if is_routed else place.agent_url
         agent["ECS_AGENT_URI"] = f"{base}/api/{endpoint_id}"
         agent["ECS_CONTAINER_METADATA_URI"] = f"{base}/v3/{endpoint_id}"
         agent["ECS_CONTAINER_METADATA_URI_V4"] = f"{base}/v4/{endpoint_id}"
-    if place.is_routed and credentials_id(task):
+    if is_routed and credentials_id(task):
         agent["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = CREDENTIALS_PATH + credentials_id(task)
-    merged = {**region, **inputs.from_files, **container.environment, **inputs.secrets, **agent}
+    merged = {**place.environment, **region, **inputs.from_files, **container.environment, **inputs.secrets, **agent}
     return [f"{name}={value}" for name, value in merged.items()]
 
 

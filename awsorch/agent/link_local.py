@@ -16,30 +16,43 @@ LOG = logging.getLogger(__name__)
 CHAIN = "AWSORCH-TASKS"
 _WAIT = "5"
 """Seconds for which iptables waits for others that change rules."""
+_NAT = ("iptables", "-w", _WAIT, "-t", "nat")
 
 
 class CannotRouteError(Exception):
     """The rules cannot be set; the text says why."""
 
 
-async def route(address: str, port: int, *, on_host: bool) -> None:
-    """Lead containers on bridges, and with `on_host` the host's own network, to `address` and `port`. Raises
-    CannotRouteError."""
+async def route(address: str, port: int, *, on_host: bool, chain: str = CHAIN, first: bool = True) -> None:
+    """Lead containers on bridges, and with `on_host` the host's own network, to `address` and `port`: before whoever
+    else does, or after if not `first`. Raises CannotRouteError."""
     rules = [
         "*nat",
-        f":{CHAIN} - [0:0]",
-        f"-A {CHAIN} -p tcp -m tcp --dport 80 -j DNAT --to-destination {address}:{port}",
+        f":{chain} - [0:0]",
+        f"-A {chain} -p tcp -m tcp --dport 80 -j DNAT --to-destination {address}:{port}",
         "COMMIT",
         "",
     ]
     await _run("iptables-restore", "-w", _WAIT, "--noflush", given="\n".join(rules))
-    for chain, wanted in (("PREROUTING", True), ("OUTPUT", on_host)):
-        jump = (chain, "-d", f"{LINK_LOCAL}/32", "-p", "tcp", "-m", "tcp", "--dport", "80", "-j", CHAIN)
-        there = await _succeeds("iptables", "-w", _WAIT, "-t", "nat", "-C", *jump)
+    for hook, wanted in (("PREROUTING", True), ("OUTPUT", on_host)):
+        there = await _succeeds(*_NAT, "-C", *_jump(hook, chain))
         if wanted and not there:
-            await _run("iptables", "-w", _WAIT, "-t", "nat", "-I", *jump)
+            await _run(*_NAT, "-I" if first else "-A", *_jump(hook, chain))
         elif there and not wanted:
-            await _run("iptables", "-w", _WAIT, "-t", "nat", "-D", *jump)
+            await _run(*_NAT, "-D", *_jump(hook, chain))
+
+
+async def unroute(chain: str = CHAIN) -> None:
+    """Take the rules away. Raises CannotRouteError."""
+    for hook in ("PREROUTING", "OUTPUT"):
+        if await _succeeds(*_NAT, "-C", *_jump(hook, chain)):
+            await _run(*_NAT, "-D", *_jump(hook, chain))
+    await _run(*_NAT, "-F", chain)
+    await _run(*_NAT, "-X", chain)
+
+
+def _jump(hook: str, chain: str) -> tuple[str, ...]:
+    return (hook, "-d", f"{LINK_LOCAL}/32", "-p", "tcp", "-m", "tcp", "--dport", "80", "-j", chain)
 
 
 async def _succeeds(*command: str) -> bool:

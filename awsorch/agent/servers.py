@@ -84,6 +84,8 @@ class Servers:
 
         rate, burst = self._settings.task_endpoint_rate
         endpoint = TaskEndpoint(RateLimit(rate, burst, asyncio.get_running_loop().time))
+        if self._settings.task_front:
+            endpoint.open_to_front(self._settings.task_front, self._is_known)
         TaskProtection(ecs, self._registration.cluster, self._tasks).serve(endpoint)
         RoleCredentials(self._roles).serve(endpoint)
         place = Place(
@@ -98,3 +100,8 @@ class Servers:
         except OSError as error:
             LOG.warning("containers cannot reach this agent, so they get no ECS_AGENT_URI: %s", error)
             return 0
+
+    def _is_known(self, wanted: str) -> bool:
+        """Whether an id is that of a container, or of credentials, of a task here."""
+        names = (each.names.endpoints.values() for each in self._tasks.values())
+        return self._roles.is_expected(wanted) or any(wanted in each for each in names)

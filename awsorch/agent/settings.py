@@ -70,7 +70,9 @@ class Settings:
     `task_endpoint_port` 0: any free one. `task_endpoint_rate`: a container's calls a second, and at once. An external
     instance joins by an activation, and is `managed_instance_id` from then on. With `spot_draining` a notice that EC2
     will take the instance back is looked for every `spot_interval` seconds. With `task_roles` containers are led to
-    this agent at 169.254.170.2, with `task_roles_on_host` those in the host's network are.
+    this agent at 169.254.170.2, with `task_roles_on_host` those in the host's network are; where a front leads them
+    there, it calls at `task_front`, an address. `container_environment` is what all containers find, unless they say
+    otherwise.
     """
 
     cluster: str = "default"
@@ -87,6 +89,8 @@ class Settings:
     spot_interval: float = 1.0
     task_roles: bool = False
     task_roles_on_host: bool = False
+    task_front: str = ""
+    container_environment: Mapping[str, str] = field(default_factory=dict)
     introspection_address: str = "127.0.0.1"
     introspection_port: int = 51678
     task_endpoint_port: int = 51679
@@ -123,6 +127,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         spot_interval=max(read("AWSORCH_SPOT_NOTICE_INTERVAL", parse_duration, 1.0), 0.1),
         task_roles=read("ECS_ENABLE_TASK_IAM_ROLE", _boolean, False),
         task_roles_on_host=read("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", _boolean, False),
+        task_front=read("AWSORCH_TASK_FRONT", str, ""),
+        container_environment=read("AWSORCH_CONTAINER_ENVIRONMENT", _string_map, {}),
         introspection_address=read("AWSORCH_INTROSPECTION_ADDRESS", str, "127.0.0.1"),
         introspection_port=read("AWSORCH_INTROSPECTION_PORT", _integer, 51678),
         task_endpoint_port=read("AWSORCH_TASK_ENDPOINT_PORT", _port_or_any, 51679),

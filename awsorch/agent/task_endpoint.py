@@ -22,6 +22,10 @@ from awsorch.agent.rates import RateLimit
 LOG = logging.getLogger(__name__)
 
 PATH = "/api/{endpoint_id}"
+KNOWS_PATH = "/awsorch/knows/"
+"""Below it a front asks whether an id is one of this agent's."""
+FRONT_PORT = 51679
+"""Where a front calls."""
 LARGEST_BODY = 4096
 READ_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
@@ -57,7 +61,8 @@ class TaskEndpoint:
             keepalive_timeout=READ_TIMEOUT,
             shutdown_timeout=CLOSE_TIMEOUT,
         )
-        self._trying: asyncio.Task[None] | None = None
+        self._trying: list[asyncio.Task[None]] = []
+        self._front = ""
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """Let `handler` answer `method` at `path` below the containers' ECS_AGENT_URI."""
@@ -76,6 +81,15 @@ class TaskEndpoint:
 
         self._app.router.add_route(method, path, handle)
 
+    def open_to_front(self, address: str, knows: Callable[[str], bool]) -> None:
+        """Let a front call for containers, at this loopback address, and ask which ids this agent `knows`."""
+
+        async def answer(asked: Mapping[str, str]) -> Answer:
+            return Answer(status=200 if knows(asked["id"]) else 404, body="")
+
+        self._front = address
+        self.add_whole("GET", KNOWS_PATH + "{id}", answer)
+
     async def start(self, address: str, port: int) -> int:
         """Listen there (0: at any free port) and return the port.
 
@@ -83,20 +97,28 @@ class TaskEndpoint:
         Raises OSError for an address that is not this host's.
         """
         await self._runner.setup()
+        listening = await self._listen_patiently(address, port)
+        taken = int(self._runner.addresses[0][1]) if listening else port
+        if self._front:
+            await self._listen_patiently(self._front, FRONT_PORT)
+        return taken
+
+    async def _listen_patiently(self, address: str, port: int) -> bool:
+        """Whether it listens already. Raises OSError."""
         try:
             await self._listen(address, port)
         except OSError as error:
             if not port or error.errno != errno.EADDRINUSE:
                 raise
             LOG.warning("containers cannot reach their agent before %s:%d is free", address, port)
-            self._trying = asyncio.create_task(self._keep_trying(address, port))
-            return port
-        return int(self._runner.addresses[0][1])
+            self._trying.append(asyncio.create_task(self._keep_trying(address, port)))
+            return False
+        return True
 
     async def close(self) -> None:
-        if self._trying is not None:
-            self._trying.cancel()
-            await asyncio.gather(self._trying, return_exceptions=True)
+        for trying in self._trying:
+            trying.cancel()
+        await asyncio.gather(*self._trying, return_exceptions=True)
         await self._runner.cleanup()
 
     async def _listen(self, address: str, port: int) -> None:
@@ -120,9 +142,14 @@ class TaskEndpoint:
 
     @web.middleware
     async def _admit(self, request: web.Request, handler: WebHandler) -> web.StreamResponse:
-        if self._limit.admit(request.remote or ""):
+        if self._is_of_front(request) or self._limit.admit(request.remote or ""):
             return await handler(request)
         return _refuse(429, "ThrottlingException", "You have reached maximum request limit.")
+
+    def _is_of_front(self, request: web.Request) -> bool:
+        """A front calls for many containers, and limits each."""
+        local = request.get_extra_info("sockname")
+        return bool(self._front) and local is not None and local[0] == self._front
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.Response:

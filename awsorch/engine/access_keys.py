@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Protocol
 
 from awsorch.core.model_access import KeyHolder
 from awsorch.core.state import RegistryState
@@ -21,17 +22,25 @@ SECRET_LENGTH = 40
 _SESSION_PREFIX = "ASIX"
 
 
+class ConfiguredKeys(Protocol):
+    """Secrets by access key id; a dict will do."""
+
+    def get(self, access_key_id: str, /) -> str | None:
+        """The secret; None for a key that is not configured."""
+
+
 class AccessKeys:
-    """``configured`` has secrets by access key id; all others are derived from ``secret``, of 32 bytes or more."""
+    """``configured`` has secrets by access key id; those of machines are derived from ``secret``, of 32 bytes or
+    more."""
 
     def __init__(
         self,
-        configured: Mapping[str, str],
+        configured: ConfiguredKeys,
         secret: bytes,
         registry: Partition[RegistryState],
         clock: Callable[[], float],
     ) -> None:
-        self._configured = dict(configured)
+        self._configured = configured
         self._secret = secret
         self._registry = registry
         self._clock = clock
@@ -45,7 +54,7 @@ class AccessKeys:
 
     def holder_of(self, access_key_id: str) -> KeyHolder | None:
         """The machine that has this key; None for configured, unknown and expired ones. Raises Unavailable."""
-        if access_key_id.startswith(_SESSION_PREFIX) and access_key_id not in self._configured:
+        if access_key_id.startswith(_SESSION_PREFIX) and self._configured.get(access_key_id) is None:
             return self._holder_of_session(access_key_id)
         state = self._registry.state
         for instance_id in state.instances_by_access_key[access_key_id]:

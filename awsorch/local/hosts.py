@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,7 +40,8 @@ class AgentSettings:
     """What all agents have in common: where the API is, whose keys they sign with, the folder of their
     folders.
 
-    `inherited` is the environment that an agent gets besides its settings (PATH, HOME, DOCKER_HOST…).
+    `inherited` is the environment that an agent gets besides its settings (PATH, HOME, DOCKER_HOST…). Containers find
+    the door at `door`, a URL; empty where they can't. With `task_roles` they are led to their agent at 169.254.170.2.
     """
 
     endpoint: str
@@ -49,6 +50,8 @@ class AgentSettings:
     secret_access_key: str
     data: Path
     inherited: Mapping[str, str]
+    door: str = ""
+    task_roles: bool = False
 
     def folder(self, instance: LocalInstance) -> Path:
         """The data folder of an instance's agent."""
@@ -65,8 +68,8 @@ class AgentSettings:
             "ECS_IMAGE_PULL_BEHAVIOR": from_user_data.get("ECS_IMAGE_PULL_BEHAVIOR", "prefer-cached"),
             "ECS_ENABLE_SPOT_INSTANCE_DRAINING": from_user_data.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING", "true"),
             "ECS_DISABLE_IMAGE_CLEANUP": from_user_data.get("ECS_DISABLE_IMAGE_CLEANUP", "true"),
-            # Rules of a firewall that several agents share could lead to one of them only.
-            "ECS_ENABLE_TASK_IAM_ROLE": "false",
+            "ECS_ENABLE_TASK_IAM_ROLE": str(self.task_roles).lower(),
+            # Rules for this machine's own network would be rules for all of its processes.
             "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "false",
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
@@ -79,6 +82,8 @@ class AgentSettings:
             "AWSORCH_TASK_ENDPOINT_PORT": "0",
             "AWSORCH_INSTANCE_CPU": str(instance.cpu),
             "AWSORCH_INSTANCE_MEMORY": str(instance.memory),
+            **({"AWSORCH_TASK_FRONT": instance.address} if self.task_roles else {}),
+            **({"AWSORCH_CONTAINER_ENVIRONMENT": json.dumps({"AWS_ENDPOINT_URL": self.door})} if self.door else {}),
         }
 
 
@@ -98,9 +103,15 @@ class DockerHosts:
         self._metadata = metadata
         self._containers = containers
         self._off: set[str] = set()
+        self._on: dict[str, str] = {}
+
+    def addresses(self) -> Collection[str]:
+        """Where the agents of the instances that are on listen."""
+        return self._on.values()
 
     async def switch_on(self, instance: LocalInstance) -> None:
         self._off.discard(instance.id)
+        self._on[instance.id] = instance.address
         await self._metadata.serve(instance)
         if agent_name(instance) in self._supervisor.names():
             return
@@ -122,6 +133,7 @@ class DockerHosts:
         await self._supervisor.stop(agent_name(instance), _AGENT_STOP_SECONDS)
         await asyncio.to_thread(self._containers.kill, self._settings.folder(instance))
         await self._metadata.withdraw(instance.address)
+        self._on.pop(instance.id, None)
         self._off.add(instance.id)
 
     async def crash(self, instance: LocalInstance) -> None:
@@ -149,6 +161,7 @@ class DockerHosts:
         await asyncio.to_thread(self._containers.remove, folder)
         await self._metadata.withdraw(instance.address)
         await asyncio.to_thread(remove_folder, folder)
+        self._on.pop(instance.id, None)
         self._off.discard(instance.id)
 
     async def settle(self) -> None:

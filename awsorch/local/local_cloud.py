@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-import aiohttp
-
-from awsorch.local import notice
+from awsorch.agent.link_local import CannotRouteError
+from awsorch.local import notice, session_keys
 from awsorch.local.balancer import process as haproxy
 from awsorch.local.balancer.structure import connection_limit
+from awsorch.local.bridge import Bridge, find_bridge
 from awsorch.local.containers import EngineDown, InstanceContainers
 from awsorch.local.data_folder import DataFolder
 from awsorch.local.ec2 import Ec2Error, MotoEc2
@@ -41,13 +42,14 @@ from awsorch.local.outages import Outages
 from awsorch.local.outages_line import VARIABLE, Line
 from awsorch.local.ready import Ready, ReadyInstance
 from awsorch.local.supervisor import ChildSpec, Supervisor
+from awsorch.local.task_front import TaskFront, front_at
+from awsorch.local.waiting import until, until_answers
+
+_log = logging.getLogger(__name__)
 
 ACCOUNT_ID = "123456789012"
 _MOTO, _CONTROLLER = "moto", "controller"
-_ANSWER_SECONDS = 60.0
 _CONNECT_SECONDS = 60.0
-_POLL_SECONDS = 0.1
-_HOPELESS_RESTARTS = 3
 _STOP_SECONDS = 10.0
 _NOT_INHERITED = ("AWS_", "ECS_", "AWSORCH_")
 """Children get what they need of these from us; a developer's real keys and settings stay outside."""
@@ -66,6 +68,8 @@ class LocalCloud:
         """What must end before its instances' processes do, or it would start them again."""
         self._line = Line()
         self._switch: Switch | None = None
+        self._bridge: Bridge | None = None
+        self._session_secret = ""
 
     @property
     def endpoint(self) -> str:
@@ -84,10 +88,11 @@ class LocalCloud:
         self._open.callback(notices.close)
         self._open.callback(self._line.close)
         file = FleetFile(self._folder.fleet)
+        self._session_secret = file.load_or_begin().secret
         network, claim = claim_networks(file.load_or_begin().network, self._options.hosts, self._folder.path)
         self._open.enter_context(claim)
         await self._start_balancer()
-        door = await self._start_switch(network) if self._options.hosts == "netns" else None
+        door = await (self._start_switch(network) if self._options.hosts == "netns" else self._open_to_containers())
         upstream = self._options.aws or await self._start_moto(notices)
         try:
             fleet, outages = await self._open_fleet(upstream, file, network, notices)
@@ -96,7 +101,7 @@ class LocalCloud:
                 await self._until_upstream_answers(upstream)
                 await fleet.restore()
             await self._start_controller(upstream, network, notices, door)
-            await self._until_answers(f"{self.endpoint}/awsorch/health", _CONTROLLER)
+            await until_answers(f"{self.endpoint}/awsorch/health", _CONTROLLER, self._supervisor)
             await self._until_upstream_answers(upstream)
             return await self._start_fleet(fleet, outages, notices)
         except Ec2Error as error:
@@ -122,6 +127,28 @@ class LocalCloud:
         except OSError as error:
             raise CannotStart(f"the network of the local instances cannot be made: {error}") from error
 
+    async def _open_to_containers(self) -> socket.socket | None:
+        """The socket at which containers on this machine's engine find the door; None where they can't."""
+        self._bridge = await asyncio.to_thread(find_bridge) if self._options.engine == "docker" else None
+        if self._bridge is None:
+            return None
+        try:
+            return self._open.enter_context(self._bridge.listen(self._port))
+        except OSError as error:
+            _log.warning("containers do not find the door: %s", error)
+            self._bridge = None
+            return None
+
+    async def _start_front(self) -> TaskFront | None:
+        """Lead containers on this machine's engine to their agents at 169.254.170.2; None where that can't be done."""
+        if self._bridge is None:
+            return None
+        try:
+            return await self._open.enter_async_context(front_at(self._bridge))
+        except (OSError, CannotRouteError) as error:
+            _log.warning("tasks here can't have roles: %s", error)
+            return None
+
     async def _start_balancer(self) -> None:
         """Start HAProxy, which outlives the controller, so that no request is lost with it. Raises CannotStart."""
         try:
@@ -144,7 +171,8 @@ class LocalCloud:
                     *("--memory", str(self._folder.upstream / "moto.memory")),
                     *("--notices", ACCOUNT_ID, self._options.region),
                 ),
-                environment=inherited_environment(os.environ) | {notice.VARIABLE: str(notices.writing)},
+                environment=inherited_environment(os.environ)
+                | {notice.VARIABLE: str(notices.writing), session_keys.VARIABLE: self._session_secret},
                 inherited=(listener.fileno(), notices.writing),
                 started=notices.changed.set,
             )
@@ -167,6 +195,7 @@ class LocalCloud:
             "AWSORCH_ACCOUNT_ID": ACCOUNT_ID,
             "AWSORCH_ACCESS_KEYS": json.dumps(dict(self._options.access_keys)),
             "AWSORCH_STORE": "sqlite",
+            session_keys.VARIABLE: self._session_secret,
             "AWSORCH_UPSTREAM": upstream,
             # Nobody who develops wants to wait 40 seconds for a rollout, and nobody here throttles.
             "AWSORCH_SETTLE_SECONDS": "5",
@@ -247,13 +276,18 @@ class LocalCloud:
         return self._ready(fleet)
 
     async def _hosts(self, metadata: MetadataService) -> Hosts:
+        front = await self._start_front()
+        containers_find = self._switch or self._bridge
+        door = f"http://{containers_find.address}:{self._port}" if containers_find else ""
         settings = AgentSettings(
-            endpoint=self.endpoint if self._switch is None else f"http://{self._switch.address}:{self._port}",
+            endpoint=self.endpoint if self._switch is None else door,
             region=self._options.region,
             access_key_id=self._options.first_key[0],
             secret_access_key=self._options.first_key[1],
             data=self._folder.path,
             inherited=inherited_environment(os.environ),
+            door=door,
+            task_roles=front is not None or self._options.engine == "simulated",
         )
         if self._options.engine == "simulated":
             return SimulatedHosts(settings=settings, supervisor=self._supervisor, metadata=metadata)
@@ -268,12 +302,15 @@ class LocalCloud:
             await hosts.clear()
             self._fleet.push_async_callback(hosts.close)
             return hosts
-        return DockerHosts(
+        shared = DockerHosts(
             settings=settings,
             supervisor=self._supervisor,
             metadata=metadata,
             containers=InstanceContainers(),
         )
+        if front is not None:
+            front.agents = shared.addresses
+        return shared
 
     def _ready(self, fleet: Fleet) -> Ready:
         instances = tuple(
@@ -297,30 +334,7 @@ class LocalCloud:
     async def _until_upstream_answers(self, upstream: str) -> None:
         """Wait for moto; what else plays AWS is not ours to start."""
         if self._options.aws is None:
-            await self._until_answers(f"{upstream}/moto-api/config", _MOTO)
-
-    async def _until_answers(self, url: str, child: str) -> None:
-        """Wait until a child answers well at a URL; not for one that dies again and again."""
-        answered = False
-
-        async def answers_or_dies() -> bool:
-            nonlocal answered
-            answered = await answers()
-            return answered or self._supervisor.restarts(child) >= _HOPELESS_RESTARTS
-
-        async def answers() -> bool:
-            timeout = aiohttp.ClientTimeout(total=5)
-            try:
-                async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
-                    return answer.ok
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                return False
-
-        await _until(answers_or_dies, _ANSWER_SECONDS)
-        if not answered:
-            raise CannotStart(
-                f"the {child} does not answer at {url}. The end of its log:\n{self._supervisor.last_words(child)}"
-            )
+            await until_answers(f"{upstream}/moto-api/config", _MOTO, self._supervisor)
 
     async def _until_connected(self, ecs: LocalEcs, fleet: Fleet) -> None:
         """Wait until the agents of all running instances of our cluster are connected."""
@@ -335,7 +349,7 @@ class LocalCloud:
             missing.intersection_update(wanted.keys() - await ecs.connected_instances(self._options.cluster))
             return not missing or any(self._has_given_up(wanted[each]) for each in missing)
 
-        await _until(are_connected, _CONNECT_SECONDS + 0.05 * len(wanted))
+        await until(are_connected, _CONNECT_SECONDS + 0.05 * len(wanted))
         if missing:
             raise CannotStart(self._why_not_connected([wanted[each] for each in sorted(missing)]))
 
@@ -364,16 +378,6 @@ async def _check_docker() -> None:
             f"{error}. Start it (for example: systemctl start docker, or dockerd &), let this user use its socket, "
             "or run with --engine simulated."
         ) from error
-
-
-async def _until(condition: Callable[[], Awaitable[bool]], limit_seconds: float) -> bool:
-    """Wait for a condition of an outside process; False where it does not come true in time."""
-    deadline = asyncio.get_running_loop().time() + limit_seconds
-    while not await condition():
-        if asyncio.get_running_loop().time() > deadline:
-            return False
-        await asyncio.sleep(_POLL_SECONDS)
-    return True
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

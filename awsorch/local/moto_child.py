@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from awsorch.local import moto_objects
+from awsorch.local import moto_objects, session_keys
 from awsorch.local.elb_arns import name_types
 from awsorch.local.moto_groups import mend_groups
 from awsorch.local.moto_groups_timer import GroupTimer
@@ -122,7 +122,7 @@ def build_application(memory: Path | None, notices: NoticesQueue | None) -> WSGI
     instances.random_instance_id = wanted
     name_types()
     mend_templates()
-    mend_roles()
+    mend_roles(os.environ.get(session_keys.VARIABLE, ""))
     faults = LaunchFaults(spared=wanted.is_asked)
     mend_launches(faults)
     groups = mend_groups(notifier(os.environ) or (lambda: None))

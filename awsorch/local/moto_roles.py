@@ -11,11 +11,14 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from awsorch.local.session_keys import secret_of
+
 _TRUSTED_SERVICE = "ecs-tasks.amazonaws.com"
 
 
-def mend_roles() -> None:
-    """Have moto do so. Raises AttributeError where it no longer has what this was written for."""
+def mend_roles(session_secret: str) -> None:
+    """Have moto do so, with secret access keys that the door can check. Raises AttributeError where it no longer has
+    what this was written for."""
     from moto.sts.models import STSBackend
 
     assume = STSBackend.assume_role
@@ -30,7 +33,9 @@ def mend_roles() -> None:
                 f"User: arn:aws:iam::{self.account_id}:root is not authorized to perform: sts:AssumeRole on resource: "
                 f"{role_arn} ({why})",
             )
-        return assume(self, region_name=region_name, role_session_name=role_session_name, role_arn=role_arn, **given)
+        role = assume(self, region_name=region_name, role_session_name=role_session_name, role_arn=role_arn, **given)
+        role.secret_access_key = secret_of(session_secret, role.access_key_id) or role.secret_access_key
+        return role
 
     STSBackend.assume_role = assume_role
 

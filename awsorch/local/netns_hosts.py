@@ -42,6 +42,7 @@ _OF_SHARED_MACHINES = (
     "AWSORCH_PORT_BIND_ADDRESS",
     "AWSORCH_INTROSPECTION_ADDRESS",
     "AWSORCH_TASK_ENDPOINT_PORT",
+    "AWSORCH_TASK_FRONT",
 )
 """Settings with which agents share one network; with one of its own each does as on EC2."""
 
@@ -157,7 +158,7 @@ class NetnsHosts:
     async def _start_agent(self, machine: _Machine, space: Space) -> None:
         environment = self._settings.environment(machine.instance, "")
         for name in _OF_SHARED_MACHINES:
-            del environment[name]
+            environment.pop(name, None)
         await self._supervisor.start(
             ChildSpec(
                 name=agent_name(machine.instance),

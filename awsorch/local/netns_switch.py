@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 
+from awsorch.local.bridge import listen_on
 from awsorch.local.imds import PORT as METADATA_PORT
 from awsorch.local.netns import HOLDER, Space, run, space_of
 from awsorch.local.supervisor import ChildSpec, Supervisor
@@ -23,7 +24,6 @@ CHILD = "switch"
 _BATCH = ("ip", "-batch", "-")
 _METADATA_ADDRESS = "169.254.169.254"
 _BRIDGE, _UPLINK, _INTERFACE = "switch", "uplink", "eth0"
-_BACKLOG = 1024
 
 
 class Switch:
@@ -64,16 +64,7 @@ class Switch:
 
     def listen(self, port: int) -> socket.socket:
         """Listen where instances, and no other machine, can connect. Raises OSError."""
-        listener = socket.socket()
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self.device.encode())
-            listener.bind((self.address, port))
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            listener.close()
-            raise OSError(error.errno, f"port {port} of {self.address}: {error.strerror}") from error
-        return listener
+        return listen_on(self.device, self.address, port)
 
     async def plug(self, space: Space, port: str, address: str) -> None:
         """Give a namespace its interface, its address, and the metadata service where EC2 has it. Raises OSError."""

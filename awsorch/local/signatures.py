@@ -19,7 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from awsorch.wire.errors import WireError
-from awsorch.wire.sigv4 import LONGEST_PRESIGNED, SKEW, Scope, Verifier, credential_scope
+from awsorch.wire.sigv4 import LONGEST_PRESIGNED, SKEW, Scope, Secrets, Verifier, credential_scope
 
 _S3_SERVICES = frozenset({"s3", "s3-outposts", "s3express"})
 _SIGNED_HEADERS = re.compile(r"SignedHeaders=([^,\s]+)")
@@ -32,10 +32,10 @@ _MISMATCH = (
 
 
 class ServiceVerifier:
-    """Checks requests against known access keys (access key id to secret), whichever service they are for."""
+    """Checks requests against known access keys, whichever service they are for."""
 
-    def __init__(self, secrets: Mapping[str, str], *, clock: Callable[[], datetime]) -> None:
-        self._secrets = dict(secrets)
+    def __init__(self, secrets: Secrets, *, clock: Callable[[], datetime]) -> None:
+        self._secrets = secrets
         self._clock = clock
 
     def verify(self, method: str, path: str, query_string: str, headers: Mapping[str, str], body: bytes) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,10 @@ import aiohttp
 import msgspec
 import pytest
 
-from awsorch.agent import link_local, plan
+from awsorch.agent import plan
 from awsorch.agent.environment import credentials_id, variables
-from awsorch.agent.link_local import CannotRouteError, route
 from awsorch.agent.settings import SettingError
 from awsorch.wire import acs
-from tests.agent.backend import Backend
 from tests.agent.bench import Bench, play
 from tests.agent.tasks import a_container, a_task
 from tests.agent.test_task_endpoint import environment_of
@@ -123,62 +119,6 @@ def test_an_agent_that_cannot_lead_containers_there_says_so_and_ends(
             await bench.agent(ECS_ENABLE_TASK_IAM_ROLE="true").run()
 
     play(tmp_path, scenario)
-
-
-def nat_rules() -> list[str]:
-    listed = subprocess.run(("iptables", "-w", "5", "-t", "nat", "-S"), capture_output=True, text=True, check=True)
-    return [each for each in listed.stdout.splitlines() if link_local.CHAIN in each]
-
-
-@pytest.fixture
-def clean_rules() -> Iterator[None]:
-    """Takes the rules away in the end."""
-    yield
-    for rule in nat_rules():
-        if rule.startswith(("-A PREROUTING", "-A OUTPUT")):
-            subprocess.run(("iptables", "-w", "5", "-t", "nat", "-D", *rule.split()[1:]), check=True)
-    subprocess.run(("iptables", "-w", "5", "-t", "nat", "-F", link_local.CHAIN), check=False)
-    subprocess.run(("iptables", "-w", "5", "-t", "nat", "-X", link_local.CHAIN), check=False)
-
-
-@pytest.mark.docker
-@pytest.mark.usefixtures("clean_rules")
-def test_real_containers_find_their_credentials_where_sdks_look(tmp_path: Path, image: str, instance_arn: str) -> None:
-    """The rules too: one test, since they are the host's."""
-    from tests.agent import processes
-    from tests.agent.test_docker_agent import shell
-
-    script = """
-        path=$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
-        while true; do
-            rm -f /tmp/in; mkfifo /tmp/in
-            timeout 5 nc 169.254.170.2 80 < /tmp/in > /tmp/out & exec 3> /tmp/in
-            printf 'GET %s HTTP/1.0\\r\\nHost: agent\\r\\n\\r\\n' $path >&3
-            wait; exec 3>&-
-            case $path in
-                /v2/*) grep -q '"AccessKeyId":"AK"' /tmp/out && path=/${ECS_CONTAINER_METADATA_URI_V4#http://*/}/task ;;
-                *) grep -q '"IPv4Addresses":."'$(hostname -i)'"' /tmp/out && exit 7 ;;
-            esac
-            sleep 0.2
-        done
-    """
-
-    async def scenario(backend: Backend, agent: processes.AgentProcess) -> None:
-        await route("127.0.0.1", 1, on_host=False)  # what a former life at another port left
-        await agent.start()
-        task = a_task(shell(image, script), role_credentials=GIVEN)
-        await backend.send_tasks(task)
-        report = await backend.reported(task.arn, "STOPPED")
-        assert [each["exitCode"] for each in report["containers"]] == [7]
-        rules = nat_rules()
-        assert len([each for each in rules if each.startswith("-A PREROUTING")]) == 1
-        assert len([each for each in rules if each.startswith(f"-A {link_local.CHAIN}")]) == 1
-        assert not [each for each in rules if each.startswith("-A OUTPUT")]
-        with pytest.raises(CannotRouteError, match="iptables-restore"):
-            await route("nonsense", 1, on_host=False)
-        assert nat_rules() == rules, "all or nothing"
-
-    processes.play(tmp_path, instance_arn, scenario, ECS_ENABLE_TASK_IAM_ROLE="true")
 
 
 def test_plans_name_no_credentials() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -114,6 +115,45 @@ def outage(ready: up.Ready, instance: str, what: str) -> None:
         assert answer.status == 200
 
 
+CALLER = """
+    path=$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
+    while true; do
+        rm -f /tmp/in; mkfifo /tmp/in
+        timeout 5 nc 169.254.170.2 80 < /tmp/in > /tmp/out & exec 3> /tmp/in
+        printf 'GET %s HTTP/1.0\\r\\nHost: agent\\r\\n\\r\\n' $path >&3
+        wait; exec 3>&-
+        case $path in
+            /v2/*) grep -q '"RoleArn":"arn:aws:iam::123456789012:role/app"' /tmp/out && path=$METADATA_PATH ;;
+            *) grep -q '"TaskARN":"arn:aws:ecs' /tmp/out && exit 7 ;;
+        esac
+        sleep 0.2
+    done
+"""
+"""Asks for its role's credentials, then for its task's metadata, and ends with 7 when it has had both."""
+
+
+def roles_are_found(ready: up.Ready, image: str) -> None:
+    """Containers on bridges, and in their host's network, find their agent where SDKs look."""
+    ecs = client(ready, "ecs")
+    trusts = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    client(ready, "iam").create_role(RoleName="app", AssumeRolePolicyDocument=json.dumps({"Statement": [trusts]}))
+    for mode in ("bridge", "host"):
+        script = "METADATA_PATH=/${ECS_CONTAINER_METADATA_URI_V4#http://*/}/task\n" + CALLER
+        ecs.register_task_definition(
+            family=f"roles-{mode}",
+            taskRoleArn="arn:aws:iam::123456789012:role/app",
+            networkMode=mode,
+            containerDefinitions=[{"name": "app", "image": image, "memory": 32, "command": ["sh", "-c", script]}],
+        )
+        (task,) = ecs.run_task(taskDefinition=f"roles-{mode}")["tasks"]
+
+        def ended(arn: str = task["taskArn"]) -> bool:
+            (found,) = ecs.describe_tasks(tasks=[arn])["tasks"]
+            return [each.get("exitCode") for each in found["containers"]] == [7]
+
+        until(f"a task with a role, {mode}", ended)
+
+
 def test_instances_are_hosts_that_can_be_cut_off_rebooted_killed_and_leave_nothing(data: Path, image: str) -> None:
     ready = up.start_detached(options(data))
     ecs, ec2 = client(ready, "ecs"), client(ready, "ec2")
@@ -135,6 +175,7 @@ def test_instances_are_hosts_that_can_be_cut_off_rebooted_killed_and_leave_nothi
         assert os.sched_getaffinity(programs["dockerd"]) == (set(sorted(every)[1:]) or every)
         assert affinity(engine_process=programs["dockerd"], process=process) == every
 
+    roles_are_found(ready, image)
     ended = {task["taskArn"] for tasks in running(ecs).values() for task in tasks}
     ec2.reboot_instances(InstanceIds=[first, second])
     until("others after the reboot", lambda: two_others(running(ecs), ended))
