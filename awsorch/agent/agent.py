@@ -18,6 +18,7 @@ from awsorch.agent import AGENT_HASH, AGENT_VERSION, credentials
 from awsorch.agent.api import ECS, APIError, TerminalError
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.capabilities import attributes
+from awsorch.agent.cloudwatch_logs import LOGS, CloudWatchLogs
 from awsorch.agent.control import Control
 from awsorch.agent.credentials import CredentialSource
 from awsorch.agent.doctor import Doctor
@@ -255,6 +256,9 @@ class Agent:
                     is_routed=self._settings.task_roles,
                     is_routed_on_host=self._settings.task_roles_on_host,
                     environment=self._settings.container_environment,
+                    ships_logs=self._settings.engine.awslogs_by_agent,
+                    logs_endpoint=services.given_endpoint(LOGS),
+                    logs_by_execution_role=self._settings.engine.awslogs_by_execution_role,
                 ),
                 clock=self._parts.clock,
                 suffix=lambda: secrets.token_hex(10),
@@ -262,6 +266,7 @@ class Agent:
                 images=self._images(store, saved),
                 inputs=TaskInputs(services, roles, region),
                 registries=RegistryAccess(services, roles, self._own_credentials(), self._parts.clock),
+                cloudwatch=CloudWatchLogs(services, roles, self._own_credentials()),
                 store=store,
                 host=self._host(facts),
                 ports=self._ports(),

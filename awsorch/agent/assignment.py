@@ -28,6 +28,7 @@ class Assignment:
         self.names = life.names
         self.bindings = dict(life.bindings)
         self.stop_reported = life.stop_reported
+        self.shipped = dict(life.shipped)
         self.look: asyncio.TimerHandle | None = None
         self.report_timer: asyncio.TimerHandle | None = None
         self.cleanup: asyncio.TimerHandle | None = None
@@ -46,6 +47,7 @@ class Assignment:
             names=self.names,
             bindings=self.bindings,
             stop_reported=self.stop_reported,
+            shipped=self.shipped,
         )
 
     def advance(self, event: Event, now: float) -> Decision:

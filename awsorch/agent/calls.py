@@ -11,6 +11,7 @@ from typing import Any
 
 from awsorch.agent import plan
 from awsorch.agent.assignment import Assignment
+from awsorch.agent.cloudwatch_logs import LogError
 from awsorch.agent.engine import (
     CannotCreateContainerError,
     CannotCreateVolumeError,
@@ -42,6 +43,7 @@ from awsorch.agent.events import (
 )
 from awsorch.agent.images import PullError
 from awsorch.agent.inputs import InputError
+from awsorch.agent.log_shipping import LogShipper
 from awsorch.agent.states import Call, Health, Status
 from awsorch.agent.surroundings import Surroundings
 
@@ -58,8 +60,9 @@ Tell = Callable[[str, Event], None]
 class EngineCalls:
     """Calls under way. `tell` takes a task's ARN and what happened."""
 
-    def __init__(self, surroundings: Surroundings, tell: Tell) -> None:
+    def __init__(self, surroundings: Surroundings, logs: LogShipper, tell: Tell) -> None:
         self._around = surroundings
+        self._logs = logs
         self._engine = surroundings.engine
         self._clock = surroundings.clock
         self._tell = tell
@@ -121,11 +124,12 @@ class EngineCalls:
                 inputs=await self._around.inputs.of(assignment.task, container),
             )
             await self._create_volumes(assignment, name)
+            await self._logs.prepare(assignment, name)
             docker_id = await self._engine.create(arguments)
         except InputError as error:
             self._tell(assignment.arn, StopWanted(reason=str(error)))
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
-        except plan.ConfigError as error:
+        except (plan.ConfigError, LogError) as error:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
         except CannotCreateVolumeError as error:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))

@@ -64,8 +64,11 @@ def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     for minor in API_VERSIONS:
         if minor <= newest:
             yield f"{PREFIX}docker-remote-api.1.{minor}"
+    by_agent = settings.engine.awslogs_by_agent
+    if "awslogs" in instance.logging_drivers and (by_agent or settings.engine.awslogs_by_execution_role):
+        yield "ecs.capability.execution-role-awslogs"
     for driver in instance.logging_drivers:
-        if driver == "none" or driver in facts.log_drivers:
+        if driver == "none" or driver in facts.log_drivers or (driver == "awslogs" and by_agent):
             yield f"{PREFIX}logging-driver.{driver}"
     if settings.task_roles and facts.bridge_address:
         yield PREFIX + "task-iam-role"

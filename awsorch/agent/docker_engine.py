@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from ipaddress import ip_network
@@ -19,6 +19,7 @@ from docker.errors import APIError, NotFound
 
 from awsorch.agent.docker_errors import engine_errors, pull_error, pull_errors, words
 from awsorch.agent.docker_events import HEALTH, EventStream, label_filter
+from awsorch.agent.docker_logs import LogReader
 from awsorch.agent.engine import (
     CannotCreateContainerError,
     CannotCreateVolumeError,
@@ -72,6 +73,7 @@ class DockerEngine:
         self._quick = ThreadPoolExecutor(2, thread_name_prefix="engine")
         self._pullers = ThreadPoolExecutor(3, thread_name_prefix="pull")
         self._stream: EventStream | None = None
+        self._log_reader = LogReader(settings.docker_host)
 
     # Containers
 
@@ -175,6 +177,9 @@ class DockerEngine:
                 raise CannotInspectContainerError(words(error)) from error
 
         return await self._run(self._quick, QUICK_TIMEOUT, "inspected", call)
+
+    def logs(self, container: str, after: int) -> AsyncIterator[tuple[int, bytes]]:
+        return self._log_reader.read(container, after)
 
     # Images
 
@@ -300,6 +305,7 @@ class DockerEngine:
     async def close(self) -> None:
         if self._stream is not None:
             self._stream.close()
+        await self._log_reader.close()
         for pool in (self._starters, self._quick, self._pullers):
             pool.shutdown(wait=False, cancel_futures=True)
         for client in self._clients.values():

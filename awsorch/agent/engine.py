@@ -4,7 +4,7 @@ Two adapters keep the same contract: `docker_engine` and `simulated_engine`. Ids
 seconds since the epoch; a container is one that carries this instance's label, others do not exist here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,6 +61,10 @@ class CannotInspectContainerError(EngineError):
 
 class CannotCreateVolumeError(EngineError):
     name = "CannotCreateVolumeError"
+
+
+class GoneError(EngineError):
+    """There is no such container (any more)."""
 
 
 class DockerTimeoutError(EngineError):
@@ -208,7 +212,16 @@ class Volumes(Protocol):
         """No error when there is none."""
 
 
-class Engine(Containers, Images, Volumes, Protocol):
+class Logs(Protocol):
+    """What containers print."""
+
+    def logs(self, container: str, after: int) -> AsyncIterator[tuple[int, bytes]]:
+        """Lines, or pieces of long ones, with their times (ns), those after `after` only, until the container ends.
+
+        Raises EngineError, GoneError where there is no such container."""
+
+
+class Engine(Containers, Images, Volumes, Logs, Protocol):
     """A container engine."""
 
     async def facts(self) -> EngineFacts:

@@ -19,7 +19,8 @@ CREDENTIALS_PATH = "/v2/credentials/"
 class Placement:
     """Where a task's containers are created: what is the instance's, not the task's. They call `agent_url`, and with
     `is_routed` 169.254.170.2, which leads to the same agent; with `is_routed_on_host` even in the host's network.
-    `environment` is what all find."""
+    `environment` is what all find. With `ships_logs` the agent brings their lines to CloudWatch Logs;
+    else the engine does, at `logs_endpoint` if that is not the region's own."""
 
     instance_arn: str
     cluster: str
@@ -28,6 +29,9 @@ class Placement:
     is_routed: bool = False
     is_routed_on_host: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    ships_logs: bool = False
+    logs_endpoint: str = ""
+    logs_by_execution_role: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import Any
 from awsorch.agent import engine
 from awsorch.agent.environment import NONE, Inputs, Placement, variables
 from awsorch.agent.host import Needs
+from awsorch.agent.log_config import complete
 from awsorch.agent.ports import Binding, Wanted
 from awsorch.agent.settings import Settings
 from awsorch.agent.states import Condition, ContainerRules, Dependency, RestartRule
@@ -21,7 +22,6 @@ from awsorch.wire import acs
 MINIMUM_MEMORY = 4 * 1024 * 1024
 MINIMUM_CPU_SHARES = 2
 MAXIMUM_CPU_SHARES = 262144
-DEFAULT_BUFFER_SIZE = "10m"
 NETWORK_MODES = ("", "bridge", "host", "none")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9-]+")
 _CONDITIONS = {
@@ -225,7 +225,8 @@ def create_arguments(
     body["Labels"] = {**(body.get("Labels") or {}), **_labels(task, container, place)}
     host = _host_config(task, container, names, bindings)
     _lay_over(host, _decode(container, "hostConfig"))
-    _complete_log_options(host, inputs.log_options)
+    if host.get("LogConfig"):
+        host["LogConfig"] = complete(host["LogConfig"], task, container, place, inputs.log_options)
     body["HostConfig"] = host
     return engine.CreateArguments(name=names.containers[container.name], body=body)
 
@@ -326,13 +327,10 @@ def _lay_over(base: dict[str, Any], over: Mapping[str, Any]) -> None:
             base[key] = value
 
 
-def _complete_log_options(host: Mapping[str, Any], secrets: Mapping[str, str]) -> None:
-    config = host.get("LogConfig")
-    if not config:
-        return
-    options = config["Config"] = {**(config.get("Config") or {}), **secrets}
-    if options.get("mode") == "non-blocking":
-        options.setdefault("max-buffer-size", DEFAULT_BUFFER_SIZE)
+def awslogs_options(container: acs.Container) -> Mapping[str, str] | None:
+    """The log options of a container whose lines go to CloudWatch Logs; None for any other."""
+    log = _decode(container, "hostConfig", lenient=True).get("LogConfig") or {}
+    return log.get("Config") or {} if log.get("Type") == "awslogs" else None
 
 
 def volumes_for(

@@ -1,7 +1,8 @@
 """The credentials of their task's role, for the containers that know their id: SDKs ask by themselves.
 
 The id is a random-looking UUID in the containers' environment. After a restart ids are known from the state file and
-the secrets come with the next connection; until then callers are asked to wait.
+the secrets come with the next connection; until then callers are asked to wait. The host's own engine, which sends
+containers' lines to CloudWatch Logs, may have those of execution roles.
 Source: the official agent's credentials handlers (paths, codes and texts).
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 
 from awsorch.agent.environment import CREDENTIALS_PATH
 from awsorch.agent.role_store import RoleCredentialsStore
-from awsorch.agent.task_endpoint import Answer, TaskEndpoint
+from awsorch.agent.task_endpoint import BY_HOST, Answer, TaskEndpoint
 from awsorch.wire import acs
 
 LOG = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class RoleCredentials:
         wanted = asked.get("id", "")
         if not wanted:
             return _refuse(400, "NoIdInRequest", "CredentialsV2Request: No ID in the request")
-        found = self._store.of_task_role(wanted)
+        found = self._store.of_any_role(wanted) if asked[BY_HOST] else self._store.of_task_role(wanted)
         if found is not None:
             return Answer(body=_shown(found))
         if self._store.is_expected(wanted):

@@ -66,6 +66,11 @@ class RoleCredentialsStore:
         usable = held is not None and held.kind == TASK and held.task_arn in self._tasks
         return held.credentials if held is not None and usable else None
 
+    def of_any_role(self, wanted: str) -> acs.IAMRoleCredentials | None:
+        """The same, or an execution role's: for the host's own engine, which sends containers' lines in its name."""
+        held = self._held.get(wanted)
+        return held.credentials if held is not None and held.task_arn in self._tasks else None
+
     def is_expected(self, wanted: str) -> bool:
         """Whether a task's containers know this id, so that its credentials are to come."""
         return any(credentials_id(each.task) == wanted for each in self._tasks.values())

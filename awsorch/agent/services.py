@@ -121,12 +121,16 @@ class AwsServices:
 
     def endpoint(self, service: Service, region: str) -> str:
         """The URL of a service in a region, without a slash at its end."""
-        own = self._environment.get(f"AWS_ENDPOINT_URL_{service.variable}")
-        given = own or self._environment.get("AWS_ENDPOINT_URL")
+        given = self.given_endpoint(service)
         if given:
-            return given.rstrip("/")
+            return given
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         return f"https://{service.host or service.name}.{region}.{suffix}"
+
+    def given_endpoint(self, service: Service) -> str:
+        """The URL that the environment gives; empty where it gives none."""
+        own = self._environment.get(f"AWS_ENDPOINT_URL_{service.variable}")
+        return (own or self._environment.get("AWS_ENDPOINT_URL", "")).rstrip("/")
 
     def _sign(
         self,

@@ -42,7 +42,8 @@ class InstanceSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How containers and images are handled."""
+    """How containers and images are handled. With `awslogs_by_agent` the agent brings lines to CloudWatch Logs, not the
+    engine; with `awslogs_by_execution_role` the engine does in the name of the task's execution role."""
 
     docker_host: str = "unix:///var/run/docker.sock"
     cleanup_wait: float = 3 * 3600.0
@@ -58,6 +59,8 @@ class EngineSettings:
     images_per_cleanup: int = 5
     auth_type: str = ""
     auth_data: str = field(default="", repr=False)
+    awslogs_by_agent: bool = False
+    awslogs_by_execution_role: bool = False
     health_check_disabled: bool = False
     metrics_disabled: bool = False
     report_delay: float = 1.0
@@ -175,6 +178,8 @@ def _load_engine(read: "_Reader") -> EngineSettings:
         images_per_cleanup=read("ECS_NUM_IMAGES_DELETE_PER_CYCLE", _integer, 5),
         auth_type=read("ECS_ENGINE_AUTH_TYPE", str, ""),
         auth_data=read("ECS_ENGINE_AUTH_DATA", str, ""),
+        awslogs_by_agent=read("AWSORCH_AWSLOGS_BY_AGENT", _boolean, False),
+        awslogs_by_execution_role=read("ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE", _boolean, False),
         health_check_disabled=read("ECS_DISABLE_DOCKER_HEALTH_CHECK", _boolean, False),
         metrics_disabled=read("ECS_DISABLE_METRICS", _boolean, False),
         report_delay=read("AWSORCH_CONTAINER_REPORT_DELAY", parse_duration, 1.0),

@@ -6,6 +6,7 @@ real engine, with failures on demand. What a container does, its environment say
 
 SIMULATED_RUN_SECONDS    how long it runs (default: until it is stopped)
 SIMULATED_EXIT_CODE      what it exits with (default 0)
+SIMULATED_PRINTS         what it prints at its start, lines with "|" between them
 SIMULATED_START_SECONDS  how long a start takes (default 0)
 SIMULATED_HEALTH         "healthy" or "unhealthy", at once, or "healthy:5" after five seconds
 SIMULATED_STOP           "ignore": the stop signal does nothing, only SIGKILL ends it
@@ -13,7 +14,7 @@ SIMULATED_STOP           "ignore": the stop signal does nothing, only SIGKILL en
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -27,6 +28,7 @@ from awsorch.agent.engine import (
     CreateArguments,
     EngineError,
     EngineFacts,
+    GoneError,
     ImageFacts,
     Occurrence,
     Sink,
@@ -56,6 +58,8 @@ class _Container:
     finished_at: float | None = None
     health: Health = Health.UNKNOWN
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    lines: list[tuple[int, bytes]] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SimulatedEngine:
@@ -105,6 +109,14 @@ class SimulatedEngine:
         found = self._get(container)
         if found is not None:
             self._exit(found, exit_code, out_of_memory=out_of_memory)
+
+    def print(self, container: str, text: bytes) -> None:
+        """The container's process prints this, a piece of a line or a whole one."""
+        found = self._get(container)
+        if found is not None:
+            at = max(int(self._clock() * 10**9), found.lines[-1][0] + 1 if found.lines else 0)
+            found.lines.append((at, text))
+            found.changed.set()
 
     # Containers
 
@@ -194,6 +206,24 @@ class SimulatedEngine:
             health=found.health,
         )
 
+    async def logs(self, container: str, after: int) -> AsyncIterator[tuple[int, bytes]]:
+        self._may_fail("logs")
+        found = self._get(container)
+        if found is None:
+            raise GoneError(f"No such container: {container}")
+        read = 0
+        while True:
+            is_over = found.status not in ("running", "created")
+            while read < len(found.lines):
+                at, text = found.lines[read]
+                read += 1
+                if at > after:
+                    yield at, text
+            if is_over:
+                return
+            found.changed.clear()
+            await found.changed.wait()
+
     # Images and volumes
 
     async def pull(self, image: str, credentials: Mapping[str, str] | None) -> None:
@@ -263,6 +293,8 @@ class SimulatedEngine:
 
     def _live(self, container: _Container) -> None:
         loop, says = asyncio.get_running_loop(), container.environment
+        for line in filter(None, says.get("SIMULATED_PRINTS", "").split("|")):
+            self.print(container.id, f"{line}\n".encode())
         seconds = says.get("SIMULATED_RUN_SECONDS")
         if seconds is not None:
             code = int(says.get("SIMULATED_EXIT_CODE", 0))
@@ -283,6 +315,7 @@ class SimulatedEngine:
         container.timers.clear()
         container.status, container.exit_code, container.finished_at = "exited", exit_code, self._clock()
         container.out_of_memory = out_of_memory
+        container.changed.set()
         if out_of_memory:
             self._happen("oom", container)
         self._happen("die", container)

@@ -30,12 +30,15 @@ class StateFileError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """What changes about a task. `stop_reported`: the controller has accepted that it is STOPPED."""
+    """What changes about a task. `stop_reported`: the controller has accepted that it is STOPPED. `shipped`: the time
+    (ns) up to which a container's lines are in CloudWatch Logs.
+    """
 
     state: TaskState
     names: Names
     bindings: dict[str, tuple[Binding, ...]] = field(default_factory=dict)
     stop_reported: bool = False
+    shipped: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

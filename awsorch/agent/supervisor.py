@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from awsorch.agent import dependencies, lifecycle, plan, recovery
 from awsorch.agent.assignment import Assignment, fresh_life, refusal_body, report_body
-from awsorch.agent.calls import EngineCalls, remove_objects
+from awsorch.agent.calls import EngineCalls
+from awsorch.agent.cleanup import Cleanup
 from awsorch.agent.engine import (
     CONTAINER_NAME_LABEL,
     INSTANCE_LABEL,
     TASK_ARN_LABEL,
     Connected,
-    EngineError,
     Occurrence,
 )
 from awsorch.agent.events import (
@@ -38,6 +38,7 @@ from awsorch.agent.events import (
     StopWanted,
     Terminate,
 )
+from awsorch.agent.log_shipping import LogShipper
 from awsorch.agent.ports import NoPortError
 from awsorch.agent.reports import Reports
 from awsorch.agent.state_file import Batch, Saved, SavedReport, StateFileError
@@ -48,7 +49,6 @@ from awsorch.wire import acs
 LOG = logging.getLogger(__name__)
 
 STORE_RETRY_DELAY = 1.0
-CLEANUP_RETRY_DELAY = 60.0
 MANIFEST_FACT = "task-manifest-seq-num"
 
 
@@ -67,7 +67,9 @@ class Supervisor:
         self._reports = reports
         self._listener = listener
         self._tasks = surroundings.tasks
-        self._calls = EngineCalls(surroundings, self.tell)
+        self._logs = LogShipper(surroundings.engine, surroundings.cloudwatch, surroundings.place, self._note)
+        self._calls = EngineCalls(surroundings, self._logs, self.tell)
+        self._cleanup = Cleanup(surroundings, self._calls, self._forget)
         self._inbox: deque[tuple[str, Event] | _Payload] = deque()
         self._turn_is_due = False
         self._batch = Batch()
@@ -129,7 +131,7 @@ class Supervisor:
         if assignment is not None and report.is_final:
             assignment.stop_reported = True
             self._batch.lives[assignment.arn] = assignment.life()
-            self._schedule_cleanup(assignment)
+            self._cleanup.schedule(assignment)
         self._schedule_turn()
 
     def tell(self, arn: str, event: Event) -> None:
@@ -146,6 +148,7 @@ class Supervisor:
         for assignment in self._tasks.values():
             assignment.cancel_timers()
         await self._calls.close()
+        await self._logs.close()
 
     # The turn
 
@@ -222,6 +225,7 @@ class Supervisor:
         if decision.state == before:
             return
         self._batch.lives[assignment.arn] = assignment.life()
+        self._logs.see(assignment)
         if isinstance(event, HealthChanged):
             self._listener.health_changed()
         for name, container in assignment.state.containers.items():
@@ -324,13 +328,14 @@ class Supervisor:
         """Make a task this agent's, with the resources that it holds or waits for."""
         self._tasks[assignment.arn] = assignment
         self._listener.tasks_changed()
+        self._logs.see(assignment)
         for container in assignment.task.containers:
             self._around.images.use(container.image)
             if assignment.state.containers[container.name].known is not Status.STOPPED:
                 self._around.ports.hold(assignment.bindings.get(container.name, ()))
         if assignment.is_stopped:
             if assignment.stop_reported:
-                self._schedule_cleanup(assignment)
+                self._cleanup.schedule(assignment)
             return
         needs = plan.needs_of(assignment.task)
         if assignment.state.admitted:
@@ -361,33 +366,17 @@ class Supervisor:
             recovery.resume(self._tasks.values(), self._calls, self.tell)
             self._recovered.set()
 
-    # Cleanup
-
-    def _schedule_cleanup(self, assignment: Assignment) -> None:
-        if assignment.cleanup is not None or assignment.state.stopped_at is None:
-            return
-        at = assignment.state.stopped_at + self._around.settings.engine.cleanup_wait
-        assignment.cleanup = asyncio.get_running_loop().call_later(
-            max(at - self._around.clock(), 0.0), self._begin_cleanup, assignment
-        )
-
-    def _begin_cleanup(self, assignment: Assignment) -> None:
-        assignment.cleanup = None
-        self._calls.spawn(self._clean_up(assignment))
-
-    async def _clean_up(self, assignment: Assignment) -> None:
-        try:
-            await remove_objects(assignment, self._around.engine)
-        except EngineError as error:
-            LOG.warning("task %s is not cleaned up yet: %s", assignment.arn, error)
-            assignment.cleanup = asyncio.get_running_loop().call_later(
-                CLEANUP_RETRY_DELAY, self._begin_cleanup, assignment
-            )
-            return
-        for wanted in assignment.task.containers:
-            self._around.images.release(wanted.image)
+    def _forget(self, assignment: Assignment) -> None:
+        """Nothing is left of a task."""
         del self._tasks[assignment.arn]
         assignment.cancel_timers()
+        self._logs.forget(assignment.arn)
         self._batch.lives.pop(assignment.arn, None)
         self._batch.forgotten.add(assignment.arn)
         self._schedule_turn()
+
+    def _note(self, assignment: Assignment) -> None:
+        """Something about a task is to be stored that nobody waits for."""
+        if assignment.arn in self._tasks:
+            self._batch.lives[assignment.arn] = assignment.life()
+            self._schedule_turn()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from awsorch.agent.assignment import Assignment
+from awsorch.agent.cloudwatch_logs import CloudWatchLogs
 from awsorch.agent.engine import Engine
 from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
@@ -31,6 +32,7 @@ class Surroundings:
     images: ImageStock
     inputs: TaskInputs
     registries: RegistryAccess
+    cloudwatch: CloudWatchLogs
     store: Store
     host: Host
     ports: Ports

@@ -9,6 +9,7 @@ Source: the official agent's task metadata server (its limits, and what it says 
 import asyncio
 import errno
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ KNOWS_PATH = "/awsorch/knows/"
 """Below it a front asks whether an id is one of this agent's."""
 FRONT_PORT = 51679
 """Where a front calls."""
+BY_HOST = "called by the host"
 LARGEST_BODY = 4096
 READ_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
@@ -73,10 +75,12 @@ class TaskEndpoint:
         self._app.router.add_route(method, PATH + path, handle)
 
     def add_whole(self, method: str, path: str, handler: Callable[[Mapping[str, str]], Awaitable[Answer]]) -> None:
-        """Let `handler` answer `method` at `path` itself; it takes what the path and the query name."""
+        """Let `handler` answer `method` at `path` itself; it takes what the path and the query name, and BY_HOST:
+        whether the host itself calls."""
 
         async def handle(request: web.Request) -> web.Response:
-            answer = await handler({**request.query, **request.match_info})
+            by_host = "true" if _is_own(request.remote or "") else ""
+            answer = await handler({**request.query, **request.match_info, BY_HOST: by_host})
             return _respond(answer.status, answer.body)
 
         self._app.router.add_route(method, path, handle)
@@ -150,6 +154,16 @@ class TaskEndpoint:
         """A front calls for many containers, and limits each."""
         local = request.get_extra_info("sockname")
         return bool(self._front) and local is not None and local[0] == self._front
+
+
+def _is_own(address: str) -> bool:
+    """Whether an address is one of this host's: only those can be bound."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.Response:

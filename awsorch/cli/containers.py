@@ -1,17 +1,20 @@
 """The containers of tasks on this machine's Docker Engine, for reading what they print.
 
 ECS has no operation that returns logs; with a log driver that keeps them on the instance they are read where they are.
-So this works for containers of the engine that DOCKER_HOST or the default socket leads to, and says so for others.
+So this works for containers of the engine that DOCKER_HOST or the default socket leads to, and of the engines of local
+instances that are hosts of their own; it says so for others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from awsorch.cli.faults import Fault
 
+INSTANCES, INSTANCE_SOCKETS = Path("/run/awsorch"), "*/*/docker.sock"
 REMOTE_DRIVERS = {
     "awslogs": "its lines are in CloudWatch Logs",
     "awsfirelens": "its lines go through FireLens",
@@ -41,22 +44,45 @@ def open_engine() -> Any:
 
 
 def find_container(engine: Any, runtime_id: str, name: str) -> Any:
-    """The engine's container. Raises Unreadable when this engine does not have it or keeps no logs of it."""
-    from docker.errors import DockerException, NotFound
-
-    try:
-        container = engine.containers.get(runtime_id)
-    except NotFound:
+    """The container, of this engine or of a local instance's. Raises Unreadable when none has it or keeps its logs."""
+    container = ask_engine(engine, runtime_id) or next(filter(None, ask_instances(runtime_id)), None)
+    if container is None and isinstance(engine, Unreadable):
+        raise engine
+    if container is None:
         raise Unreadable(
             f"container {name} ({runtime_id[:12]}) is not on this machine's Docker Engine: it runs elsewhere, is "
             "simulated, or was cleaned up"
-        ) from None
-    except DockerException as error:
-        raise Unreadable(f"Docker Engine: {error}") from None
+        )
     driver = container.attrs["HostConfig"]["LogConfig"]["Type"]
     if driver in REMOTE_DRIVERS:
         raise Unreadable(f"container {name} logs with {driver}: {REMOTE_DRIVERS[driver]}")
     return container
+
+
+def ask_engine(engine: Any, runtime_id: str) -> Any:
+    """The engine's container; None where it has none, or there is no engine. Raises Unreadable."""
+    from docker.errors import DockerException, NotFound
+
+    if isinstance(engine, Unreadable):
+        return None
+    try:
+        return engine.containers.get(runtime_id)
+    except NotFound:
+        return None
+    except DockerException as error:
+        raise Unreadable(f"Docker Engine: {error}") from None
+
+
+def ask_instances(runtime_id: str) -> Iterator[Any]:
+    """What the engines of local instances have of this id: container or None."""
+    import docker
+    from docker.errors import DockerException
+
+    for socket in sorted(INSTANCES.glob(INSTANCE_SOCKETS)):
+        try:
+            yield ask_engine(docker.DockerClient(f"unix://{socket}"), runtime_id)
+        except (DockerException, OSError, Unreadable):
+            continue  # that instance is being switched off
 
 
 def read_lines(container: Any, follow: bool, tail: int | None, since: datetime | None) -> Iterator[str]:

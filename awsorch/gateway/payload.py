@@ -104,6 +104,7 @@ def _container(task: Task, document: Document, given: Document, override: Docume
         health_check_type="docker" if "healthCheck" in container else "",
         docker_config=docker_config(document, container, task_id=task.id),
         registry_authentication=_registry_authentication(task, document, container, region),
+        logs_auth_strategy=_logs_auth_strategy(task, document, container),
         firelens_configuration=_firelens(container.get("firelensConfiguration")),
         managed_agents=(acs.ManagedAgent(name="ExecuteCommandAgent"),) if task.enable_execute_command else (),
         credential_specs=tuple(container.get("credentialSpecs", ())),
@@ -184,6 +185,13 @@ def _registry_authentication(
             ),
         )
     return None
+
+
+def _logs_auth_strategy(task: Task, document: Document, container: Document) -> str:
+    """In whose name a container's lines go to CloudWatch Logs; empty: the instance's, or they don't go there."""
+    log = container.get("logConfiguration") or {}
+    has_role = EXECUTION in roles_of(document, task.overrides)
+    return "ExecutionRole" if has_role and log.get("logDriver") == "awslogs" else ""
 
 
 def _firelens(given: Document | None) -> acs.FirelensConfiguration | None:

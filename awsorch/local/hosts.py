@@ -32,6 +32,7 @@ SIMULATED_AGENTS = "agents"
 _NOTICE_INTERVAL = "5s"
 """An agent looks for a spot notice this often: on AWS each second, but here all of them ask one process."""
 _LOOKS_A_SECOND = 20
+_LOGGING_DRIVERS = '["json-file","syslog","journald","awslogs","fluentd","none"]'
 """So many simulated agents at most look for theirs each second."""
 
 
@@ -72,6 +73,9 @@ class AgentSettings:
             # Rules for this machine's own network would be rules for all of its processes.
             "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "false",
             "AWS_ENDPOINT_URL": self.endpoint,
+            "ECS_AVAILABLE_LOGGING_DRIVERS": from_user_data.get("ECS_AVAILABLE_LOGGING_DRIVERS", _LOGGING_DRIVERS),
+            # This machine's engine has no credentials of the local cloud.
+            "AWSORCH_AWSLOGS_BY_AGENT": "true",
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": self.access_key_id,

@@ -43,6 +43,7 @@ _OF_SHARED_MACHINES = (
     "AWSORCH_INTROSPECTION_ADDRESS",
     "AWSORCH_TASK_ENDPOINT_PORT",
     "AWSORCH_TASK_FRONT",
+    "AWSORCH_AWSLOGS_BY_AGENT",
 )
 """Settings with which agents share one network; with one of its own each does as on EC2."""
 
@@ -169,6 +170,7 @@ class NetnsHosts:
                     "DOCKER_HOST": f"unix://{machine.engine.front}",
                     "ECS_ENABLE_TASK_IAM_ROLE": "true",
                     "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "true",
+                    "ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE": "true",
                 },
                 final_exit_codes=frozenset({TERMINAL_EXIT_CODE}),
             )

@@ -7,14 +7,16 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
+from awsorch.agent.cloudwatch_logs import LOGS
 from awsorch.agent.services import ECR, SECRETS_MANAGER, SSM, Service, ServiceError
 from awsorch.wire.sigv4 import Credentials
 
 
 class FakeServices:
     """Implements Services. ``parameters``: {name: value}; ``secrets``: {ARN or (ARN, stage, version): value};
-    ``objects``: {"bucket/key": content}. ``error`` fails every call, ``gate`` holds every call up until it is set;
-    ``asked`` tells who asked for what."""
+    ``objects``: {"bucket/key": content}; ``groups``: {log group: {stream: [(ms, message)]}}. ``error`` fails calls,
+    ``gate`` holds every call up until it is set; ``asked`` tells who asked for what.
+    """
 
     def __init__(self) -> None:
         self.parameters: dict[str, str] = {}
@@ -23,6 +25,7 @@ class FakeServices:
         self.error: ServiceError | None = None
         self.gate: asyncio.Event | None = None
         self.asked: list[tuple[str, str]] = []
+        self.groups: dict[str, dict[str, list[tuple[int, str]]]] = {}
 
     async def call(
         self, service: Service, operation: str, request: Mapping[str, Any], *, region: str, credentials: Credentials
@@ -36,6 +39,8 @@ class FakeServices:
             case (service, "GetAuthorizationToken") if service is ECR:
                 token = b64encode(f"AWS:{credentials.access_key_id}".encode()).decode()
                 return {"authorizationData": [{"authorizationToken": token}]}
+            case (service, _) if service is LOGS:
+                return self._log(operation, request)
         raise AssertionError((service, operation))
 
     async def read_object(self, bucket: str, key: str, *, region: str, credentials: Credentials) -> bytes:
@@ -62,3 +67,26 @@ class FakeServices:
         if value is None:
             raise ServiceError("ResourceNotFoundException", "Secrets Manager can't find the specified secret.", 400)
         return {"ARN": name, "SecretString": value}
+
+    def _log(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        group, stream = request["logGroupName"], request.get("logStreamName", "")
+        if operation == "CreateLogGroup":
+            if group in self.groups:
+                raise ServiceError("ResourceAlreadyExistsException", "The specified log group already exists", 400)
+            self.groups[group] = {}
+            return {}
+        if group not in self.groups:
+            raise ServiceError("ResourceNotFoundException", "The specified log group does not exist.", 400)
+        if operation == "CreateLogStream":
+            if stream in self.groups[group]:
+                raise ServiceError("ResourceAlreadyExistsException", "The specified log stream already exists", 400)
+            self.groups[group][stream] = []
+            return {}
+        if stream not in self.groups[group]:
+            raise ServiceError("ResourceNotFoundException", "The specified log stream does not exist.", 400)
+        assert operation == "PutLogEvents"
+        events = [(each["timestamp"], each["message"]) for each in request["logEvents"]]
+        assert events, "CloudWatch takes no empty portion"
+        assert [at for at, _ in events] == sorted(at for at, _ in events)
+        self.groups[group][stream] += events
+        return {"nextSequenceToken": "1"}

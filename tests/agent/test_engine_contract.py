@@ -15,6 +15,7 @@ from awsorch.agent.engine import (
     Connected,
     CreateArguments,
     Engine,
+    GoneError,
     Occurrence,
     VolumeArguments,
 )
@@ -145,6 +146,24 @@ def test_a_container_is_described_as_docker_does(attempt: Try) -> None:
         await bench.engine.kill(docker_id)
         await bench.engine.remove(docker_id)
         assert await bench.engine.describe(docker_id) is None
+
+    attempt(scenario)
+
+
+def test_what_it_prints_is_told_with_times_and_may_be_taken_up_again(attempt: Try) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.watch()
+        await bench.until_connected()
+        simulated = "SIMULATED_PRINTS=one|two SIMULATED_RUN_SECONDS=0"
+        container = await bench.engine.create(bench.arguments("echo one; echo two", simulated))
+        await bench.engine.start(container)
+        await bench.until("die")
+        told = [each async for each in bench.engine.logs(container, 0)]
+        assert [said for _, said in told] == [b"one\n", b"two\n"]
+        assert told[0][0] < told[1][0]
+        assert [said async for _, said in bench.engine.logs(container, told[0][0])] == [b"two\n"]
+        with pytest.raises(GoneError):
+            [each async for each in bench.engine.logs("no-such-container", 0)]
 
     attempt(scenario)
 

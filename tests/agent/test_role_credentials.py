@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ import msgspec
 import pytest
 
 from awsorch.agent import plan
+from awsorch.agent.assignment import Assignment, fresh_life
 from awsorch.agent.environment import credentials_id, variables
-from awsorch.agent.settings import SettingError
+from awsorch.agent.role_credentials import RoleCredentials
+from awsorch.agent.role_store import RoleCredentialsStore
+from awsorch.agent.settings import SettingError, Settings
+from awsorch.agent.task_endpoint import BY_HOST
 from awsorch.wire import acs
 from tests.agent.bench import Bench, play
 from tests.agent.tasks import a_container, a_task
@@ -62,7 +67,8 @@ def test_a_container_gets_its_role_s_credentials_and_no_others(tmp_path: Path) -
         assert await ask(bench, "/v1/credentials") == refusal(400, "NoIdInRequest", "No ID in the request")
         unknown = refusal(400, "InvalidIdInRequest", "Credentials not found")
         assert await ask(bench, f"/v2/credentials/{ID[:-1]}6") == unknown
-        assert await ask(bench, f"/v2/credentials/{OWN_ID}") == unknown, "the execution role is the agent's"
+        status, given = await ask(bench, f"/v2/credentials/{OWN_ID}")
+        assert (status, given["SecretAccessKey"]) == (200, "hush"), "the host's engine sends logs in that role's name"
         fresh = msgspec.structs.replace(GIVEN, access_key_id="AK2")
         message = acs.IAMRoleCredentialsMessage(
             message_id="r", task_arn=task.arn, role_type="TaskApplication", role_credentials=fresh
@@ -96,6 +102,23 @@ def test_after_a_restart_containers_wait_for_what_is_not_on_the_disk(tmp_path: P
         assert await ask(bench, f"/v2/credentials/{ID}") == (200, SHOWN)
 
     play(tmp_path, scenario)
+
+
+def test_containers_do_not_get_the_execution_role_s() -> None:
+    async def scenario() -> None:
+        task = a_task(role_credentials=GIVEN, execution_role_credentials=OWN)
+        assignment = Assignment(task, fresh_life(task, plan.names_for(task, lambda: "0f"), Settings()), Settings())
+        store = RoleCredentialsStore({task.arn: assignment}, lambda: 0.0)
+        store.take_task(task)
+        served = RoleCredentials(store)
+        statuses = {
+            (wanted, by_host): (await served._give({"id": wanted, BY_HOST: by_host})).status
+            for wanted in (ID, OWN_ID)
+            for by_host in ("", "true")
+        }
+        assert statuses == {(ID, ""): 200, (ID, "true"): 200, (OWN_ID, ""): 400, (OWN_ID, "true"): 200}
+
+    asyncio.run(scenario())
 
 
 def test_containers_are_told_the_path_where_it_leads_somewhere() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from awsorch.agent.cloudwatch_logs import CloudWatchLogs
 from awsorch.agent.credentials import FixedCredentials
 from awsorch.agent.engine import CreateArguments
 from awsorch.agent.environment import Placement
@@ -88,6 +89,7 @@ class World:
     def __init__(self, folder: Path, loop: virtual_time.VirtualTimeLoop) -> None:
         self.engine = WatchedEngine(clock=loop.clock)
         self.services = FakeServices()
+        self.place = PLACE
         self.reports: list[dict[str, Any]] = []
         self.outage = False
         self.settings = Settings(
@@ -114,12 +116,13 @@ class World:
         images = ImageStock(self.engine, self.settings.engine, self._loop.clock, set(), lambda _: None)
         around = Surroundings(
             settings=self.settings,
-            place=PLACE,
+            place=self.place,
             clock=self._loop.clock,
             suffix=lambda: f"{next(self._suffixes):04x}",
             engine=self.engine,
             images=images,
             inputs=TaskInputs(self.services, self.roles, PLACE.region),
+            cloudwatch=CloudWatchLogs(self.services, self.roles, INSTANCE),
             registries=RegistryAccess(self.services, self.roles, INSTANCE, self._loop.clock),
             store=self.store,
             host=Host(self.cpu, self.memory, frozenset({(22, "tcp")})),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
 
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from awsorch.agent.cloudwatch_logs import LOGS
 from awsorch.agent.services import ECR, SECRETS_MANAGER, SSM, AwsServices, ServiceError, Services
 from awsorch.wire.sigv4 import Credentials
 from tests.agent.fake_services import FakeServices
@@ -65,6 +67,28 @@ def test_values_are_found(play: Play) -> None:
         assert await services.read_object("bucket", ODD_KEY, region=REGION, credentials=KEY) == b"A=1"
         answer = await services.call(ECR, "GetAuthorizationToken", {}, region=REGION, credentials=KEY)
         assert b64decode(answer["authorizationData"][0]["authorizationToken"]).startswith(b"AWS:")
+
+    play(scenario)
+
+
+def test_lines_go_to_streams(play: Play) -> None:
+    async def scenario(services: Services) -> None:
+        async def call(operation: str, **request: object) -> object:
+            return await services.call(LOGS, operation, request, region=REGION, credentials=KEY)
+
+        group, stream = {"logGroupName": uuid.uuid4().hex}, {"logStreamName": "app/1"}
+        with pytest.raises(ServiceError, match="ResourceNotFoundException: The specified log group does not exist"):
+            await call("CreateLogStream", **group, **stream)
+        await call("CreateLogGroup", **group)
+        with pytest.raises(ServiceError, match="ResourceAlreadyExistsException"):
+            await call("CreateLogGroup", **group)
+        await call("CreateLogStream", **group, **stream)
+        with pytest.raises(ServiceError, match="ResourceAlreadyExistsException"):
+            await call("CreateLogStream", **group, **stream)
+        now = int(time.time() * 1000)
+        await call("PutLogEvents", **group, **stream, logEvents=[{"timestamp": now, "message": "a"}])
+        with pytest.raises(ServiceError, match="ResourceNotFoundException: The specified log stream does not exist"):
+            await call("PutLogEvents", **group, logStreamName="b", logEvents=[{"timestamp": now, "message": "a"}])
 
     play(scenario)
 

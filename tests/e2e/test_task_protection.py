@@ -16,6 +16,7 @@ SETTLE_SECONDS = 90
 ASK = """
 set -e
 rest=${ECS_AGENT_URI#http://}; address=${rest%%/*}
+case $address in *:*) ;; *) address=$address:80 ;; esac
 mkfifo /tmp/in
 timeout 5 nc ${address%:*} ${address#*:} < /tmp/in > /tmp/out & exec 3> /tmp/in
 printf '%s /%s/task-protection/v1/state HTTP/1.0\\r\\nHost: agent\\r\\nContent-Length: %d\\r\\n\\r\\n%s' \\
