@@ -42,6 +42,7 @@ from awsorch.agent.settings import SettingError, Settings
 from awsorch.agent.state_file import Batch, Saved, StateFile, StateFileError, StateInMemory, Store
 from awsorch.agent.supervisor import Supervisor
 from awsorch.agent.surroundings import Surroundings
+from awsorch.agent.task_limits import TaskLimits
 from awsorch.agent.telemetry import Publishing, Telemetry
 from awsorch.agent.usage import UsageSource
 
@@ -267,6 +268,7 @@ class Agent:
                 inputs=TaskInputs(services, roles, region),
                 registries=RegistryAccess(services, roles, self._own_credentials(), self._parts.clock),
                 cloudwatch=CloudWatchLogs(services, roles, self._own_credentials()),
+                limits=TaskLimits(self._settings.engine.limits, facts.cgroup_parent),
                 store=store,
                 host=self._host(facts),
                 ports=self._ports(),

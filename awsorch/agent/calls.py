@@ -46,6 +46,7 @@ from awsorch.agent.inputs import InputError
 from awsorch.agent.log_shipping import LogShipper
 from awsorch.agent.states import Call, Health, Status
 from awsorch.agent.surroundings import Surroundings
+from awsorch.agent.task_limits import LimitError
 
 LOG = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class EngineCalls:
                 bindings=assignment.bindings.get(name, ()),
                 place=self._around.place,
                 inputs=await self._around.inputs.of(assignment.task, container),
+                cgroup=await self._around.limits.make(assignment.task),
             )
             await self._create_volumes(assignment, name)
             await self._logs.prepare(assignment, name)
@@ -129,7 +131,7 @@ class EngineCalls:
         except InputError as error:
             self._tell(assignment.arn, StopWanted(reason=str(error)))
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
-        except (plan.ConfigError, LogError) as error:
+        except (plan.ConfigError, LogError, LimitError) as error:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
         except CannotCreateVolumeError as error:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))

@@ -40,6 +40,7 @@ class Cleanup:
     async def _clean_up(self, assignment: Assignment) -> None:
         try:
             await remove_objects(assignment, self._around.engine)
+            await self._around.limits.remove(assignment.task)
         except EngineError as error:
             LOG.warning("task %s is not cleaned up yet: %s", assignment.arn, error)
             assignment.cleanup = asyncio.get_running_loop().call_later(RETRY_DELAY, self._begin, assignment)

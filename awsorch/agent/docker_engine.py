@@ -278,7 +278,8 @@ class DockerEngine:
         def call(client: APIClient) -> EngineFacts:
             info = client.info()
             # Any other engine, a remote or rootless one, has cgroups that are not this machine's or not for us.
-            if self._settings.docker_host == EngineSettings().docker_host:
+            self._cgroup_parent = self._settings.limits.parent
+            if not self._cgroup_parent and self._settings.docker_host == EngineSettings().docker_host:
                 self._cgroup_parent = claim_cgroup(info.get("CgroupDriver", ""), info["NCPU"])
             plugins = info.get("Plugins") or {}
             return EngineFacts(
@@ -291,6 +292,7 @@ class DockerEngine:
                 cgroup_driver=info.get("CgroupDriver", ""),
                 cgroup_version=str(info.get("CgroupVersion", "1")),
                 bridge_address=bridge_address(client),
+                cgroup_parent=self._cgroup_parent,
             )
 
         return await self._run(self._quick, QUICK_TIMEOUT, "described", call)

@@ -82,7 +82,8 @@ class EngineFacts:
     """`cpus`: logical processors, `memory` in MiB, `api_version` such as "1.41".
 
     `bridge_address` is the host's own IPv4 address on the default bridge, which its containers reach; empty when
-    there is no such bridge.
+    there is no such bridge. `cgroup_parent` is where it puts containers: a path, or a slice; empty where it is not the
+    agent's to say.
     """
 
     version: str
@@ -94,6 +95,7 @@ class EngineFacts:
     cgroup_driver: str = ""
     cgroup_version: str = ""
     bridge_address: str = ""
+    cgroup_parent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,8 +205,9 @@ def create_arguments(
     bindings: tuple[Binding, ...],
     place: Placement,
     inputs: Inputs = NONE,
+    cgroup: str = "",
 ) -> engine.CreateArguments:
-    """The create call for one container. Raises ConfigError."""
+    """The create call for one container, below the `cgroup` of its task if that has one. Raises ConfigError."""
     body: dict[str, Any] = {
         "Image": container.image,
         "Env": variables(task, container, names.endpoints.get(container.name, ""), place, inputs),
@@ -227,6 +228,8 @@ def create_arguments(
     _lay_over(host, _decode(container, "hostConfig"))
     if host.get("LogConfig"):
         host["LogConfig"] = complete(host["LogConfig"], task, container, place, inputs.log_options)
+    if cgroup:
+        host.setdefault("CgroupParent", cgroup)
     body["HostConfig"] = host
     return engine.CreateArguments(name=names.containers[container.name], body=body)
 

@@ -41,11 +41,23 @@ class InstanceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """Limits of whole tasks: whether there are any, the period of CPU quotas in seconds, processes (0: any number).
+    `parent` is the cgroup of all tasks' containers; empty: the agent makes one, on this machine's own engine."""
+
+    enabled: bool = True
+    cpu_period: float = 0.1
+    pids: int = 0
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """How containers and images are handled. With `awslogs_by_agent` the agent brings lines to CloudWatch Logs, not the
     engine; with `awslogs_by_execution_role` the engine does in the name of the task's execution role."""
 
     docker_host: str = "unix:///var/run/docker.sock"
+    limits: LimitSettings = field(default_factory=LimitSettings)
     cleanup_wait: float = 3 * 3600.0
     stop_timeout: float = 30.0
     start_timeout: float = 180.0
@@ -165,6 +177,12 @@ def _load_instance(read: "_Reader") -> InstanceSettings:
 def _load_engine(read: "_Reader") -> EngineSettings:
     return EngineSettings(
         docker_host=read("DOCKER_HOST", str, "unix:///var/run/docker.sock"),
+        limits=LimitSettings(
+            enabled=read("ECS_ENABLE_TASK_CPU_MEM_LIMIT", _boolean, True),
+            cpu_period=min(max(read("ECS_CGROUP_CPU_PERIOD", parse_duration, 0.1), 0.008), 0.1),
+            pids=read("ECS_TASK_PIDS_LIMIT", _integer, 0),
+            parent=read("AWSORCH_CGROUP_PARENT", str, ""),
+        ),
         cleanup_wait=max(read("ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION", parse_duration, 10800.0), 1.0),
         stop_timeout=max(read("ECS_CONTAINER_STOP_TIMEOUT", parse_duration, 30.0), 1.0),
         start_timeout=max(read("ECS_CONTAINER_START_TIMEOUT", parse_duration, 180.0), 45.0),

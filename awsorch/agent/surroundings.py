@@ -15,6 +15,7 @@ from awsorch.agent.ports import Ports
 from awsorch.agent.registry_access import RegistryAccess
 from awsorch.agent.settings import Settings
 from awsorch.agent.state_file import Store
+from awsorch.agent.task_limits import TaskLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Surroundings:
     inputs: TaskInputs
     registries: RegistryAccess
     cloudwatch: CloudWatchLogs
+    limits: TaskLimits
     store: Store
     host: Host
     ports: Ports

@@ -18,7 +18,7 @@ _DEFAULT_SHARES, _MAXIMUM_SHARES = 1024, 262144
 _DEFAULT_WEIGHT, _MAXIMUM_WEIGHT = 100, 10000
 SERVICES_PER_CPU = 4
 """So many services of the host all tasks weigh: an engine that starts containers keeps a fifth of a busy core."""
-_SYSTEMD_SECONDS = 10.0
+SYSTEMD_SECONDS = 10.0
 
 
 def claim_cgroup(driver: str, cpus: int, *, root: Path = CGROUP_ROOT, systemctl: str = "systemctl") -> str:
@@ -56,7 +56,7 @@ def weigh_folder(name: str, services: int, *, root: Path = CGROUP_ROOT) -> Path:
 def _weigh_slice(systemctl: str, cpus: int) -> None:
     """systemd makes the slice with its first container; told now, it keeps to the weight from then on."""
     command = (systemctl, "set-property", "--runtime", SLICE, f"CPUWeight={_weight(SERVICES_PER_CPU * cpus)}")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_SYSTEMD_SECONDS, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SYSTEMD_SECONDS, check=False)
     if done.returncode:
         raise OSError(f"{' '.join(command)}: {done.stderr.strip() or f'exit code {done.returncode}'}")
 

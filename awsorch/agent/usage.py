@@ -13,8 +13,19 @@ from awsorch.agent.task_cgroup import CGROUP_ROOT, FOLDER, SLICE
 
 PROC_ROOT = Path("/proc")
 _SCOPE = "docker-{id}.scope"
-_FORMS = (f"{FOLDER}/{{id}}", f"{SLICE}/{_SCOPE}", "docker/{id}", f"system.slice/{_SCOPE}")
-"""A container's cgroup: among the tasks' as the two drivers name it, or where the engine puts it by itself."""
+_FORMS = (
+    f"{FOLDER}/{{id}}",
+    f"{FOLDER}/*/{{id}}",
+    f"{SLICE}/{_SCOPE}",
+    f"{SLICE}/*.slice/{_SCOPE}",
+    "docker/{id}",
+    f"system.slice/{_SCOPE}",
+    "awsorch-*/{id}",
+    "awsorch-*/*/{id}",
+)
+"""A container's cgroup: among the tasks' as the two drivers name it, alone or in its task's; where the engine puts it
+by itself; or in a local instance's."""
+_KNOWN = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +62,7 @@ class KernelUsage:
     def __init__(self, cgroups: Path = CGROUP_ROOT, proc: Path = PROC_ROOT) -> None:
         self._root = cgroups
         self._proc = proc
+        self._known: dict[str, str] = {}
         self._is_v2 = (cgroups / "cgroup.controllers").exists()
 
     def read(self, docker_id: str) -> Usage | None:
@@ -100,8 +112,17 @@ class KernelUsage:
 
     def _find(self, hierarchy: str, docker_id: str) -> str | None:
         """A container's cgroup below the hierarchy's root."""
-        forms = (form.format(id=docker_id) for form in _FORMS)
-        return next((form for form in forms if (self._root / hierarchy / form).exists()), None)
+        top = self._root / hierarchy
+        known = self._known.get(docker_id)
+        if known is not None and (top / known).exists():
+            return known
+        found = next((path for form in _FORMS for path in top.glob(form.format(id=docker_id))), None)
+        if found is None:
+            return None
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[docker_id] = str(found.relative_to(top))
+        return self._known[docker_id]
 
     def _traffic(self, folder: Path) -> tuple[Traffic | None, Traffic | None]:
         """Received and sent, in the network of the cgroup's first process; None when there is none."""

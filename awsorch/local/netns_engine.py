@@ -53,6 +53,11 @@ class HostEngine:
         """Where the agent finds it."""
         return self._run / "docker.sock"
 
+    @property
+    def cgroup(self) -> str:
+        """Where its containers are."""
+        return f"/{self._cgroup}"
+
     def command(self, space: Space) -> tuple[str, ...]:
         """The command that runs it in its instance's namespaces and in the cgroup of its own."""
         return (
@@ -61,7 +66,7 @@ class HostEngine:
             *("dockerd", "--log-level", "warn", "--config-file", str(self._configuration)),  # not this machine's
             *("--data-root", str(self._data), "--exec-root", str(self._run / "exec")),
             *("--pidfile", str(self._run / "docker.pid"), "--host", f"unix://{self.socket}"),
-            *("--cgroup-parent", f"/{self._cgroup}"),
+            *("--cgroup-parent", self.cgroup),
             *("--exec-opt", "native.cgroupdriver=cgroupfs"),  # systemd knows no other namespace's process ids
         )
 

@@ -171,6 +171,7 @@ class NetnsHosts:
                     "ECS_ENABLE_TASK_IAM_ROLE": "true",
                     "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "true",
                     "ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE": "true",
+                    "AWSORCH_CGROUP_PARENT": machine.engine.cgroup,
                 },
                 final_exit_codes=frozenset({TERMINAL_EXIT_CODE}),
             )

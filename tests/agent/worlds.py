@@ -18,11 +18,12 @@ from awsorch.agent.ports import Ports, always_free
 from awsorch.agent.registry_access import RegistryAccess
 from awsorch.agent.reports import Reports
 from awsorch.agent.role_store import RoleCredentialsStore
-from awsorch.agent.settings import EngineSettings, InstanceSettings, Settings
+from awsorch.agent.settings import EngineSettings, InstanceSettings, LimitSettings, Settings
 from awsorch.agent.simulated_engine import SimulatedEngine
 from awsorch.agent.state_file import Batch, Saved, SavedReport, StateFile, StateFileError, Store
 from awsorch.agent.supervisor import Supervisor
 from awsorch.agent.surroundings import Surroundings
+from awsorch.agent.task_limits import TaskLimits
 from awsorch.wire import acs
 from awsorch.wire.sigv4 import Credentials
 from tests.agent.fake_services import FakeServices
@@ -122,6 +123,7 @@ class World:
             engine=self.engine,
             images=images,
             inputs=TaskInputs(self.services, self.roles, PLACE.region),
+            limits=TaskLimits(LimitSettings(), ""),
             cloudwatch=CloudWatchLogs(self.services, self.roles, INSTANCE),
             registries=RegistryAccess(self.services, self.roles, INSTANCE, self._loop.clock),
             store=self.store,
