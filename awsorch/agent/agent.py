@@ -8,7 +8,7 @@ import logging
 import platform
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from awsorch.agent.host import Host
 from awsorch.agent.identity import Identity, InstanceMetadata
 from awsorch.agent.images import ImageStock
 from awsorch.agent.inputs import TaskInputs
+from awsorch.agent.kernel_stats import NoKernelStats, StatsSource
 from awsorch.agent.link_local import CannotRouteError, route
 from awsorch.agent.measurements import Measurements
 from awsorch.agent.notices import drain_when_noticed
@@ -68,6 +69,7 @@ class Parts:
     usage: UsageSource
     probe: Probe
     clock: Callable[[], float]
+    stats: StatsSource = field(default_factory=NoKernelStats)
     telemetry_when_idle: bool = True
     cleans_images: bool = True
     serves_containers: bool = True
@@ -244,7 +246,7 @@ class Agent:
         roles = RoleCredentialsStore(tasks, self._parts.clock)
         services = AwsServices(self._http, self._environment, self._parts.clock)
         async with Servers(self._settings, registration, tasks, roles) as servers:
-            await servers.introspect()
+            await servers.introspect(self._parts.engine)
             surroundings = Surroundings(
                 settings=self._settings,
                 place=Placement(
@@ -325,7 +327,8 @@ class Agent:
         if not (self._parts.serves_containers and facts.bridge_address):
             return ""
         kept_port = int(saved.facts.get(ENDPOINT_PORT_FACT, 0)) if saved.tasks else 0
-        port = await servers.serve_containers(ecs, self._parts.engine, facts.bridge_address, kept_port)
+        parts = self._parts
+        port = await servers.serve_containers(ecs, parts.engine, parts.stats, facts.bridge_address, kept_port)
         if self._settings.task_roles:
             await self._route(facts.bridge_address, port)
         if not port:

@@ -180,8 +180,15 @@ class Containers(Protocol):
     async def inspect(self, container: str) -> ContainerFacts | None:
         """The container with this id or name; None when there is none."""
 
+
+class Descriptions(Protocol):
+    """What the engine tells of containers, in its own words."""
+
     async def describe(self, container: str) -> Mapping[str, Any] | None:
         """All that the engine says of a container, as the Docker Engine API's GET /containers/{id}/json does."""
+
+    async def stats(self, container: str) -> Mapping[str, Any] | None:
+        """What a container uses now, as GET /containers/{id}/stats does; None when it does not run."""
 
 
 class Images(Protocol):
@@ -208,7 +215,7 @@ class Volumes(Protocol):
         """No error when there is none."""
 
 
-class Engine(Containers, Images, Volumes, Protocol):
+class Engine(Containers, Descriptions, Images, Volumes, Protocol):
     """A container engine."""
 
     async def facts(self) -> EngineFacts:

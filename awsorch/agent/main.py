@@ -142,6 +142,7 @@ async def _run(settings: Settings, environment: Mapping[str, str], *, only_join:
 
 async def _run_agent(settings: Settings, environment: Mapping[str, str]) -> None:
     from awsorch.agent.docker_engine import DockerEngine  # a fleet does not pay for the SDK
+    from awsorch.agent.kernel_stats import KernelStats
     from awsorch.agent.ports import host_probe
     from awsorch.agent.usage import KernelUsage
 
@@ -150,6 +151,7 @@ async def _run_agent(settings: Settings, environment: Mapping[str, str]) -> None
         usage=KernelUsage(),
         probe=host_probe(settings.instance.port_bind_address),
         clock=time.time,
+        stats=KernelStats(),
     )
     async with open_http() as http:
         await Agent(settings, environment, http, parts).run()

@@ -15,6 +15,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -36,6 +37,8 @@ from awsorch.agent.states import Health
 
 SIGTERM_EXIT_CODE = 143
 SIGKILL_EXIT_CODE = 137
+SIMULATED_MEMORY = 1024 * 1024
+"""Bytes that every container uses."""
 EVENT_LAG = 0.02
 """Seconds by which an event is later than what it tells of, as with Docker."""
 
@@ -228,6 +231,22 @@ class SimulatedEngine:
             "Name": f"/{found.name}",
             "Config": {"Labels": dict(found.labels), "Env": [f"{k}={v}" for k, v in found.environment.items()]},
             "State": {"Status": found.status},
+        }
+
+    async def stats(self, container: str) -> Mapping[str, Any] | None:
+        self._may_fail("stats")
+        found = self._get(container)
+        if found is None or found.started_at is None or found.status != "running":
+            return None
+        lived = self._clock() - found.started_at
+        read = datetime.fromtimestamp(self._clock(), UTC).replace(tzinfo=None)
+        return {
+            "id": found.id,
+            "name": f"/{found.name}",
+            "read": f"{read.isoformat(timespec='microseconds')}Z",
+            "cpu_stats": {"cpu_usage": {"total_usage": int(lived * 1e9 / 10)}, "online_cpus": self._cpus},
+            "memory_stats": {"usage": SIMULATED_MEMORY, "limit": self._memory * SIMULATED_MEMORY, "stats": {}},
+            "networks": {"eth0": {"rx_bytes": int(lived * 1000), "tx_bytes": int(lived * 100)}},
         }
 
     # The engine

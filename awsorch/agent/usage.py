@@ -60,15 +60,15 @@ class KernelUsage:
             return None
 
     def _read_v1(self, docker_id: str) -> Usage | None:
-        form = self._find("cpuacct", docker_id)
+        form = find_cgroup(self._root, "cpuacct", docker_id)
         if form is None:
             return None
         cpu = int((self._root / "cpuacct" / form / "cpuacct.usage").read_text())
         folder = self._root / "memory" / form
         used = int((folder / "memory.usage_in_bytes").read_text())
-        cache = _fields(folder / "memory.stat")["total_cache"]
+        cache = fields_of(folder / "memory.stat")["total_cache"]
         disks = self._root / "blkio" / form / "blkio.throttle.io_service_bytes_recursive"
-        words = [line.split() for line in _lines(disks)]  # "8:0 Read 4096"; "Total 4096" comes last
+        words = [line.split() for line in lines_of(disks)]  # "8:0 Read 4096"; "Total 4096" comes last
         received, sent = self._traffic(folder)
         return Usage(
             cpu=cpu / 1e9,
@@ -80,14 +80,14 @@ class KernelUsage:
         )
 
     def _read_v2(self, docker_id: str) -> Usage | None:
-        form = self._find("", docker_id)
+        form = find_cgroup(self._root, "", docker_id)
         if form is None:
             return None
         folder = self._root / form
         used = int((folder / "memory.current").read_text())
-        inactive = _fields(folder / "memory.stat")["inactive_file"]
-        cpu = _fields(folder / "cpu.stat")["usage_usec"]
-        words = " ".join(_lines(folder / "io.stat")).split()  # "8:0 rbytes=4096 wbytes=0 …" for each disk
+        inactive = fields_of(folder / "memory.stat")["inactive_file"]
+        cpu = fields_of(folder / "cpu.stat")["usage_usec"]
+        words = " ".join(lines_of(folder / "io.stat")).split()  # "8:0 rbytes=4096 wbytes=0 …" for each disk
         received, sent = self._traffic(folder)
         return Usage(
             cpu=cpu / 1e6,
@@ -97,11 +97,6 @@ class KernelUsage:
             received=received,
             sent=sent,
         )
-
-    def _find(self, hierarchy: str, docker_id: str) -> str | None:
-        """A container's cgroup below the hierarchy's root."""
-        forms = (form.format(id=docker_id) for form in _FORMS)
-        return next((form for form in forms if (self._root / hierarchy / form).exists()), None)
 
     def _traffic(self, folder: Path) -> tuple[Traffic | None, Traffic | None]:
         """Received and sent, in the network of the cgroup's first process; None when there is none."""
@@ -122,13 +117,20 @@ class NoUsage:
         return None
 
 
-def _fields(path: Path) -> dict[str, int]:
+def find_cgroup(root: Path, hierarchy: str, docker_id: str) -> str | None:
+    """A container's cgroup below a hierarchy's root ("" with version 2); None when there is none."""
+    forms = (form.format(id=docker_id) for form in _FORMS)
+    return next((form for form in forms if (root / hierarchy / form).exists()), None)
+
+
+def fields_of(path: Path) -> dict[str, int]:
+    """What a file of lines such as "name 12" says."""
     lines = (line.split() for line in path.read_text().splitlines())
     return {name: int(value) for name, value in lines}
 
 
-def _lines(path: Path) -> list[str]:
-    """None where the kernel does not count this."""
+def lines_of(path: Path) -> list[str]:
+    """No lines where the kernel does not count this."""
     return path.read_text().splitlines() if path.exists() else []
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -145,6 +146,27 @@ def test_a_container_is_described_as_docker_does(attempt: Try) -> None:
         await bench.engine.kill(docker_id)
         await bench.engine.remove(docker_id)
         assert await bench.engine.describe(docker_id) is None
+
+    attempt(scenario)
+
+
+def test_what_a_container_uses_is_told_as_docker_does_while_it_runs(attempt: Try) -> None:
+    async def scenario(bench: Bench) -> None:
+        arguments = bench.arguments("sleep 60", "", HostConfig={"NetworkMode": "bridge"})
+        docker_id = await bench.engine.create(arguments)
+        assert await bench.engine.stats(docker_id) is None
+        await bench.engine.start(docker_id)
+        found = await bench.engine.stats(docker_id)
+        assert found is not None
+        assert (found["id"], found["name"]) == (docker_id, f"/{arguments.name}")
+        assert datetime.fromisoformat(found["read"][:19]).year > 2000
+        assert found["cpu_stats"]["cpu_usage"]["total_usage"] >= 0
+        assert found["cpu_stats"]["online_cpus"] >= 1
+        assert 0 < found["memory_stats"]["usage"] < found["memory_stats"]["limit"]
+        assert found["networks"]["eth0"].keys() >= {"rx_bytes", "tx_bytes"}
+        await bench.engine.kill(docker_id)
+        await bench.engine.remove(docker_id)
+        assert await bench.engine.stats(docker_id) is None
 
     attempt(scenario)
 

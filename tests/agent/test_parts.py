@@ -18,6 +18,7 @@ from awsorch.agent.plan import names_for
 from awsorch.agent.ports import Binding, NoPortError, Ports, Wanted, always_free, host_probe
 from awsorch.agent.session import Registration, websocket_url
 from awsorch.agent.settings import Settings
+from awsorch.agent.simulated_engine import SimulatedEngine
 from awsorch.agent.state_file import Batch, SavedReport, StateFile, StateFileError
 from awsorch.agent.usage import KernelUsage, Traffic, Usage
 from tests.agent.tasks import a_task
@@ -236,7 +237,7 @@ def test_the_introspection_endpoint() -> None:
     registration = Registration(cluster="c1", instance_arn="arn:i", zone_id="", docker_version="20")
 
     async def scenario() -> None:
-        endpoint = Introspection(registration, {task.arn: assignment})
+        endpoint = Introspection(registration, {task.arn: assignment}, SimulatedEngine())
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
