@@ -120,7 +120,7 @@ class KernelStats:
         lines = lines_of(self._proc / "stat")
         return {
             "cpu_usage": usage,
-            "system_cpu_usage": sum(int(each) for each in lines[0].split()[1:9]) * TICK,
+            "system_cpu_usage": sum(int(each) for each in lines[0].split()[1:8]) * TICK,
             "online_cpus": sum(line.startswith("cpu") for line in lines) - 1,
             "throttling_data": {
                 "periods": throttled.get("nr_periods", 0),
