@@ -26,6 +26,8 @@ from awsorch.api.activations import PATH as ACTIVATIONS
 from awsorch.api.activations import Activations
 from awsorch.api.auth import Authenticator
 from awsorch.api.http import EcsEndpoint
+from awsorch.api.metrics import PATH as METRICS
+from awsorch.api.metrics import Metrics
 from awsorch.api.sessions import Sessions
 from awsorch.core.arn import Scope
 from awsorch.core.model import Pace
@@ -109,11 +111,17 @@ class App:
             auto_scaling=adapters.groups,
             task_roles=adapters.task_roles,
         )
+        self._metrics = self._open_metrics(outbox)
         self._elb = _open_elb(settings)
         self._desk = Desk.open(settings.outages)
         self._outages = OutagesDoor(self._authenticator, self._desk)
         self._faults = FaultsDoor(self._authenticator, settings.upstream)
-        self.door = Door(
+        self.door = self._open_door()
+        self._runner: web.ServerRunner | None = None
+
+    def _open_door(self) -> Door:
+        settings, keys = self.settings, self.settings.access_keys
+        return Door(
             upstream=settings.upstream or None,
             ecs=self._serve_own,
             verifier=ServiceVerifier(keys, clock=_utc_now) if keys else None,
@@ -121,7 +129,10 @@ class App:
             elb=self._elb.calls if self._elb is not None else None,
             rebooted=self._desk.reboot if self._desk is not None else None,
         )
-        self._runner: web.ServerRunner | None = None
+
+    def _open_metrics(self, outbox: Outbox) -> Metrics:
+        requests, token = self._endpoint.figures, self.settings.metrics_token
+        return Metrics(self.controller, requests, outbox.figures, lambda: self.gateway.connections, token)
 
     def _open_gateway(
         self, keys: AccessKeys, credentials: TaskCredentials, scope: Scope, verifier: Verifier | None
@@ -194,6 +205,8 @@ class App:
     async def _serve_own(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/awsorch/health":
             return web.json_response({"status": "ok"})
+        if request.path == METRICS:
+            return await self._metrics.handle(request)
         if request.path == "/acs/ws":
             return await self.gateway.serve_acs(request)
         if request.path == "/tcs/ws":

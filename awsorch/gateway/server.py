@@ -110,6 +110,11 @@ class Gateway:
         """The latest samples of an instance's containers, by (task ARN, container name)."""
         return self._telemetry.metrics_of(cluster, instance_id)
 
+    @property
+    def connections(self) -> dict[str, int]:
+        """How many agents are connected, by what for."""
+        return {"control": len(self._control), "telemetry": len(self._telemetry)}
+
     # --- minding --------------------------------------------------------------------------------------------------
 
     async def _refresh_for_ever(self) -> None:
