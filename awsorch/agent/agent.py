@@ -246,7 +246,7 @@ class Agent:
         roles = RoleCredentialsStore(tasks, self._parts.clock)
         services = AwsServices(self._http, self._environment, self._parts.clock)
         async with Servers(self._settings, registration, tasks, roles) as servers:
-            await servers.introspect(self._parts.engine)
+            await servers.introspect(self._parts.engine, self._parts.usage)
             surroundings = Surroundings(
                 settings=self._settings,
                 place=Placement(

@@ -11,11 +11,12 @@ from awsorch.agent import AGENT_HASH, AGENT_VERSION
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.engine import EngineError
 from awsorch.agent.metadata import container_view
+from awsorch.agent.metrics import CONTENT_TYPE, AgentMetrics
 from awsorch.agent.session import Registration
 
 LOG = logging.getLogger(__name__)
 
-COMMANDS = ("/v1/metadata", "/v1/tasks", "/license")
+COMMANDS = ("/v1/metadata", "/v1/tasks", "/metrics", "/license")
 LICENSE = "awsorch is free software; its licence comes with its source code."
 
 
@@ -43,7 +44,14 @@ class Describes(Protocol):
 class Introspection:
     """The HTTP server. It only reads."""
 
-    def __init__(self, registration: Registration, tasks: Mapping[str, Assignment], engine: Describes) -> None:
+    def __init__(
+        self,
+        registration: Registration,
+        tasks: Mapping[str, Assignment],
+        engine: Describes,
+        metrics: AgentMetrics,
+    ) -> None:
+        self._metrics = metrics
         self._registration = registration
         self._tasks = tasks
         self._engine = engine
@@ -54,6 +62,7 @@ class Introspection:
         app = web.Application()
         app.router.add_get("/", self._commands)
         app.router.add_get("/license", self._license)
+        app.router.add_get("/metrics", self._show_metrics)
         app.router.add_get("/v1/metadata", self._metadata)
         app.router.add_get("/v1/tasks", self._list_tasks)
         self._runner = web.AppRunner(app, access_log=None)
@@ -69,6 +78,9 @@ class Introspection:
 
     async def _license(self, _: web.Request) -> web.Response:
         return web.Response(text=LICENSE)
+
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _metadata(self, _: web.Request) -> web.Response:
         return web.json_response(

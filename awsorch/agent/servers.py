@@ -18,6 +18,7 @@ from awsorch.agent.rates import RateLimit
 from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.session import Registration
 from awsorch.agent.settings import Settings
+from awsorch.agent.usage import UsageSource
 
 LOG = logging.getLogger(__name__)
 
@@ -58,14 +59,16 @@ class Servers:
     ) -> None:
         await self._open.aclose()
 
-    async def introspect(self, engine: Engine) -> None:
+    async def introspect(self, engine: Engine, usage: UsageSource) -> None:
         """Serve the introspection endpoint if it is wanted."""
         address, port = self._settings.introspection_address, self._settings.introspection_port
         if not port:
             return
         from awsorch.agent.introspection import Introspection  # imported before; see import_servers
+        from awsorch.agent.metrics import AgentMetrics
 
-        introspection = Introspection(self._registration, self._tasks, engine)
+        metrics = AgentMetrics(self._registration, self._tasks, usage)
+        introspection = Introspection(self._registration, self._tasks, engine, metrics)
         self._open.push_async_callback(introspection.close)
         try:
             await introspection.start(address, port)
