@@ -35,6 +35,7 @@ from awsorch.engine.access_keys import AccessKeys
 from awsorch.engine.controller import Controller
 from awsorch.engine.outbox import Outbox
 from awsorch.engine.ports import LeaseLost, Store, StoreFailure
+from awsorch.engine.utilization import UtilizationMeter
 from awsorch.gateway.connection import DoorServer
 from awsorch.gateway.server import Gateway
 from awsorch.gateway.task_credentials import TaskCredentials
@@ -111,6 +112,8 @@ class App:
             auto_scaling=adapters.groups,
             task_roles=adapters.task_roles,
         )
+        adapters.metrics.namespace = settings.metrics_namespace
+        self._meter = UtilizationMeter(self.controller.clusters, self.gateway, adapters.metrics, time.time)
         self._metrics = self._open_metrics(outbox)
         self._elb = _open_elb(settings)
         self._desk = Desk.open(settings.outages)
@@ -172,6 +175,7 @@ class App:
         if self.settings.notices_queue:
             self._adapters.read_notices(self.settings.notices_queue)
         await self.gateway.start()
+        self._meter.start()
         if self._elb is not None:
             await self._elb.start()
         # No router: the door looks at each request anyway, and ten thousand agents come back faster without one.
@@ -192,6 +196,7 @@ class App:
         await self._adapters.stop_notices()  # in a local cloud they are read through the door
         if self._desk is not None:
             self._desk.close()
+        await self._meter.close()
         await self.gateway.close()
         if self._runner is not None:
             await self._runner.cleanup()

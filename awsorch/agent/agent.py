@@ -284,7 +284,7 @@ class Agent:
             self._http,
             ecs,
             registration,
-            Measurements(surroundings.tasks, parts.usage, parts.clock, facts.cpus),
+            Measurements(surroundings.tasks, parts.usage, parts.clock, self._cpu(facts) / 1024),
             doctor,
             Publishing(
                 metrics=not settings.engine.metrics_disabled,
