@@ -20,11 +20,13 @@ import aiohttp
 from awsorch.agent import AGENT_VERSION
 from awsorch.agent.agent import Agent, Parts
 from awsorch.agent.api import APIError, TerminalError
+from awsorch.agent.config_files import PATH_VARIABLE, with_config_file
 from awsorch.agent.credentials import NoCredentialsError
 from awsorch.agent.external import IdentityFileError, join, read_identity, settings_of
 from awsorch.agent.identity import NoIdentityError
+from awsorch.agent.known_variables import unused_variables
 from awsorch.agent.session import open_http
-from awsorch.agent.settings import SettingError, Settings, load
+from awsorch.agent.settings import SettingError, Settings, known_variables, load
 from awsorch.agent.state_file import StateFileError
 
 LOG = logging.getLogger(__name__)
@@ -39,9 +41,11 @@ _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        environment = {**os.environ, **_environment_of(options)}
+        environment, unknown = with_config_file({**os.environ, **_environment_of(options)})
         settings = load(environment)
         _set_up_logging(settings)
+        for line in unknown + unused_variables(environment, {*known_variables(), PATH_VARIABLE}):
+            LOG.warning("%s", line)
         if options.simulated is not None:
             from awsorch.agent.fleet import read_fleet, run_fleet  # real agents do not need it
 

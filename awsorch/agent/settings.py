@@ -107,17 +107,28 @@ def parse_duration(text: str) -> float:
 
 def load(environment: Mapping[str, str]) -> Settings:
     """The settings in `environment`. Raises SettingError for the first variable that makes no sense."""
-    read = _Reader(environment)
+    return _load(_Reader(environment))
+
+
+def known_variables() -> frozenset[str]:
+    """Every variable that `load` looks at."""
+    read = _Reader({})
+    _load(read)
+    return frozenset(read.names)
+
+
+def _load(read: "_Reader") -> Settings:
+    data_dir = read("ECS_DATADIR", str, "")
     return Settings(
         cluster=read("ECS_CLUSTER", str, "default"),
-        region=read("AWS_DEFAULT_REGION", str, environment.get("AWS_REGION", "")),
+        region=read("AWS_DEFAULT_REGION", str, read("AWS_REGION", str, "")),
         backend_host=_with_scheme(read("ECS_BACKEND_HOST", str, "")),
         external=read("ECS_EXTERNAL", _boolean, False),
         activation_id=read("AWSORCH_ACTIVATION_ID", str, ""),
         activation_code=read("AWSORCH_ACTIVATION_CODE", str, ""),
         managed_instance_id=read("AWSORCH_MANAGED_INSTANCE_ID", str, ""),
-        data_dir=read("ECS_DATADIR", str, ""),
-        checkpoint=read("ECS_CHECKPOINT", _boolean, bool(environment.get("ECS_DATADIR"))),
+        data_dir=data_dir,
+        checkpoint=read("ECS_CHECKPOINT", _boolean, bool(data_dir)),
         metadata_endpoint=read("AWS_EC2_METADATA_SERVICE_ENDPOINT", str, "http://169.254.169.254"),
         spot_draining=read("ECS_ENABLE_SPOT_INSTANCE_DRAINING", _boolean, False),
         spot_interval=max(read("AWSORCH_SPOT_NOTICE_INTERVAL", parse_duration, 1.0), 0.1),
@@ -180,8 +191,10 @@ class _Reader:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self.names: set[str] = set()
 
     def __call__(self, name: str, parse: Callable[[str], Any], default: Any) -> Any:
+        self.names.add(name)
         text = self._environment.get(name, "").strip()
         if not text:
             return default
