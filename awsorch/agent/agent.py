@@ -19,7 +19,6 @@ from awsorch.agent.api import ECS, APIError, TerminalError
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.capabilities import attributes
 from awsorch.agent.control import Control
-from awsorch.agent.credentials import CredentialSource
 from awsorch.agent.doctor import Doctor
 from awsorch.agent.engine import Engine, EngineError, EngineFacts
 from awsorch.agent.environment import Placement
@@ -102,7 +101,8 @@ class Agent:
         if not region:
             raise SettingError("AWS_DEFAULT_REGION is not set and no instance metadata tells the region")
         endpoint = settings.backend_host or f"https://ecs.{region}.amazonaws.com"
-        ecs = ECS(self._http, endpoint, region, self._credential_source(endpoint, region), self._parts.clock)
+        signing = credentials.signing_credentials(self._own_credentials(), self._http, settings.backend_host, region)
+        ecs = ECS(self._http, endpoint, region, signing, self._parts.clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(import_servers(settings, for_containers=self._parts.serves_containers))
             waiting = group.create_task(self._wait_for_engine())
@@ -122,20 +122,8 @@ class Agent:
 
     # Before the registration
 
-    def _credential_source(self, endpoint: str, region: str) -> CredentialSource:
-        role = self._own_credentials()
-        if isinstance(role, credentials.FixedCredentials) or not self._settings.backend_host:
-            return role  # keys of the controller's, or ECS itself
-        return credentials.SessionCredentials(
-            role, self._http, endpoint=endpoint, region=region, clock=self._parts.clock
-        )
-
     def _own_credentials(self) -> credentials.FixedCredentials | credentials.RoleCredentials:
-        """The instance's, as AWS knows them."""
-        fixed = credentials.from_environment(self._environment)
-        if fixed is not None:
-            return credentials.FixedCredentials(fixed)
-        return credentials.RoleCredentials(self._metadata, self._parts.clock)
+        return credentials.own_credentials(self._environment, self._metadata, self._parts.clock)
 
     async def _wait_for_engine(self) -> EngineFacts:
         delay, longest, growth = ENGINE_RETRY

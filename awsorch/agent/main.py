@@ -41,6 +41,8 @@ _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
+        if hasattr(options, "json"):
+            return _examine(as_json=options.json)
         environment, unknown = with_config_file({**os.environ, **_environment_of(options)})
         settings = load(environment)
         _set_up_logging(settings)
@@ -68,7 +70,15 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="run simulated agents in this process: a JSON list with one object of settings for each",
     )
-    join = parser.add_subparsers(metavar="[join]").add_parser(
+    commands = parser.add_subparsers(metavar="[join|doctor]")
+    doctor = commands.add_parser(
+        "doctor",
+        help="check whether an agent can work on this machine, and say what to mend",
+        description="Check Docker, cgroups, iptables, the clock, the endpoint and the role, as the agent would find "
+        "them with the settings here. Exit code 1 where something fails.",
+    )
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    join = commands.add_parser(
         "join",
         help="make this machine an external instance of a cluster, by an activation from `awsorch activate`",
         description="Make this machine an external instance of a cluster, then run its agent. Once it has joined, the "
@@ -82,6 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     join.add_argument("--no-start", action="store_true", help="only join: a service runs the agent")
     return parser
+
+
+def _examine(*, as_json: bool) -> int:
+    from awsorch.agent import checkup_command  # an agent at work does not need it
+
+    checks = asyncio.run(checkup_command.examine(os.environ))
+    print(checkup_command.as_json(checks) if as_json else checkup_command.as_text(checks))
+    return STOPPED if all(each.ok for each in checks) else FAILED
 
 
 def _environment_of(options: argparse.Namespace) -> dict[str, str]:
