@@ -29,6 +29,7 @@ from awsorch.agent.inputs import TaskInputs
 from awsorch.agent.kernel_stats import NoKernelStats, StatsSource
 from awsorch.agent.link_local import CannotRouteError, route
 from awsorch.agent.measurements import Measurements
+from awsorch.agent.metadata_files import HostFacts, MetadataFiles
 from awsorch.agent.notices import drain_when_noticed
 from awsorch.agent.ports import Ports, Probe, default_range
 from awsorch.agent.registry_access import RegistryAccess
@@ -47,6 +48,7 @@ from awsorch.agent.usage import UsageSource
 LOG = logging.getLogger(__name__)
 
 STATE_FILE = "agent.db"
+METADATA_FOLDER = "metadata"
 INSTANCE_ARN_FACT = "container-instance-arn"
 CLUSTER_FACT = "cluster-name"
 INSTANCE_ID_FACT = "ec2-instance-id"
@@ -193,6 +195,7 @@ class Agent:
             zone_id=identity.zone_id,
             docker_version=facts.version,
             vpc_id=identity.vpc_id,
+            private_ip=identity.private_ip,
         )
 
     def _cpu(self, facts: EngineFacts) -> int:
@@ -254,6 +257,7 @@ class Agent:
                 host=self._host(facts),
                 ports=self._ports(),
                 tasks=tasks,
+                metadata_files=self._metadata_files(registration),
             )
             await self._work(ecs, registration, surroundings, roles, facts, saved)
 
@@ -288,6 +292,7 @@ class Agent:
                 group.create_task(self._find_gateway(ecs, registration))
                 group.create_task(supervisor.recover(saved))
             self.registered.set()
+            await surroundings.metadata_files.catch_up(surroundings.tasks.values(), parts.engine)
             async with asyncio.TaskGroup() as group:
                 group.create_task(control.run())
                 group.create_task(telemetry.run())
@@ -334,6 +339,13 @@ class Agent:
             raise SettingError(
                 f"ECS_ENABLE_TASK_IAM_ROLE is set, but containers cannot be led here: {error}"
             ) from error
+
+    def _metadata_files(self, about: Registration) -> MetadataFiles:
+        host = HostFacts(cluster=about.cluster, instance_arn=about.instance_arn, private_ip=about.private_ip)
+        folder = Path(self._settings.data_dir or ".").absolute() / METADATA_FOLDER
+        return MetadataFiles(
+            folder if self._settings.metadata_files else None, host, private=self._settings.instance.selinux_capable
+        )
 
     def _images(self, store: Store, saved: Saved) -> ImageStock:
         pulled = {name.removeprefix(PULLED_FACT) for name in saved.facts if name.startswith(PULLED_FACT)}

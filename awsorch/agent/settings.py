@@ -85,6 +85,7 @@ class Settings:
     metadata_endpoint: str = "http://169.254.169.254"
     spot_draining: bool = False
     spot_interval: float = 1.0
+    metadata_files: bool = False
     task_roles: bool = False
     task_roles_on_host: bool = False
     introspection_address: str = "127.0.0.1"
@@ -132,6 +133,7 @@ def _load(read: "_Reader") -> Settings:
         metadata_endpoint=read("AWS_EC2_METADATA_SERVICE_ENDPOINT", str, "http://169.254.169.254"),
         spot_draining=read("ECS_ENABLE_SPOT_INSTANCE_DRAINING", _boolean, False),
         spot_interval=max(read("AWSORCH_SPOT_NOTICE_INTERVAL", parse_duration, 1.0), 0.1),
+        metadata_files=read("ECS_ENABLE_CONTAINER_METADATA", _boolean, False),
         task_roles=read("ECS_ENABLE_TASK_IAM_ROLE", _boolean, False),
         task_roles_on_host=read("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", _boolean, False),
         introspection_address=read("AWSORCH_INTROSPECTION_ADDRESS", str, "127.0.0.1"),

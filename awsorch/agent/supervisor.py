@@ -386,6 +386,7 @@ class Supervisor:
             return
         for wanted in assignment.task.containers:
             self._around.images.release(wanted.image)
+        self._around.metadata_files.remove(assignment)
         del self._tasks[assignment.arn]
         assignment.cancel_timers()
         self._batch.lives.pop(assignment.arn, None)

@@ -10,4 +10,4 @@ from tests.cli.conftest import Awsorch
 def test_the_doctor_s_exit_code_is_passed_on(awsorch: Awsorch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECS_RESERVED_MEMORY", "much")
     assert awsorch("agent", "doctor").exit_code == 5
-    assert "where something fails" in awsorch("agent", "doctor", "--help").output
+    assert "Exit code 1" in awsorch("agent", "doctor", "--help").output
