@@ -27,6 +27,7 @@ from awsorch.agent.identity import Identity, InstanceMetadata
 from awsorch.agent.images import ImageStock
 from awsorch.agent.inputs import TaskInputs
 from awsorch.agent.kernel_stats import NoKernelStats, StatsSource
+from awsorch.agent.leftovers import clean_for_ever
 from awsorch.agent.link_local import CannotRouteError, route
 from awsorch.agent.measurements import Measurements
 from awsorch.agent.metadata_files import HostFacts, MetadataFiles
@@ -297,7 +298,7 @@ class Agent:
                 group.create_task(control.run())
                 group.create_task(telemetry.run())
                 if not settings.engine.image_cleanup_disabled and parts.cleans_images:
-                    group.create_task(self._clean_images(surroundings.images))
+                    group.create_task(clean_for_ever(surroundings))
                 if settings.spot_draining and not settings.external:
                     group.create_task(drain_when_noticed(self._metadata, ecs, registration, settings.spot_interval))
         finally:
@@ -368,9 +369,3 @@ class Agent:
         instance = self._settings.instance
         span = instance.dynamic_port_range or default_range()
         return Ports(instance.port_bind_address, span, self._parts.probe)
-
-    async def _clean_images(self, images: ImageStock) -> None:
-        while True:
-            await asyncio.sleep(self._settings.engine.image_cleanup_interval)
-            for image in await images.clean():
-                LOG.info("image %s was not used any more and is removed", image)

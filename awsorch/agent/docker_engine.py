@@ -17,7 +17,7 @@ from docker.errors import APIError, NotFound
 
 from awsorch.agent.docker_errors import engine_errors, pull_error, pull_errors, words
 from awsorch.agent.docker_events import EventStream, label_filter
-from awsorch.agent.docker_facts import NEVER, bridge_address, container_facts, one_sample
+from awsorch.agent.docker_facts import NEVER, bridge_address, container_facts, listed_image, one_sample
 from awsorch.agent.engine import (
     CannotCreateContainerError,
     CannotCreateVolumeError,
@@ -229,6 +229,15 @@ class DockerEngine:
             )
 
         return await self._run(self._quick, QUICK_TIMEOUT, "inspected", call)
+
+    async def list_images(self) -> list[ImageFacts]:
+        def call(client: APIClient) -> list[ImageFacts]:
+            try:
+                return [listed_image(each) for each in client.images()]
+            except APIError as error:
+                raise EngineError(words(error)) from error
+
+        return await self._run(self._quick, QUICK_TIMEOUT, "listed", call)
 
     async def remove_image(self, image: str) -> None:
         def call(client: APIClient) -> None:

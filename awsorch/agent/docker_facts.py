@@ -10,7 +10,7 @@ from docker.errors import NotFound
 from docker.utils import version_gte
 
 from awsorch.agent.docker_events import HEALTH
-from awsorch.agent.engine import ContainerFacts
+from awsorch.agent.engine import ContainerFacts, ImageFacts
 from awsorch.agent.states import Health
 
 BRIDGE = "bridge"
@@ -34,6 +34,12 @@ def container_facts(found: Mapping[str, Any]) -> ContainerFacts:
         finished_at=_epoch(state.get("FinishedAt", "")),
         health=HEALTH.get((state.get("Health") or {}).get("Status", ""), Health.UNKNOWN),
     )
+
+
+def listed_image(found: Mapping[str, Any]) -> ImageFacts:
+    """Of what GET /images/json lists."""
+    names = tuple(name for name in found.get("RepoTags") or () if name != "<none>:<none>")
+    return ImageFacts(id=found["Id"], names=names, created_at=float(found["Created"]))
 
 
 def bridge_address(client: APIClient) -> str:

@@ -113,11 +113,13 @@ class ContainerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """`digest` ("sha256:…") is the registry's; an image built or loaded here has none."""
+    """`digest` ("sha256:…") is the registry's; an image built or loaded here has none. `created_at` is when it was
+    built, where a list of images tells it."""
 
     id: str
     digest: str = ""
     names: tuple[str, ...] = ()
+    created_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +200,9 @@ class Images(Protocol):
         """Raises CannotPullContainerError. `credentials`: username, password (Docker's AuthConfig)."""
 
     async def inspect_image(self, image: str) -> ImageFacts | None: ...
+
+    async def list_images(self) -> list[ImageFacts]:
+        """All images, those without a name as well."""
 
     async def remove_image(self, image: str) -> None:
         """No error when it does not exist; EngineError when a container uses it."""

@@ -56,6 +56,10 @@ class EngineSettings:
     image_cleanup_interval: float = 1800.0
     image_minimum_age: float = 3600.0
     images_per_cleanup: int = 5
+    untracked_cleanup: bool = False
+    untracked_minimum_age: float = 3600.0
+    untracked_excluded: tuple[str, ...] = ()
+    containers_per_cleanup: int = 5
     auth_type: str = ""
     auth_data: str = field(default="", repr=False)
     health_check_disabled: bool = False
@@ -180,6 +184,10 @@ def _load_engine(read: "_Reader") -> EngineSettings:
         image_cleanup_interval=max(read("ECS_IMAGE_CLEANUP_INTERVAL", parse_duration, 1800.0), 600.0),
         image_minimum_age=read("ECS_IMAGE_MINIMUM_CLEANUP_AGE", parse_duration, 3600.0),
         images_per_cleanup=read("ECS_NUM_IMAGES_DELETE_PER_CYCLE", _integer, 5),
+        untracked_cleanup=read("ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP", _boolean, False),
+        untracked_minimum_age=read("NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE", parse_duration, 3600.0),
+        untracked_excluded=read("ECS_EXCLUDE_UNTRACKED_IMAGE", _names, ()),
+        containers_per_cleanup=read("NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE", _integer, 5),
         auth_type=read("ECS_ENGINE_AUTH_TYPE", str, ""),
         auth_data=read("ECS_ENGINE_AUTH_DATA", str, ""),
         health_check_disabled=read("ECS_DISABLE_DOCKER_HEALTH_CHECK", _boolean, False),
@@ -262,6 +270,10 @@ def _strings(text: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise ValueError('a JSON list of strings such as ["json-file"]')
     return tuple(value)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for each in text.split(",") if (name := each.strip()))
 
 
 def _string_map(text: str) -> dict[str, str]:

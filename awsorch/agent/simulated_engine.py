@@ -77,7 +77,7 @@ class SimulatedEngine:
         self._memory = memory
         self._containers: dict[str, _Container] = {}
         self._volumes: dict[str, VolumeArguments] = {}
-        self._images = set(images)
+        self._images = dict.fromkeys(images, clock())
         self._failures: dict[str, list[EngineError]] = {}
         self._sink: Sink | None = None
         self._labels: Mapping[str, str] = {}
@@ -203,13 +203,18 @@ class SimulatedEngine:
         self._may_fail("pull")
         if image in self.missing_images:
             raise CannotPullContainerError(f"Error response from daemon: manifest for {image} not found")
-        self._images.add(image)
+        self._images[image] = self._clock()
 
     async def inspect_image(self, image: str) -> ImageFacts | None:
         return ImageFacts(id=image, names=(image,)) if image in self._images else None
 
+    async def list_images(self) -> list[ImageFacts]:
+        self._may_fail("list_images")
+        return [ImageFacts(id=name, names=(name,), created_at=at) for name, at in self._images.items()]
+
     async def remove_image(self, image: str) -> None:
-        self._images.discard(image)
+        self._may_fail("remove_image")
+        self._images.pop(image, None)
 
     async def create_volume(self, arguments: VolumeArguments) -> None:
         self._may_fail("create_volume")

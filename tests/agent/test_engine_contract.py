@@ -1,6 +1,7 @@
 """What every engine promises, tried on the simulated one and on Docker."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -33,7 +34,7 @@ class Bench:
         self.engine = engine
         self.labels = labels
         self.seen: list[Occurrence | Connected] = []
-        self._image = image
+        self.image = image
         self._changed = asyncio.Event()
 
     def watch(self) -> None:
@@ -46,7 +47,7 @@ class Bench:
     def arguments(self, command: str, simulated: str, **body: Any) -> CreateArguments:
         """A shell command, and what a simulated container does instead ("NAME=value NAME=value")."""
         config = {
-            "Image": self._image,
+            "Image": self.image,
             "Cmd": ["sh", "-c", command],
             "Env": simulated.split(),
             "Labels": self.labels,
@@ -82,7 +83,7 @@ def attempt(request: pytest.FixtureRequest) -> Try:
 
     def run(scenario: Callable[[Bench], Awaitable[None]]) -> None:
         async def whole() -> None:
-            engine: Engine = DockerEngine(EngineSettings()) if is_real else SimulatedEngine()
+            engine: Engine = DockerEngine(EngineSettings()) if is_real else SimulatedEngine(images=[image])
             if isinstance(engine, SimulatedEngine):
                 engine.missing_images.add("nobody/nothing:never")
             try:
@@ -304,6 +305,26 @@ def test_health(attempt: Try) -> None:
         facts = await bench.engine.inspect(docker_id)
         assert facts is not None
         assert facts.health is Health.HEALTHY
+
+    attempt(scenario)
+
+
+def test_images_are_listed_with_their_age(attempt: Try) -> None:
+    async def scenario(bench: Bench) -> None:
+        one = await bench.engine.inspect_image(bench.image)
+        assert one is not None
+        (listed,) = [each for each in await bench.engine.list_images() if each.id == one.id]
+        assert set(listed.names) == set(one.names)
+        assert listed.created_at is not None
+        assert listed.created_at <= time.time()
+
+    attempt(scenario)
+
+
+def test_all_containers_are_found_whoever_made_them(attempt: Try) -> None:
+    async def scenario(bench: Bench) -> None:
+        docker_id = await bench.engine.create(bench.arguments("exit 0", ""))
+        assert docker_id in await bench.engine.find({})
 
     attempt(scenario)
 
