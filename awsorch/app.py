@@ -26,6 +26,8 @@ from awsorch.api.activations import PATH as ACTIVATIONS
 from awsorch.api.activations import Activations
 from awsorch.api.auth import Authenticator
 from awsorch.api.http import EcsEndpoint
+from awsorch.api.metrics import PATH as METRICS
+from awsorch.api.metrics import Metrics
 from awsorch.api.sessions import Sessions
 from awsorch.core.arn import Scope
 from awsorch.core.model import Pace
@@ -33,6 +35,7 @@ from awsorch.engine.access_keys import AccessKeys
 from awsorch.engine.controller import Controller
 from awsorch.engine.outbox import Outbox
 from awsorch.engine.ports import LeaseLost, Store, StoreFailure
+from awsorch.engine.utilization import UtilizationMeter
 from awsorch.gateway.connection import DoorServer
 from awsorch.gateway.server import Gateway
 from awsorch.gateway.task_credentials import TaskCredentials
@@ -111,19 +114,30 @@ class App:
             auto_scaling=adapters.groups,
             task_roles=adapters.task_roles,
         )
+        adapters.metrics.namespace = settings.metrics_namespace
+        self._meter = UtilizationMeter(self.controller.clusters, self.gateway, adapters.metrics, time.time)
+        self._metrics = self._open_metrics(outbox)
         self._elb = _open_elb(settings)
         self._desk = Desk.open(settings.outages)
         self._outages = OutagesDoor(self._authenticator, self._desk)
         self._faults = FaultsDoor(self._authenticator, settings.upstream)
-        self.door = Door(
+        self.door = self._open_door(local_keys)
+        self._runner: web.ServerRunner | None = None
+
+    def _open_door(self, local_keys: LocalKeys) -> Door:
+        settings = self.settings
+        return Door(
             upstream=settings.upstream or None,
             ecs=self._serve_own,
-            verifier=ServiceVerifier(local_keys, clock=_utc_now) if keys else None,
+            verifier=ServiceVerifier(local_keys, clock=_utc_now) if settings.access_keys else None,
             changed=notifier({VARIABLE: settings.fleet_notify}),
             elb=self._elb.calls if self._elb is not None else None,
             rebooted=self._desk.reboot if self._desk is not None else None,
         )
-        self._runner: web.ServerRunner | None = None
+
+    def _open_metrics(self, outbox: Outbox) -> Metrics:
+        requests, token = self._endpoint.figures, self.settings.metrics_token
+        return Metrics(self.controller, requests, outbox.figures, lambda: self.gateway.connections, token)
 
     def _open_gateway(
         self, keys: AccessKeys, credentials: TaskCredentials, scope: Scope, verifier: Verifier | None
@@ -163,6 +177,7 @@ class App:
         if self.settings.notices_queue:
             self._adapters.read_notices(self.settings.notices_queue)
         await self.gateway.start()
+        self._meter.start()
         if self._elb is not None:
             await self._elb.start()
         # No router: the door looks at each request anyway, and ten thousand agents come back faster without one.
@@ -183,6 +198,7 @@ class App:
         await self._adapters.stop_notices()  # in a local cloud they are read through the door
         if self._desk is not None:
             self._desk.close()
+        await self._meter.close()
         await self.gateway.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -196,6 +212,8 @@ class App:
     async def _serve_own(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/awsorch/health":
             return web.json_response({"status": "ok"})
+        if request.path == METRICS:
+            return await self._metrics.handle(request)
         if request.path == "/acs/ws":
             return await self.gateway.serve_acs(request)
         if request.path == "/tcs/ws":

@@ -76,6 +76,11 @@ class Settings:
     #: User data of the instances that managed providers launch. The setting names a file that `awsorch userdata` wrote;
     #: the cluster's name in it is replaced by each one's. Empty: outside a local cloud no such instance is launched.
     user_data: str = field(default="", repr=False)
+    #: The namespace of CloudWatch's metrics. ECS's own is where alarms and target tracking look; AWS reserves it, so an
+    #: account that refuses it needs another. Empty: none are published.
+    metrics_namespace: str = "AWS/ECS"
+    #: What Prometheus has to show as bearer token to read /metrics. Empty: anybody may, as with /awsorch/health.
+    metrics_token: str = field(default="", repr=False)
     log_level: str = "INFO"
 
     @classmethod

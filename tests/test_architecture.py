@@ -48,7 +48,7 @@ RULES = {
     "store": Rule(("core", "engine.ports", "store"), ("msgspec",)),
     "adapters": Rule(("core", "engine.ports", "adapters"), None),
     "gateway": Rule(("core", "engine", "wire", "gateway"), ("aiohttp", "msgspec")),
-    "api": Rule(("core", "engine", "wire", "api"), ("aiohttp", "msgspec")),
+    "api": Rule(("core", "engine", "wire", "api"), ("aiohttp", "msgspec", "prometheus_client")),
     "agent": Rule(("wire", "agent"), None),
     "cli": Rule(("cli", "local"), None),
     "local": Rule(("",), None),

@@ -8,7 +8,7 @@ import logging
 import platform
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from awsorch.agent.assignment import Assignment
 from awsorch.agent.capabilities import attributes
 from awsorch.agent.cloudwatch_logs import LOGS, CloudWatchLogs
 from awsorch.agent.control import Control
-from awsorch.agent.credentials import CredentialSource
 from awsorch.agent.doctor import Doctor
 from awsorch.agent.engine import Engine, EngineError, EngineFacts
 from awsorch.agent.environment import Placement
@@ -28,8 +27,11 @@ from awsorch.agent.host import Host
 from awsorch.agent.identity import Identity, InstanceMetadata
 from awsorch.agent.images import ImageStock
 from awsorch.agent.inputs import TaskInputs
+from awsorch.agent.kernel_stats import NoKernelStats, StatsSource
+from awsorch.agent.leftovers import clean_for_ever
 from awsorch.agent.link_local import CannotRouteError, route
 from awsorch.agent.measurements import Measurements
+from awsorch.agent.metadata_files import HostFacts, MetadataFiles
 from awsorch.agent.notices import drain_when_noticed
 from awsorch.agent.ports import Ports, Probe, default_range
 from awsorch.agent.registry_access import RegistryAccess
@@ -49,6 +51,7 @@ from awsorch.agent.usage import UsageSource
 LOG = logging.getLogger(__name__)
 
 STATE_FILE = "agent.db"
+METADATA_FOLDER = "metadata"
 INSTANCE_ARN_FACT = "container-instance-arn"
 CLUSTER_FACT = "cluster-name"
 INSTANCE_ID_FACT = "ec2-instance-id"
@@ -70,6 +73,7 @@ class Parts:
     usage: UsageSource
     probe: Probe
     clock: Callable[[], float]
+    stats: StatsSource = field(default_factory=NoKernelStats)
     telemetry_when_idle: bool = True
     cleans_images: bool = True
     serves_containers: bool = True
@@ -102,7 +106,8 @@ class Agent:
         if not region:
             raise SettingError("AWS_DEFAULT_REGION is not set and no instance metadata tells the region")
         endpoint = settings.backend_host or f"https://ecs.{region}.amazonaws.com"
-        ecs = ECS(self._http, endpoint, region, self._credential_source(endpoint, region), self._parts.clock)
+        signing = credentials.signing_credentials(self._own_credentials(), self._http, settings.backend_host, region)
+        ecs = ECS(self._http, endpoint, region, signing, self._parts.clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(import_servers(settings, for_containers=self._parts.serves_containers))
             waiting = group.create_task(self._wait_for_engine())
@@ -122,20 +127,8 @@ class Agent:
 
     # Before the registration
 
-    def _credential_source(self, endpoint: str, region: str) -> CredentialSource:
-        role = self._own_credentials()
-        if isinstance(role, credentials.FixedCredentials) or not self._settings.backend_host:
-            return role  # keys of the controller's, or ECS itself
-        return credentials.SessionCredentials(
-            role, self._http, endpoint=endpoint, region=region, clock=self._parts.clock
-        )
-
     def _own_credentials(self) -> credentials.FixedCredentials | credentials.RoleCredentials:
-        """The instance's, as AWS knows them."""
-        fixed = credentials.from_environment(self._environment)
-        if fixed is not None:
-            return credentials.FixedCredentials(fixed)
-        return credentials.RoleCredentials(self._metadata, self._parts.clock)
+        return credentials.own_credentials(self._environment, self._metadata, self._parts.clock)
 
     async def _wait_for_engine(self) -> EngineFacts:
         delay, longest, growth = ENGINE_RETRY
@@ -205,6 +198,7 @@ class Agent:
             zone_id=identity.zone_id,
             docker_version=facts.version,
             vpc_id=identity.vpc_id,
+            private_ip=identity.private_ip,
         )
 
     def _cpu(self, facts: EngineFacts) -> int:
@@ -246,7 +240,7 @@ class Agent:
         roles = RoleCredentialsStore(tasks, self._parts.clock)
         services = AwsServices(self._http, self._environment, self._parts.clock)
         async with Servers(self._settings, registration, tasks, roles) as servers:
-            await servers.introspect()
+            await servers.introspect(self._parts.engine, self._parts.usage)
             surroundings = Surroundings(
                 settings=self._settings,
                 place=Placement(
@@ -273,6 +267,7 @@ class Agent:
                 host=self._host(facts),
                 ports=self._ports(),
                 tasks=tasks,
+                metadata_files=self._metadata_files(registration),
             )
             await self._work(ecs, registration, surroundings, roles, facts, saved)
 
@@ -291,7 +286,7 @@ class Agent:
             self._http,
             ecs,
             registration,
-            Measurements(surroundings.tasks, parts.usage, parts.clock, facts.cpus),
+            Measurements(surroundings.tasks, parts.usage, parts.clock, self._cpu(facts) / 1024),
             doctor,
             Publishing(
                 metrics=not settings.engine.metrics_disabled,
@@ -307,11 +302,12 @@ class Agent:
                 group.create_task(self._find_gateway(ecs, registration))
                 group.create_task(supervisor.recover(saved))
             self.registered.set()
+            await surroundings.metadata_files.catch_up(surroundings.tasks.values(), parts.engine)
             async with asyncio.TaskGroup() as group:
                 group.create_task(control.run())
                 group.create_task(telemetry.run())
                 if not settings.engine.image_cleanup_disabled and parts.cleans_images:
-                    group.create_task(self._clean_images(surroundings.images))
+                    group.create_task(clean_for_ever(surroundings))
                 if settings.spot_draining and not settings.external:
                     group.create_task(drain_when_noticed(self._metadata, ecs, registration, settings.spot_interval))
         finally:
@@ -334,7 +330,8 @@ class Agent:
         if not (self._parts.serves_containers and facts.bridge_address):
             return ""
         kept_port = int(saved.facts.get(ENDPOINT_PORT_FACT, 0)) if saved.tasks else 0
-        port = await servers.serve_containers(ecs, self._parts.engine, facts.bridge_address, kept_port)
+        parts = self._parts
+        port = await servers.serve_containers(ecs, parts.engine, parts.stats, facts.bridge_address, kept_port)
         if self._settings.task_roles and not self._settings.task_front:
             await self._route(facts.bridge_address, port)
         if not port:
@@ -352,6 +349,13 @@ class Agent:
             raise SettingError(
                 f"ECS_ENABLE_TASK_IAM_ROLE is set, but containers cannot be led here: {error}"
             ) from error
+
+    def _metadata_files(self, about: Registration) -> MetadataFiles:
+        host = HostFacts(cluster=about.cluster, instance_arn=about.instance_arn, private_ip=about.private_ip)
+        folder = Path(self._settings.data_dir or ".").absolute() / METADATA_FOLDER
+        return MetadataFiles(
+            folder if self._settings.metadata_files else None, host, private=self._settings.instance.selinux_capable
+        )
 
     def _images(self, store: Store, saved: Saved) -> ImageStock:
         pulled = {name.removeprefix(PULLED_FACT) for name in saved.facts if name.startswith(PULLED_FACT)}
@@ -374,9 +378,3 @@ class Agent:
         instance = self._settings.instance
         span = instance.dynamic_port_range or default_range()
         return Ports(instance.port_bind_address, span, self._parts.probe)
-
-    async def _clean_images(self, images: ImageStock) -> None:
-        while True:
-            await asyncio.sleep(self._settings.engine.image_cleanup_interval)
-            for image in await images.clean():
-                LOG.info("image %s was not used any more and is removed", image)

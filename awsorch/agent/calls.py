@@ -127,6 +127,7 @@ class EngineCalls:
             )
             await self._create_volumes(assignment, name)
             await self._logs.prepare(assignment, name)
+            arguments = self._around.metadata_files.give(assignment, name, arguments)
             docker_id = await self._engine.create(arguments)
         except InputError as error:
             self._tell(assignment.arn, StopWanted(reason=str(error)))
@@ -166,6 +167,7 @@ class EngineCalls:
             self._tell(assignment.arn, StartFailed(container=name, error=str(error), exit_code=exit_code))
         else:
             asyncio.get_running_loop().call_later(EVENT_GRACE, self._look_after_start, assignment, name)
+            await self._around.metadata_files.complete(assignment, name, self._engine)
 
     async def start_once(self, assignment: Assignment, name: str) -> None:
         """Start what a former life of the agent asked the engine to start, unless that has been done since: what ends

@@ -41,6 +41,7 @@ class Cleanup:
         try:
             await remove_objects(assignment, self._around.engine)
             await self._around.limits.remove(assignment.task)
+            self._around.metadata_files.remove(assignment)
         except EngineError as error:
             LOG.warning("task %s is not cleaned up yet: %s", assignment.arn, error)
             assignment.cleanup = asyncio.get_running_loop().call_later(RETRY_DELAY, self._begin, assignment)

@@ -51,14 +51,14 @@ class RoleCredentials:
 
     def __init__(self, metadata: InstanceMetadata, clock: Callable[[], float]) -> None:
         self._metadata = metadata
-        self._clock = clock
+        self.clock = clock
         self._credentials: Credentials | None = None
         self._expires = 0.0
         self._lock = asyncio.Lock()
 
     async def get(self) -> Credentials:
         async with self._lock:
-            if self._credentials is None or self._clock() > self._expires - REFRESH_AHEAD:
+            if self._credentials is None or self.clock() > self._expires - REFRESH_AHEAD:
                 await self._fetch()
             assert self._credentials is not None
             return self._credentials
@@ -165,3 +165,20 @@ def from_environment(environment: Mapping[str, str]) -> Credentials | None:
         return None
     token = environment.get("AWS_SESSION_TOKEN") or None
     return Credentials(access_key_id=key, secret_access_key=secret, session_token=token)
+
+
+def own_credentials(
+    environment: Mapping[str, str], metadata: InstanceMetadata, clock: Callable[[], float]
+) -> FixedCredentials | RoleCredentials:
+    """The instance's, as AWS knows them."""
+    fixed = from_environment(environment)
+    return FixedCredentials(fixed) if fixed is not None else RoleCredentials(metadata, clock)
+
+
+def signing_credentials(
+    own: FixedCredentials | RoleCredentials, http: aiohttp.ClientSession, backend_host: str, region: str
+) -> CredentialSource:
+    """What calls of ECS are signed with; `backend_host` is empty for AWS's own."""
+    if isinstance(own, FixedCredentials) or not backend_host:
+        return own  # keys of the controller's, or ECS itself
+    return SessionCredentials(own, http, endpoint=backend_host, region=region, clock=own.clock)

@@ -10,15 +10,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from ipaddress import ip_network
 from typing import Any, TypeVar
 
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
 from awsorch.agent.docker_errors import engine_errors, pull_error, pull_errors, words
-from awsorch.agent.docker_events import HEALTH, EventStream, label_filter
+from awsorch.agent.docker_events import EventStream, label_filter
+from awsorch.agent.docker_facts import NEVER, bridge_address, container_facts, listed_image, one_sample
 from awsorch.agent.docker_logs import LogReader
 from awsorch.agent.engine import (
     CannotCreateContainerError,
@@ -38,7 +37,6 @@ from awsorch.agent.engine import (
 )
 from awsorch.agent.images import digest_of
 from awsorch.agent.settings import EngineSettings
-from awsorch.agent.states import Health
 from awsorch.agent.task_cgroup import claim_cgroup
 
 T = TypeVar("T")
@@ -47,9 +45,9 @@ LOG = logging.getLogger(__name__)
 
 STARTERS = 8
 """Creates and starts in flight: the engine is bound by CPU, more threads than this gain nothing."""
+MEASURERS = 4
+"""Statistics that are waited for: the engine takes up to a second for each."""
 QUICK_TIMEOUT = 30.0
-BRIDGE = "bridge"
-"""What Docker calls its default network."""
 MEBIBYTE = 1024 * 1024
 
 
@@ -61,7 +59,7 @@ class _Client(APIClient):
 
 
 class DockerEngine:
-    """One connection pool, three thread pools and one event stream for an instance's Docker Engine."""
+    """One connection pool, four thread pools and one event stream for an instance's Docker Engine."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
@@ -71,6 +69,7 @@ class DockerEngine:
         self._lock = threading.Lock()
         self._starters = ThreadPoolExecutor(STARTERS, thread_name_prefix="start")
         self._quick = ThreadPoolExecutor(2, thread_name_prefix="engine")
+        self._measurers = ThreadPoolExecutor(MEASURERS, thread_name_prefix="stats")
         self._pullers = ThreadPoolExecutor(3, thread_name_prefix="pull")
         self._stream: EventStream | None = None
         self._log_reader = LogReader(settings.docker_host)
@@ -162,7 +161,7 @@ class DockerEngine:
         return await self._run(self._quick, QUICK_TIMEOUT, "listed", call)
 
     async def inspect(self, container: str) -> ContainerFacts | None:
-        return await self._look_up(container, _container_facts)
+        return await self._look_up(container, container_facts)
 
     async def describe(self, container: str) -> Mapping[str, Any] | None:
         return await self._look_up(container, dict)
@@ -180,6 +179,18 @@ class DockerEngine:
 
     def logs(self, container: str, after: int) -> AsyncIterator[tuple[int, bytes]]:
         return self._log_reader.read(container, after)
+
+    async def stats(self, container: str) -> Mapping[str, Any] | None:
+        def call(client: APIClient) -> Mapping[str, Any] | None:
+            try:
+                found: Mapping[str, Any] = client.stats(container, stream=False, **one_sample(client))
+            except NotFound:
+                return None
+            except APIError as error:
+                raise EngineError(words(error)) from error
+            return None if found["read"].startswith(NEVER) else found
+
+        return await self._run(self._measurers, QUICK_TIMEOUT, "measured", call)
 
     # Images
 
@@ -223,6 +234,15 @@ class DockerEngine:
             )
 
         return await self._run(self._quick, QUICK_TIMEOUT, "inspected", call)
+
+    async def list_images(self) -> list[ImageFacts]:
+        def call(client: APIClient) -> list[ImageFacts]:
+            try:
+                return [listed_image(each) for each in client.images()]
+            except APIError as error:
+                raise EngineError(words(error)) from error
+
+        return await self._run(self._quick, QUICK_TIMEOUT, "listed", call)
 
     async def remove_image(self, image: str) -> None:
         def call(client: APIClient) -> None:
@@ -308,7 +328,7 @@ class DockerEngine:
         if self._stream is not None:
             self._stream.close()
         await self._log_reader.close()
-        for pool in (self._starters, self._quick, self._pullers):
+        for pool in (self._starters, self._quick, self._measurers, self._pullers):
             pool.shutdown(wait=False, cancel_futures=True)
         for client in self._clients.values():
             client.close()
@@ -335,42 +355,3 @@ class DockerEngine:
                 client.trust_env = not self._settings.docker_host.startswith("unix://")
                 self._version = str(client.api_version)
             return client
-
-
-def _container_facts(found: Mapping[str, Any]) -> ContainerFacts:
-    state = found["State"]
-    started = _epoch(state.get("StartedAt", ""))
-    return ContainerFacts(
-        id=found["Id"],
-        name=found["Name"].lstrip("/"),
-        labels=found["Config"].get("Labels") or {},
-        status=state["Status"],
-        exit_code=state.get("ExitCode"),
-        out_of_memory=bool(state.get("OOMKilled")),
-        started_at=started,
-        finished_at=_epoch(state.get("FinishedAt", "")),
-        health=HEALTH.get((state.get("Health") or {}).get("Status", ""), Health.UNKNOWN),
-    )
-
-
-def bridge_address(client: APIClient) -> str:
-    """This host's own IPv4 address on the default bridge; empty where there is no such bridge."""
-    try:
-        network = client.inspect_network(BRIDGE)
-    except NotFound:
-        return ""  # dockerd --bridge=none
-    for pool in network["IPAM"]["Config"] or ():
-        subnet = ip_network(pool["Subnet"])
-        if subnet.version == 4:
-            # An engine that came up with a bridge from before may not name the gateway: it is the first address then.
-            return str(pool.get("Gateway") or subnet[1]).partition("/")[0]
-    return ""
-
-
-def _epoch(text: str) -> float | None:
-    """Seconds of Docker's RFC 3339 time with up to nine decimals; its year 1 means never."""
-    if not text or text.startswith("0001-"):
-        return None
-    whole, _, fraction = text.rstrip("Z").partition(".")
-    seconds = datetime.fromisoformat(whole + "+00:00").timestamp()
-    return seconds + (float("0." + fraction) if fraction.isdecimal() else 0.0)

@@ -119,11 +119,13 @@ class ContainerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """`digest` ("sha256:…") is the registry's; an image built or loaded here has none."""
+    """`digest` ("sha256:…") is the registry's; an image built or loaded here has none. `created_at` is when it was
+    built, where a list of images tells it."""
 
     id: str
     digest: str = ""
     names: tuple[str, ...] = ()
+    created_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +188,15 @@ class Containers(Protocol):
     async def inspect(self, container: str) -> ContainerFacts | None:
         """The container with this id or name; None when there is none."""
 
+
+class Descriptions(Protocol):
+    """What the engine tells of containers, in its own words."""
+
     async def describe(self, container: str) -> Mapping[str, Any] | None:
         """All that the engine says of a container, as the Docker Engine API's GET /containers/{id}/json does."""
+
+    async def stats(self, container: str) -> Mapping[str, Any] | None:
+        """What a container uses now, as GET /containers/{id}/stats does; None when it does not run."""
 
 
 class Images(Protocol):
@@ -197,6 +206,9 @@ class Images(Protocol):
         """Raises CannotPullContainerError. `credentials`: username, password (Docker's AuthConfig)."""
 
     async def inspect_image(self, image: str) -> ImageFacts | None: ...
+
+    async def list_images(self) -> list[ImageFacts]:
+        """All images, those without a name as well."""
 
     async def remove_image(self, image: str) -> None:
         """No error when it does not exist; EngineError when a container uses it."""
@@ -223,7 +235,7 @@ class Logs(Protocol):
         Raises EngineError, GoneError where there is no such container."""
 
 
-class Engine(Containers, Images, Volumes, Logs, Protocol):
+class Engine(Containers, Descriptions, Images, Volumes, Logs, Protocol):
     """A container engine."""
 
     async def facts(self) -> EngineFacts:

@@ -35,6 +35,7 @@ class Identity:
     vpc_id: str = ""
     subnet_id: str = ""
     outpost_arn: str = ""
+    private_ip: str = ""
 
 
 class InstanceMetadata:
@@ -68,6 +69,7 @@ class InstanceMetadata:
             signature=await self.get("dynamic/instance-identity/signature") or "",
             instance_id=facts.get("instanceId", ""),
             region=facts.get("region", ""),
+            private_ip=facts.get("privateIp", ""),
             zone_id=await self.get("meta-data/placement/availability-zone-id") or "",
             vpc_id=await self.get(f"{INTERFACES}/{mac}/vpc-id") or "",
             subnet_id=await self.get(f"{INTERFACES}/{mac}/subnet-id") or "",

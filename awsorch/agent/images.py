@@ -97,25 +97,38 @@ class ImageStock:
         self._uses[image] = _Use(containers=max(use.containers - 1, 0), idle_since=self._clock())
 
     async def clean(self) -> list[str]:
-        """Remove images that were pulled here and are not in use; returns their names."""
+        """Remove images that were pulled here, by a former life as well, and are not in use; returns their names."""
         if self._settings.image_cleanup_disabled or self._settings.pull_behavior == "prefer-cached":
             return []
-        oldest = self._clock() - self._settings.image_minimum_age
+        now = self._clock()
+        for image in self._pulled:
+            self._uses.setdefault(image, _Use(idle_since=now))
+        oldest = now - self._settings.image_minimum_age
         idle = [
             (use.idle_since, image)
             for image, use in self._uses.items()
             if use.containers == 0 and use.idle_since <= oldest and image in self._pulled
         ]
-        removed = []
-        for _, image in sorted(idle)[: self._settings.images_per_cleanup]:
+        removed: list[str] = []
+        for _, image in sorted(idle):
+            if len(removed) == self._settings.images_per_cleanup:
+                break
             try:
+                is_here = await self._images.inspect_image(image) is not None
                 await self._images.remove_image(image)
             except EngineError as error:
                 LOG.warning("image %s was not removed: %s", image, error)
                 continue
             self._uses.pop(image, None)
-            removed.append(image)
+            self._pulled.discard(image)
+            if is_here:
+                removed.append(image)
         return removed
+
+    def tracks(self, names: Iterable[str]) -> bool:
+        """Whether one of these is an image that tasks use, or that was pulled for one."""
+        known = {full_name(image) for image in (*self._uses, *self._pulled)}
+        return any(full_name(name) in known for name in names)
 
     async def _make_ready(self, image: str, access: Access | None) -> str:
         behavior = self._settings.pull_behavior
@@ -234,6 +247,13 @@ def digest_of(image: str, known_as: Iterable[str]) -> str:
     digests = {_repository_of(name): digest for name, _, digest in (each.partition("@") for each in known_as)}
     name, _, named = image.partition("@")
     return named or digests.get(_repository_of(name), "")
+
+
+def full_name(image: str) -> str:
+    """The name as a registry has it, with its tag or digest."""
+    name, at, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2] or "latest"
+    return f"{_repository_of(name)}{at}{digest}" if at else f"{_repository_of(name)}:{tag}"
 
 
 def _repository_of(name: str) -> str:

@@ -20,11 +20,13 @@ import aiohttp
 from awsorch.agent import AGENT_VERSION
 from awsorch.agent.agent import Agent, Parts
 from awsorch.agent.api import APIError, TerminalError
+from awsorch.agent.config_files import PATH_VARIABLE, with_config_file
 from awsorch.agent.credentials import NoCredentialsError
 from awsorch.agent.external import IdentityFileError, join, read_identity, settings_of
 from awsorch.agent.identity import NoIdentityError
+from awsorch.agent.known_variables import unused_variables
 from awsorch.agent.session import open_http
-from awsorch.agent.settings import SettingError, Settings, load
+from awsorch.agent.settings import SettingError, Settings, known_variables, load
 from awsorch.agent.state_file import StateFileError
 
 LOG = logging.getLogger(__name__)
@@ -39,9 +41,13 @@ _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        environment = {**os.environ, **_environment_of(options)}
+        if hasattr(options, "json"):
+            return _examine(as_json=options.json)
+        environment, unknown = with_config_file({**os.environ, **_environment_of(options)})
         settings = load(environment)
         _set_up_logging(settings)
+        for line in unknown + unused_variables(environment, {*known_variables(), PATH_VARIABLE}):
+            LOG.warning("%s", line)
         if options.simulated is not None:
             from awsorch.agent.fleet import read_fleet, run_fleet  # real agents do not need it
 
@@ -64,7 +70,15 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="run simulated agents in this process: a JSON list with one object of settings for each",
     )
-    join = parser.add_subparsers(metavar="[join]").add_parser(
+    commands = parser.add_subparsers(metavar="[join|doctor]")
+    doctor = commands.add_parser(
+        "doctor",
+        help="check whether an agent can work on this machine, and say what to mend",
+        description="Check Docker, cgroups, iptables, the clock, the endpoint and the role, as the agent would find "
+        "them with the settings here. Exit code 1 where something fails.",
+    )
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    join = commands.add_parser(
         "join",
         help="make this machine an external instance of a cluster, by an activation from `awsorch activate`",
         description="Make this machine an external instance of a cluster, then run its agent. Once it has joined, the "
@@ -78,6 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     join.add_argument("--no-start", action="store_true", help="only join: a service runs the agent")
     return parser
+
+
+def _examine(*, as_json: bool) -> int:
+    from awsorch.agent import checkup_command  # an agent at work does not need it
+
+    checks = asyncio.run(checkup_command.examine(os.environ))
+    print(checkup_command.as_json(checks) if as_json else checkup_command.as_text(checks))
+    return STOPPED if all(each.ok for each in checks) else FAILED
 
 
 def _environment_of(options: argparse.Namespace) -> dict[str, str]:
@@ -142,6 +164,7 @@ async def _run(settings: Settings, environment: Mapping[str, str], *, only_join:
 
 async def _run_agent(settings: Settings, environment: Mapping[str, str]) -> None:
     from awsorch.agent.docker_engine import DockerEngine  # a fleet does not pay for the SDK
+    from awsorch.agent.kernel_stats import KernelStats
     from awsorch.agent.ports import host_probe
     from awsorch.agent.usage import KernelUsage
 
@@ -150,6 +173,7 @@ async def _run_agent(settings: Settings, environment: Mapping[str, str]) -> None
         usage=KernelUsage(),
         probe=host_probe(settings.instance.port_bind_address),
         clock=time.time,
+        stats=KernelStats(),
     )
     async with open_http() as http:
         await Agent(settings, environment, http, parts).run()

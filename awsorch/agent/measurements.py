@@ -19,8 +19,9 @@ class Measurements:
         tasks: Mapping[str, Assignment],
         source: UsageSource,
         clock: Callable[[], float],
-        cpus: int,
+        cpus: float,
     ) -> None:
+        """`cpus` are the instance's, as it registered them: CPU is told in percent of that."""
         self._tasks = tasks
         self._source = source
         self._clock = clock

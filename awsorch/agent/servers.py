@@ -13,10 +13,12 @@ from types import TracebackType
 from awsorch.agent.api import ECS
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.engine import Engine
+from awsorch.agent.kernel_stats import StatsSource
 from awsorch.agent.rates import RateLimit
 from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.session import Registration
 from awsorch.agent.settings import Settings
+from awsorch.agent.usage import UsageSource
 
 LOG = logging.getLogger(__name__)
 
@@ -57,26 +59,31 @@ class Servers:
     ) -> None:
         await self._open.aclose()
 
-    async def introspect(self) -> None:
+    async def introspect(self, engine: Engine, usage: UsageSource) -> None:
         """Serve the introspection endpoint if it is wanted."""
         address, port = self._settings.introspection_address, self._settings.introspection_port
         if not port:
             return
         from awsorch.agent.introspection import Introspection  # imported before; see import_servers
+        from awsorch.agent.metrics import AgentMetrics
 
-        introspection = Introspection(self._registration, self._tasks)
+        metrics = AgentMetrics(self._registration, self._tasks, usage)
+        introspection = Introspection(self._registration, self._tasks, engine, metrics)
         self._open.push_async_callback(introspection.close)
         try:
             await introspection.start(address, port)
         except OSError as error:
             LOG.warning("no introspection on %s:%d: %s", address, port, error)
 
-    async def serve_containers(self, ecs: ECS, engine: Engine, address: str, kept_port: int) -> int:
+    async def serve_containers(
+        self, ecs: ECS, engine: Engine, kernel: StatsSource, address: str, kept_port: int
+    ) -> int:
         """Serve the containers' endpoint on the bridge's `address`; returns its port, or 0 if that is impossible.
 
         `kept_port` is the one that containers of a former life know, 0 if there are none.
         """
-        from awsorch.agent.metadata import Place  # as above
+        from awsorch.agent.container_stats import ContainerStats  # as above
+        from awsorch.agent.metadata import Place
         from awsorch.agent.metadata_routes import TaskMetadata
         from awsorch.agent.role_credentials import RoleCredentials
         from awsorch.agent.task_endpoint import TaskEndpoint
@@ -91,9 +98,8 @@ class Servers:
         place = Place(
             cluster=self._registration.cluster, zone_id=self._registration.zone_id, vpc_id=self._registration.vpc_id
         )
-        TaskMetadata(self._tasks, engine, ecs, place=place, instance_arn=self._registration.instance_arn).serve(
-            endpoint
-        )
+        stats, instance = ContainerStats(kernel, engine), self._registration.instance_arn
+        TaskMetadata(self._tasks, engine, stats, ecs, place=place, instance_arn=instance).serve(endpoint)
         self._open.push_async_callback(endpoint.close)
         try:
             return await endpoint.start(address, self._settings.task_endpoint_port or kept_port)

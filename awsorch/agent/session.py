@@ -60,6 +60,7 @@ class Registration:
     zone_id: str
     docker_version: str
     vpc_id: str = ""
+    private_ip: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,10 @@ class EngineSettings:
     image_cleanup_interval: float = 1800.0
     image_minimum_age: float = 3600.0
     images_per_cleanup: int = 5
+    untracked_cleanup: bool = False
+    untracked_minimum_age: float = 3600.0
+    untracked_excluded: tuple[str, ...] = ()
+    containers_per_cleanup: int = 5
     auth_type: str = ""
     auth_data: str = field(default="", repr=False)
     awslogs_by_agent: bool = False
@@ -102,6 +106,7 @@ class Settings:
     metadata_endpoint: str = "http://169.254.169.254"
     spot_draining: bool = False
     spot_interval: float = 1.0
+    metadata_files: bool = False
     task_roles: bool = False
     task_roles_on_host: bool = False
     task_front: str = ""
@@ -126,20 +131,32 @@ def parse_duration(text: str) -> float:
 
 def load(environment: Mapping[str, str]) -> Settings:
     """The settings in `environment`. Raises SettingError for the first variable that makes no sense."""
-    read = _Reader(environment)
+    return _load(_Reader(environment))
+
+
+def known_variables() -> frozenset[str]:
+    """Every variable that `load` looks at."""
+    read = _Reader({})
+    _load(read)
+    return frozenset(read.names)
+
+
+def _load(read: "_Reader") -> Settings:
+    data_dir = read("ECS_DATADIR", str, "")
     return Settings(
         cluster=read("ECS_CLUSTER", str, "default"),
-        region=read("AWS_DEFAULT_REGION", str, environment.get("AWS_REGION", "")),
+        region=read("AWS_DEFAULT_REGION", str, read("AWS_REGION", str, "")),
         backend_host=_with_scheme(read("ECS_BACKEND_HOST", str, "")),
         external=read("ECS_EXTERNAL", _boolean, False),
         activation_id=read("AWSORCH_ACTIVATION_ID", str, ""),
         activation_code=read("AWSORCH_ACTIVATION_CODE", str, ""),
         managed_instance_id=read("AWSORCH_MANAGED_INSTANCE_ID", str, ""),
-        data_dir=read("ECS_DATADIR", str, ""),
-        checkpoint=read("ECS_CHECKPOINT", _boolean, bool(environment.get("ECS_DATADIR"))),
+        data_dir=data_dir,
+        checkpoint=read("ECS_CHECKPOINT", _boolean, bool(data_dir)),
         metadata_endpoint=read("AWS_EC2_METADATA_SERVICE_ENDPOINT", str, "http://169.254.169.254"),
         spot_draining=read("ECS_ENABLE_SPOT_INSTANCE_DRAINING", _boolean, False),
         spot_interval=max(read("AWSORCH_SPOT_NOTICE_INTERVAL", parse_duration, 1.0), 0.1),
+        metadata_files=read("ECS_ENABLE_CONTAINER_METADATA", _boolean, False),
         task_roles=read("ECS_ENABLE_TASK_IAM_ROLE", _boolean, False),
         task_roles_on_host=read("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", _boolean, False),
         task_front=read("AWSORCH_TASK_FRONT", str, ""),
@@ -194,6 +211,10 @@ def _load_engine(read: "_Reader") -> EngineSettings:
         image_cleanup_interval=max(read("ECS_IMAGE_CLEANUP_INTERVAL", parse_duration, 1800.0), 600.0),
         image_minimum_age=read("ECS_IMAGE_MINIMUM_CLEANUP_AGE", parse_duration, 3600.0),
         images_per_cleanup=read("ECS_NUM_IMAGES_DELETE_PER_CYCLE", _integer, 5),
+        untracked_cleanup=read("ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP", _boolean, False),
+        untracked_minimum_age=read("NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE", parse_duration, 3600.0),
+        untracked_excluded=read("ECS_EXCLUDE_UNTRACKED_IMAGE", _names, ()),
+        containers_per_cleanup=read("NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE", _integer, 5),
         auth_type=read("ECS_ENGINE_AUTH_TYPE", str, ""),
         auth_data=read("ECS_ENGINE_AUTH_DATA", str, ""),
         awslogs_by_agent=read("AWSORCH_AWSLOGS_BY_AGENT", _boolean, False),
@@ -209,8 +230,10 @@ class _Reader:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self.names: set[str] = set()
 
     def __call__(self, name: str, parse: Callable[[str], Any], default: Any) -> Any:
+        self.names.add(name)
         text = self._environment.get(name, "").strip()
         if not text:
             return default
@@ -276,6 +299,10 @@ def _strings(text: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise ValueError('a JSON list of strings such as ["json-file"]')
     return tuple(value)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for each in text.split(",") if (name := each.strip()))
 
 
 def _string_map(text: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -38,6 +39,8 @@ from awsorch.agent.states import Health
 
 SIGTERM_EXIT_CODE = 143
 SIGKILL_EXIT_CODE = 137
+SIMULATED_MEMORY = 1024 * 1024
+"""Bytes that every container uses."""
 EVENT_LAG = 0.02
 """Seconds by which an event is later than what it tells of, as with Docker."""
 
@@ -78,7 +81,7 @@ class SimulatedEngine:
         self._memory = memory
         self._containers: dict[str, _Container] = {}
         self._volumes: dict[str, VolumeArguments] = {}
-        self._images = set(images)
+        self._images = dict.fromkeys(images, clock())
         self._failures: dict[str, list[EngineError]] = {}
         self._sink: Sink | None = None
         self._labels: Mapping[str, str] = {}
@@ -230,13 +233,18 @@ class SimulatedEngine:
         self._may_fail("pull")
         if image in self.missing_images:
             raise CannotPullContainerError(f"Error response from daemon: manifest for {image} not found")
-        self._images.add(image)
+        self._images[image] = self._clock()
 
     async def inspect_image(self, image: str) -> ImageFacts | None:
         return ImageFacts(id=image, names=(image,)) if image in self._images else None
 
+    async def list_images(self) -> list[ImageFacts]:
+        self._may_fail("list_images")
+        return [ImageFacts(id=name, names=(name,), created_at=at) for name, at in self._images.items()]
+
     async def remove_image(self, image: str) -> None:
-        self._images.discard(image)
+        self._may_fail("remove_image")
+        self._images.pop(image, None)
 
     async def create_volume(self, arguments: VolumeArguments) -> None:
         self._may_fail("create_volume")
@@ -258,6 +266,22 @@ class SimulatedEngine:
             "Name": f"/{found.name}",
             "Config": {"Labels": dict(found.labels), "Env": [f"{k}={v}" for k, v in found.environment.items()]},
             "State": {"Status": found.status},
+        }
+
+    async def stats(self, container: str) -> Mapping[str, Any] | None:
+        self._may_fail("stats")
+        found = self._get(container)
+        if found is None or found.started_at is None or found.status != "running":
+            return None
+        lived = self._clock() - found.started_at
+        read = datetime.fromtimestamp(self._clock(), UTC).replace(tzinfo=None)
+        return {
+            "id": found.id,
+            "name": f"/{found.name}",
+            "read": f"{read.isoformat(timespec='microseconds')}Z",
+            "cpu_stats": {"cpu_usage": {"total_usage": int(lived * 1e9 / 10)}, "online_cpus": self._cpus},
+            "memory_stats": {"usage": SIMULATED_MEMORY, "limit": self._memory * SIMULATED_MEMORY, "stats": {}},
+            "networks": {"eth0": {"rx_bytes": int(lived * 1000), "tx_bytes": int(lived * 100)}},
         }
 
     # The engine

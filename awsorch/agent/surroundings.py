@@ -1,7 +1,7 @@
 """What a supervisor is given: its host, its engine, its store, and who listens."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from awsorch.agent.assignment import Assignment
@@ -11,6 +11,7 @@ from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
 from awsorch.agent.images import ImageStock
 from awsorch.agent.inputs import TaskInputs
+from awsorch.agent.metadata_files import MetadataFiles
 from awsorch.agent.ports import Ports
 from awsorch.agent.registry_access import RegistryAccess
 from awsorch.agent.settings import Settings
@@ -39,6 +40,7 @@ class Surroundings:
     host: Host
     ports: Ports
     tasks: dict[str, Assignment]
+    metadata_files: MetadataFiles = field(default_factory=MetadataFiles)
 
 
 class Listener(Protocol):

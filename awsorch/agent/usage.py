@@ -62,7 +62,7 @@ class KernelUsage:
     def __init__(self, cgroups: Path = CGROUP_ROOT, proc: Path = PROC_ROOT) -> None:
         self._root = cgroups
         self._proc = proc
-        self._known: dict[str, str] = {}
+        self._cgroups = Cgroups(cgroups)
         self._is_v2 = (cgroups / "cgroup.controllers").exists()
 
     def read(self, docker_id: str) -> Usage | None:
@@ -72,15 +72,15 @@ class KernelUsage:
             return None
 
     def _read_v1(self, docker_id: str) -> Usage | None:
-        form = self._find("cpuacct", docker_id)
+        form = self._cgroups.find("cpuacct", docker_id)
         if form is None:
             return None
         cpu = int((self._root / "cpuacct" / form / "cpuacct.usage").read_text())
         folder = self._root / "memory" / form
         used = int((folder / "memory.usage_in_bytes").read_text())
-        cache = _fields(folder / "memory.stat")["total_cache"]
+        cache = fields_of(folder / "memory.stat")["total_cache"]
         disks = self._root / "blkio" / form / "blkio.throttle.io_service_bytes_recursive"
-        words = [line.split() for line in _lines(disks)]  # "8:0 Read 4096"; "Total 4096" comes last
+        words = [line.split() for line in lines_of(disks)]  # "8:0 Read 4096"; "Total 4096" comes last
         received, sent = self._traffic(folder)
         return Usage(
             cpu=cpu / 1e9,
@@ -92,14 +92,14 @@ class KernelUsage:
         )
 
     def _read_v2(self, docker_id: str) -> Usage | None:
-        form = self._find("", docker_id)
+        form = self._cgroups.find("", docker_id)
         if form is None:
             return None
         folder = self._root / form
         used = int((folder / "memory.current").read_text())
-        inactive = _fields(folder / "memory.stat")["inactive_file"]
-        cpu = _fields(folder / "cpu.stat")["usage_usec"]
-        words = " ".join(_lines(folder / "io.stat")).split()  # "8:0 rbytes=4096 wbytes=0 …" for each disk
+        inactive = fields_of(folder / "memory.stat")["inactive_file"]
+        cpu = fields_of(folder / "cpu.stat")["usage_usec"]
+        words = " ".join(lines_of(folder / "io.stat")).split()  # "8:0 rbytes=4096 wbytes=0 …" for each disk
         received, sent = self._traffic(folder)
         return Usage(
             cpu=cpu / 1e6,
@@ -109,20 +109,6 @@ class KernelUsage:
             received=received,
             sent=sent,
         )
-
-    def _find(self, hierarchy: str, docker_id: str) -> str | None:
-        """A container's cgroup below the hierarchy's root."""
-        top = self._root / hierarchy
-        known = self._known.get(docker_id)
-        if known is not None and (top / known).exists():
-            return known
-        found = next((path for form in _FORMS for path in top.glob(form.format(id=docker_id))), None)
-        if found is None:
-            return None
-        if len(self._known) >= _KNOWN:
-            self._known.clear()
-        self._known[docker_id] = str(found.relative_to(top))
-        return self._known[docker_id]
 
     def _traffic(self, folder: Path) -> tuple[Traffic | None, Traffic | None]:
         """Received and sent, in the network of the cgroup's first process; None when there is none."""
@@ -143,13 +129,36 @@ class NoUsage:
         return None
 
 
-def _fields(path: Path) -> dict[str, int]:
+class Cgroups:
+    """Where containers' cgroups are below `root`; what was found is looked up no more while it is there."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[str, str] = {}
+
+    def find(self, hierarchy: str, docker_id: str) -> str | None:
+        """A container's cgroup below the hierarchy's root."""
+        top = self._root / hierarchy
+        known = self._known.get(docker_id)
+        if known is not None and (top / known).exists():
+            return known
+        found = next((path for form in _FORMS for path in top.glob(form.format(id=docker_id))), None)
+        if found is None:
+            return None
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[docker_id] = str(found.relative_to(top))
+        return self._known[docker_id]
+
+
+def fields_of(path: Path) -> dict[str, int]:
+    """What a file of lines such as "name 12" says."""
     lines = (line.split() for line in path.read_text().splitlines())
     return {name: int(value) for name, value in lines}
 
 
-def _lines(path: Path) -> list[str]:
-    """None where the kernel does not count this."""
+def lines_of(path: Path) -> list[str]:
+    """No lines where the kernel does not count this."""
     return path.read_text().splitlines() if path.exists() else []
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from time import perf_counter
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from awsorch.api.auth import Authenticator
 from awsorch.api.calls import EXTENSIONS, OPERATIONS, Answer, Call
 from awsorch.api.faults import Fault, fault_of
 from awsorch.api.permissions import require_permission
+from awsorch.api.request_figures import OK, OTHER, RequestFigures
 from awsorch.core.arn import Scope
 from awsorch.core.errors import unsupported
 from awsorch.engine.controller import Controller
@@ -51,15 +53,20 @@ class EcsEndpoint:
         self._scope = scope
         self._authenticator = authenticator
         self._codec = Codec.load("ecs")
+        self.figures = RequestFigures()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises but for the connection itself."""
-        request_id = str(uuid.uuid4())
+        request_id, began, code = str(uuid.uuid4()), perf_counter(), OK
         try:
             answer = await self._answer(request, request_id)
             return self._respond(200, answer, request_id)
         except Exception as error:
-            return self._fail(fault_of(error), request_id)
+            fault = fault_of(error)
+            code = fault.code
+            return self._fail(fault, request_id)
+        finally:
+            self.figures.count(_operation_of(request), code, perf_counter() - began)
 
     async def _answer(self, request: web.BaseRequest, request_id: str) -> Answer:
         if request.method != "POST":
@@ -109,6 +116,12 @@ class EcsEndpoint:
 
     def _fail(self, fault: Fault, request_id: str) -> web.Response:
         return self._respond(fault.status, fault.body, request_id)
+
+
+def _operation_of(request: web.BaseRequest) -> str:
+    """The operation that a request names, if there is one of this name."""
+    named = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
+    return named if named in OPERATIONS or named in EXTENSIONS else OTHER
 
 
 async def read_body(request: web.BaseRequest) -> bytes:

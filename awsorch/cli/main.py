@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from awsorch.cli.activate import activate
+from awsorch.cli.agent import agent
 from awsorch.cli.apply import apply
 from awsorch.cli.balancers import balancers
 from awsorch.cli.capacity import capacity
@@ -64,7 +65,7 @@ COMMANDS = (
     *(up, down, register, run, ps, describe, logs, stop),
     *(apply, services, deploy, rollback, scale, events, history),
     *(instances, capacity, plan, balancers, story),
-    *(userdata, activate),
+    *(userdata, activate, agent),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -25,6 +25,7 @@ from awsorch.core.commands import (
     WatchMachines,
 )
 from awsorch.core.events import Event
+from awsorch.engine.figures import OutboxFigures
 from awsorch.engine.ports import Agents, Alarms, InstanceGroups, Machines, Reservations, Targets
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Outbox:
     def __init__(self) -> None:
         self._carriers: dict[type[Command], Callable[[str, Any], None]] = {}
         self._inboxes: Mapping[str, Inbox] = {}
+        self.figures = OutboxFigures()
 
     def connect(self, *, agents: Agents) -> None:
         """Name the agents' door. Until then nobody is connected to it either."""
@@ -89,7 +91,10 @@ class Outbox:
         carrier = self._carriers.get(type(command))
         if carrier is None:
             return
+        kind = type(command).__name__
         try:
             carrier(partition.partition("/")[2], command)
+            self.figures.sent[kind] += 1
         except Exception:
+            self.figures.failed[kind] += 1
             logger.exception("%s: %r was not carried out; a planner will ask for it again", partition, command)

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 from awsorch.core.commands import Command
@@ -19,6 +20,7 @@ from awsorch.core.events import Event, Look
 from awsorch.core.state import Key, State
 from awsorch.core.step import Outcome, step
 from awsorch.core.wakes import all_keys
+from awsorch.engine.figures import WriterFigures
 from awsorch.engine.ports import Change, LeaseLost, Store, StoreFailure
 from awsorch.engine.reconciler import Reconciler
 
@@ -76,7 +78,13 @@ class Partition(Generic[S]):
         self._epoch = 0
         self._failures = 0
         self.bugs = 0
+        self.figures = WriterFigures()
         self.reconciler = Reconciler(self._look, self._now)
+
+    @property
+    def waiting(self) -> int:
+        """Events in the inbox."""
+        return len(self._inbox)
 
     @property
     def state(self) -> S:
@@ -203,12 +211,16 @@ class Partition(Generic[S]):
         state = self.state
         decided: list[_Decided] = []
         changes: dict[tuple[type[Any], str], Any | None] = {}
+        began = perf_counter()
         for _ in range(min(len(self._inbox), GROUP_LIMIT)):
             waiting = self._inbox.popleft()
             came_to = self._decide(state, waiting.event, now)
             decided.append((waiting, came_to))
             if isinstance(came_to, Outcome):
                 changes.update(came_to.changes)
+        stepped = perf_counter()
+        self.figures.events += len(decided)
+        self.figures.step_seconds += stepped - began
         if changes:
             try:
                 await self._ports.store.commit(
@@ -221,8 +233,11 @@ class Partition(Generic[S]):
                 self._refuse(decided, Unavailable(f"partition {self.name} has stopped"))
                 raise
             except Exception as failure:
+                self.figures.failed_commits += 1
                 await self._recover(decided, failure)
                 return
+            self.figures.commits += 1
+            self.figures.commit_seconds += perf_counter() - stepped
             self._failures = 0
             self._durable_revision = state.revision
             self._tell_readers(durable=True)

@@ -19,6 +19,7 @@ from awsorch.core.commands import (
     WatchMachines,
 )
 from awsorch.core.model_capacity import Offer
+from awsorch.core.utilization import Figure, Used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +220,22 @@ class Reservations(Protocol):
 
     def publish_reservation(self, cluster: str, command: PublishReservation) -> None:
         """PutMetricData of CapacityProviderReservation. Returns at once; a value that is lost stays lost."""
+        ...
+
+
+class TaskUsage(Protocol):
+    """What agents have told of their tasks."""
+
+    def take_usage(self, cluster: str) -> Mapping[str, Used]:
+        """What each task of the cluster used since it was asked last, by task id."""
+        ...
+
+
+class Utilizations(Protocol):
+    """CloudWatch as it is told what clusters use."""
+
+    def publish_figures(self, minute: float, figures: Sequence[Figure]) -> None:
+        """PutMetricData for the minute that began then, in seconds since 1970. Returns at once; a loss stays one."""
         ...
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from awsorch.core.arn import Scope
 from awsorch.core.events import AgentDisconnected
 from awsorch.core.model_access import KeyHolder
+from awsorch.core.utilization import Used
 from awsorch.engine.controller import Controller
 from awsorch.gateway.admission import Admission, Refused, SignatureVerifier
 from awsorch.gateway.connection import Connection
@@ -109,6 +110,15 @@ class Gateway:
     def metrics_of(self, cluster: str, instance_id: str) -> Mapping[tuple[str, str], tcs.ContainerMetric]:
         """The latest samples of an instance's containers, by (task ARN, container name)."""
         return self._telemetry.metrics_of(cluster, instance_id)
+
+    def take_usage(self, cluster: str) -> Mapping[str, Used]:
+        """What each task of a cluster used since this was asked last, by its id."""
+        return self._telemetry.take_usage(cluster)
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """How many agents are connected, by what for."""
+        return {"control": len(self._control), "telemetry": len(self._telemetry)}
 
     # --- minding --------------------------------------------------------------------------------------------------
 

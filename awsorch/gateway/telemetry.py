@@ -6,6 +6,7 @@ of metrics the latest sample of each container is kept, up to a bound. Source: a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from awsorch.core.events import Event, HealthReported, InstanceHealthReported
 from awsorch.core.model import ContainerInstance
 from awsorch.core.state import ClusterState
+from awsorch.core.utilization import Used
 from awsorch.gateway.control import HEARTBEAT_S, Instance
 from awsorch.wire import tcs
 
@@ -47,10 +49,19 @@ class Heard:
     events: Sequence[Event] = ()
 
 
+@dataclass(slots=True)
+class Spent:
+    """The sums of a container's samples, CPU in percent of its host and memory in MiB, and how many there were."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+    rounds: int = 0
+
+
 class TelemetrySession:
     """One telemetry connection of one container instance."""
 
-    __slots__ = ("_latest", "_round", "_said_at", "heard_at", "instance")
+    __slots__ = ("_latest", "_round", "_said_at", "_spent", "heard_at", "instance")
 
     def __init__(self, instance: Instance, now: float) -> None:
         self.instance = instance
@@ -58,6 +69,17 @@ class TelemetrySession:
         self._said_at = now
         self._latest: Samples | None = None
         self._round: Samples | None = None
+        self._spent: dict[tuple[str, str], Spent] = {}
+
+    def take_usage(self) -> dict[str, Used]:
+        """What tasks used on average since this was asked last, all their containers together, by task ARN."""
+        taken, self._spent = self._spent, {}
+        used: dict[str, Used] = {}
+        for (task, _), spent in taken.items():
+            known = used.get(task, Used(cpu=0.0, memory=0.0))
+            cpu, memory = spent.cpu / spent.rounds, spent.memory / spent.rounds
+            used[task] = Used(cpu=known.cpu + cpu, memory=known.memory + memory)
+        return used
 
     @property
     def metrics(self) -> Mapping[tuple[str, str], tcs.ContainerMetric]:
@@ -101,10 +123,21 @@ class TelemetrySession:
             for container in task.container_metrics:
                 if len(samples) < SAMPLES_LIMIT:
                     samples[task.task_arn, container.container_name] = container
+                    self._add(task.task_arn, container)
         if message.metadata is not None and message.metadata.fin:
             self._latest, self._round = samples or None, None
         else:
             self._round = samples
+
+    def _add(self, task: str, container: tcs.ContainerMetric) -> None:
+        cpu, memory = _average(container.cpu_stats_set), _average(container.memory_stats_set)
+        key = (task, container.container_name)
+        if cpu is None or memory is None or (key not in self._spent and len(self._spent) >= SAMPLES_LIMIT):
+            return
+        spent = self._spent.setdefault(key, Spent())
+        spent.cpu += cpu
+        spent.memory += memory
+        spent.rounds += 1
 
     def _container_health(self, message: tcs.PublishHealthRequest, state: ClusterState) -> list[Event]:
         events: list[Event] = []
@@ -138,6 +171,14 @@ class TelemetrySession:
             return []
         cause = f"instance status from {self.instance.id}"
         return [InstanceHealthReported(instance_id=self.instance.id, health=news, cause=cause)]
+
+
+def _average(stats: tcs.DoubleStats | None) -> float | None:
+    """None for what is no figure: nothing that an agent says may spoil those of others."""
+    if stats is None or stats.sample_count <= 0:
+        return None
+    average = stats.sum / stats.sample_count
+    return average if math.isfinite(average) and average >= 0 else None
 
 
 def _is_news(instance: ContainerInstance, check: str, status: str) -> bool:

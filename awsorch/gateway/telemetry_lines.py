@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from awsorch.core.state import ClusterState
+from awsorch.core.utilization import Used
 from awsorch.engine.partition import Partition, Unavailable
 from awsorch.gateway.admission import Visitor
 from awsorch.gateway.connection import REFUSED, Connection, close_connections
@@ -44,6 +45,14 @@ class TelemetryLines:
         """The latest samples of an instance's containers, by (task ARN, container name)."""
         line = self._newest.get((cluster, instance_id))
         return {} if line is None else line.session.metrics
+
+    def take_usage(self, cluster: str) -> dict[str, Used]:
+        """What each task of a cluster used since this was asked last, by its id; as its own instance tells it."""
+        used = {}
+        for (of, _), line in self._newest.items():
+            if of == cluster:
+                used.update({arn.rpartition("/")[2]: each for arn, each in line.session.take_usage().items()})
+        return used
 
     async def serve(self, visitor: Visitor, connection: Connection) -> None:
         """Take an agent's publications until one side ends the connection."""

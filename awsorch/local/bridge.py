@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import docker
 from docker.errors import DockerException
 
-from awsorch.agent.docker_engine import BRIDGE, bridge_address
+from awsorch.agent.docker_facts import BRIDGE, bridge_address
 
 _DEVICE = "com.docker.network.bridge.name"
 _TIMEOUT_SECONDS = 30

@@ -29,7 +29,7 @@ from yarl import URL
 from awsorch.local.elb_calls import ElbCalls
 from awsorch.local.moto_child import FAULT_HEADER, INSTANCE_IDS_HEADER
 from awsorch.local.outages_door import is_reboot, rebooted_instances
-from awsorch.local.service_call import ServiceCall, is_own_path, read_call, signing_service
+from awsorch.local.service_call import ServiceCall, is_own_path, is_scrape, read_call, signing_service
 from awsorch.local.service_errors import ServiceError, write_error
 from awsorch.wire.errors import WireError
 from awsorch.wire.sigv4 import credential_scope
@@ -129,7 +129,7 @@ class Door:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. The server must not decompress bodies (`auto_decompress=False`)."""
-        if is_own_path(request.path):
+        if is_own_path(request.path) or is_scrape(request.path, request.headers):
             await _invite_body(request)
             return await self._ecs(request)
         if signing_service(request.path, request.headers, request.rel_url.raw_query_string) == "ecs":

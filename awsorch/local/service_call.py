@@ -61,6 +61,11 @@ def signing_service(path: str, headers: Mapping[str, str], query: str) -> str | 
     return None
 
 
+def is_scrape(path: str, headers: Mapping[str, str]) -> bool:
+    """Whether it is Prometheus that asks; whoever signs means a bucket of that name."""
+    return path == "/metrics" and not headers.get("Authorization", "").startswith("AWS")
+
+
 def is_own_path(path: str) -> bool:
     """Whether a path is awsorch's own, whoever signed the request: its health, and the agents' websockets."""
     return path.startswith(_OWN_PATHS) or path in {own.rstrip("/") for own in _OWN_PATHS}

@@ -1,8 +1,10 @@
 """What every engine promises, tried on the simulated one and on Docker."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -33,7 +35,7 @@ class Bench:
         self.engine = engine
         self.labels = labels
         self.seen: list[Occurrence | Connected] = []
-        self._image = image
+        self.image = image
         self._changed = asyncio.Event()
 
     def watch(self) -> None:
@@ -46,7 +48,7 @@ class Bench:
     def arguments(self, command: str, simulated: str, **body: Any) -> CreateArguments:
         """A shell command, and what a simulated container does instead ("NAME=value NAME=value")."""
         config = {
-            "Image": self._image,
+            "Image": self.image,
             "Cmd": ["sh", "-c", command],
             "Env": simulated.split(),
             "Labels": self.labels,
@@ -82,7 +84,7 @@ def attempt(request: pytest.FixtureRequest) -> Try:
 
     def run(scenario: Callable[[Bench], Awaitable[None]]) -> None:
         async def whole() -> None:
-            engine: Engine = DockerEngine(EngineSettings()) if is_real else SimulatedEngine()
+            engine: Engine = DockerEngine(EngineSettings()) if is_real else SimulatedEngine(images=[image])
             if isinstance(engine, SimulatedEngine):
                 engine.missing_images.add("nobody/nothing:never")
             try:
@@ -164,6 +166,27 @@ def test_what_it_prints_is_told_with_times_and_may_be_taken_up_again(attempt: Tr
         assert [said async for _, said in bench.engine.logs(container, told[0][0])] == [b"two\n"]
         with pytest.raises(GoneError):
             [each async for each in bench.engine.logs("no-such-container", 0)]
+
+    attempt(scenario)
+
+
+def test_what_a_container_uses_is_told_as_docker_does_while_it_runs(attempt: Try) -> None:
+    async def scenario(bench: Bench) -> None:
+        arguments = bench.arguments("sleep 60", "", HostConfig={"NetworkMode": "bridge"})
+        docker_id = await bench.engine.create(arguments)
+        assert await bench.engine.stats(docker_id) is None
+        await bench.engine.start(docker_id)
+        found = await bench.engine.stats(docker_id)
+        assert found is not None
+        assert (found["id"], found["name"]) == (docker_id, f"/{arguments.name}")
+        assert datetime.fromisoformat(found["read"][:19]).year > 2000
+        assert found["cpu_stats"]["cpu_usage"]["total_usage"] >= 0
+        assert found["cpu_stats"]["online_cpus"] >= 1
+        assert 0 < found["memory_stats"]["usage"] < found["memory_stats"]["limit"]
+        assert found["networks"]["eth0"].keys() >= {"rx_bytes", "tx_bytes"}
+        await bench.engine.kill(docker_id)
+        await bench.engine.remove(docker_id)
+        assert await bench.engine.stats(docker_id) is None
 
     attempt(scenario)
 
@@ -301,6 +324,26 @@ def test_health(attempt: Try) -> None:
         facts = await bench.engine.inspect(docker_id)
         assert facts is not None
         assert facts.health is Health.HEALTHY
+
+    attempt(scenario)
+
+
+def test_images_are_listed_with_their_age(attempt: Try) -> None:
+    async def scenario(bench: Bench) -> None:
+        one = await bench.engine.inspect_image(bench.image)
+        assert one is not None
+        (listed,) = [each for each in await bench.engine.list_images() if each.id == one.id]
+        assert set(listed.names) == set(one.names)
+        assert listed.created_at is not None
+        assert listed.created_at <= time.time()
+
+    attempt(scenario)
+
+
+def test_all_containers_are_found_whoever_made_them(attempt: Try) -> None:
+    async def scenario(bench: Bench) -> None:
+        docker_id = await bench.engine.create(bench.arguments("exit 0", ""))
+        assert docker_id in await bench.engine.find({})
 
     attempt(scenario)
 

@@ -14,7 +14,7 @@ from awsorch.agent.engine import (
     EngineUnavailableError,
     ImageFacts,
 )
-from awsorch.agent.images import ImageStock, PullError, credentials_for, digest_of
+from awsorch.agent.images import ImageStock, PullError, credentials_for, digest_of, full_name
 from awsorch.agent.settings import EngineSettings
 from tests.support import virtual_time
 
@@ -234,6 +234,41 @@ def test_images_go_when_nobody_has_used_them_for_an_hour() -> None:
         assert await stock.clean() == ["idle"] == registry.removed
 
     play("default", Registry(), scenario)
+
+
+def test_images_that_a_former_life_pulled_go_as_well_an_hour_after_the_start() -> None:
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        assert await stock.clean() == []
+        await asyncio.sleep(3601)
+        assert await stock.clean() == ["app"]
+        assert await stock.clean() == []
+
+    play("default", Registry(PULLED), scenario, {"app", "gone"})
+
+
+def test_so_many_images_go_at_once_and_what_is_gone_already_does_not_count() -> None:
+    names = {f"app-{number}" for number in range(7)}
+
+    async def scenario(stock: ImageStock, registry: Registry, _: virtual_time.VirtualTimeLoop) -> None:
+        await stock.clean()
+        await asyncio.sleep(3601)
+        assert len(await stock.clean()) == 5
+        assert len(await stock.clean()) == 2
+
+    play("default", Registry(*(ImageFacts(id=each, names=(each,)) for each in names)), scenario, {*names, "a-gone"})
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("busybox", "docker.io/library/busybox:latest"),
+        ("docker.io/library/busybox:1.36", "docker.io/library/busybox:1.36"),
+        ("localhost:5000/team/app", "localhost:5000/team/app:latest"),
+        ("app@sha256:1f", "docker.io/library/app@sha256:1f"),
+    ],
+)
+def test_an_image_s_full_name(image: str, name: str) -> None:
+    assert full_name(image) == name
 
 
 def test_images_that_were_not_pulled_here_stay() -> None:

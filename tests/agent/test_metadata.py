@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
+from awsorch.agent import container_stats
+from awsorch.agent.assignment import Assignment, fresh_life
 from awsorch.agent.engine import EngineError
+from awsorch.agent.kernel_stats import NoKernelStats
 from awsorch.agent.metadata import Place, container_view, task_view
+from awsorch.agent.metadata_routes import TaskMetadata
+from awsorch.agent.plan import names_for
 from awsorch.agent.ports import Binding
+from awsorch.agent.rates import RateLimit
+from awsorch.agent.settings import load
+from awsorch.agent.simulated_engine import SimulatedEngine
+from awsorch.agent.task_endpoint import TaskEndpoint
 from awsorch.wire import acs
 from tests.agent.bench import Bench, play
 from tests.agent.tasks import a_container, a_task
@@ -141,16 +153,91 @@ def test_without_the_engine_the_answer_has_what_the_agent_knows(tmp_path: Path) 
     play(tmp_path, scenario)
 
 
+def test_a_container_finds_what_it_and_its_task_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container_stats, "LASTS", 0.0)
+
+    async def scenario(bench: Bench) -> None:
+        await bench.start()
+        await run(bench)
+        uri = environment_of(bench)["ECS_CONTAINER_METADATA_URI_V4"]
+        status, own = await ask(f"{uri}/stats")
+        assert status == 200
+        assert own["precpu_stats"]["cpu_usage"]["total_usage"] <= own["cpu_stats"]["cpu_usage"]["total_usage"]
+        assert own["network_rate_stats"].keys() == {"rx_bytes_per_sec", "tx_bytes_per_sec"}
+        status, older = await ask(uri.replace("/v4/", "/v3/") + "/stats")
+        assert (status, own.keys() - older.keys()) == (200, {"network_rate_stats"})
+        status, whole = await ask(f"{uri}/task/stats")
+        assert status == 200
+        assert [each["id"] for each in whole.values()] == list(whole)
+        other = next(each for each in whole if each != own["id"])
+        bench.engine.end(other, 0)
+        assert (await ask(f"{uri}/task/stats"))[1][other] is None
+        bench.engine.fail_next("stats", EngineError("away"))
+        status, message = await ask(f"{uri}/stats")
+        assert status == 500
+        assert "away" in message
+        assert (await ask(f"{uri}0/stats"))[0] == 404
+
+    play(tmp_path, scenario)
+
+
+class NoCalls:
+    """ECS, which nobody calls."""
+
+    async def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        raise AssertionError(operation)
+
+
+def test_a_container_finds_its_devices() -> None:
+    content = acs.AssociationContent(value="eyJhIjogMX0=", encoding="base64")
+    associations = (
+        acs.Association(name="GPU-1", type="gpu", containers=("app",)),
+        acs.Association(name="eia1", type="elastic-inference", content=content, containers=("app",)),
+        acs.Association(name="eia2", type="elastic-inference", containers=("side",)),
+    )
+    task = a_task(a_container("app"), a_container("side"), associations=associations)
+    assignment = Assignment(task, fresh_life(task, names_for(task, lambda: "me"), load({})), load({}))
+    engine, place = SimulatedEngine(), Place(cluster="c1")
+    stats = container_stats.ContainerStats(NoKernelStats(), engine)
+    metadata = TaskMetadata({task.arn: assignment}, engine, stats, NoCalls(), place=place, instance_arn="arn:i")
+
+    async def scenario() -> None:
+        endpoint = TaskEndpoint(RateLimit(100, 100, time.time))
+        metadata.serve(endpoint)
+        port = await endpoint.start("127.0.0.1", 0)
+        base = f"http://127.0.0.1:{port}"
+        try:
+            uri = f"{base}/v4/me/associations"
+            assert await ask(f"{uri}/gpu") == (200, {"Associations": ["GPU-1"]})
+            assert await ask(f"{uri}/elastic-inference") == (200, {"Associations": ["eia1"]})
+            assert await ask(f"{uri}/nothing") == (200, {"Associations": []})
+            assert await ask(f"{uri}/elastic-inference/eia1") == (200, {"a": 1})
+            assert (await ask(f"{uri}/elastic-inference/eia2"))[0] == 404
+            assert (await ask(f"{base}/v3/me/associations/elastic-inference/eia2"))[0] == 500
+            assert (await ask(f"{base}/v4/you/associations/gpu"))[0] == 404
+        finally:
+            await endpoint.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_engine_is_asked_once_for_containers_that_look_at_themselves_all_the_time(tmp_path: Path) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.start()
+        await run(bench)
+        uri = environment_of(bench)["ECS_CONTAINER_METADATA_URI_V4"]
+        assert "Labels" in (await ask(uri))[1]
+        bench.engine.fail_next("describe", EngineError("away"))
+        assert "Labels" in (await ask(uri))[1]
+
+    play(tmp_path, scenario)
+
+
 def views(described: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A container in versions 4 and 3."""
-    from awsorch.agent.assignment import Assignment
-    from awsorch.agent.settings import load
-    from awsorch.agent.supervisor import fresh_life
-    from tests.agent.test_plan import plan
-
     settings = load({})
     task = a_task(a_container("app", image="busybox:1", health_check_type="docker"))
-    life = fresh_life(task, plan.names_for(task, lambda: "0f"), settings)
+    life = fresh_life(task, names_for(task, lambda: "0f"), settings)
     assignment = Assignment(task, life, settings)
     assignment.bindings["app"] = (Binding(container_port=80, host_port=8080, protocol="tcp", bind_ip="0.0.0.0"),)
     whole = task_view(

@@ -14,12 +14,14 @@ import pytest
 from awsorch.agent.assignment import Assignment, fresh_life
 from awsorch.agent.host import Host, Needs
 from awsorch.agent.introspection import Introspection
+from awsorch.agent.metrics import AgentMetrics
 from awsorch.agent.plan import names_for
 from awsorch.agent.ports import Binding, NoPortError, Ports, Wanted, always_free, host_probe
 from awsorch.agent.session import Registration, websocket_url
 from awsorch.agent.settings import Settings
+from awsorch.agent.simulated_engine import SimulatedEngine
 from awsorch.agent.state_file import Batch, SavedReport, StateFile, StateFileError
-from awsorch.agent.usage import KernelUsage, Traffic, Usage
+from awsorch.agent.usage import KernelUsage, NoUsage, Traffic, Usage
 from tests.agent.tasks import a_task
 
 
@@ -236,7 +238,8 @@ def test_the_introspection_endpoint() -> None:
     registration = Registration(cluster="c1", instance_arn="arn:i", zone_id="", docker_version="20")
 
     async def scenario() -> None:
-        endpoint = Introspection(registration, {task.arn: assignment})
+        tasks = {task.arn: assignment}
+        endpoint = Introspection(registration, tasks, SimulatedEngine(), AgentMetrics(registration, tasks, NoUsage()))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -254,6 +257,9 @@ def test_the_introspection_endpoint() -> None:
                 assert answer.status == 404
             async with http.get("/v1/tasks", params={"taskarn": "a", "dockerid": "b"}) as answer:
                 assert answer.status == 400
+            async with http.get("/metrics") as answer:
+                assert answer.content_type == "text/plain"
+                assert 'awsorch_agent_tasks{status="NONE"} 1.0' in await answer.text()
             async with http.get("/") as answer:
                 assert "/v1/tasks" in (await answer.json())["AvailableCommands"]
         await endpoint.close()

@@ -107,6 +107,7 @@ class World:
         self.supervisor: Supervisor
         self.roles: RoleCredentialsStore
         self.tasks: dict[str, Any] = {}
+        self.around: Surroundings
 
     async def start(self, *, dies_at: int | None = None, after: bool = False) -> None:
         """A new agent on this host; it dies at its `dies_at`-th save."""
@@ -115,7 +116,7 @@ class World:
         self.tasks = {}
         self.roles = RoleCredentialsStore(self.tasks, self._loop.clock)
         images = ImageStock(self.engine, self.settings.engine, self._loop.clock, set(), lambda _: None)
-        around = Surroundings(
+        self.around = Surroundings(
             settings=self.settings,
             place=self.place,
             clock=self._loop.clock,
@@ -131,7 +132,7 @@ class World:
             ports=Ports("0.0.0.0", (32768, 32800), always_free),
             tasks=self.tasks,
         )
-        self.supervisor = Supervisor(around, self._reports, self)
+        self.supervisor = Supervisor(self.around, self._reports, self)
         await self.supervisor.recover(self.store.load())
 
     async def kill(self) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from awsorch.adapters.aws import AwsError
-from awsorch.adapters.metrics import BATCH, NAMESPACE, RESERVATION, CloudWatchMetrics
+from awsorch.adapters.metrics import BATCH, MANAGED_SCALING, NAMESPACE, RESERVATION, CloudWatchMetrics
 from awsorch.core.commands import PublishReservation
+from awsorch.core.utilization import Figure
 from tests.contract.fleets import FakeOutside, Outside, Recorder, run_with
 
 Make = Callable[[], Outside]
@@ -41,7 +42,7 @@ class Stage:
         answer = await self.outside.calls.call(
             "cloudwatch",
             "get_metric_statistics",
-            Namespace=NAMESPACE,
+            Namespace=f"{NAMESPACE}/{MANAGED_SCALING}",
             MetricName=RESERVATION,
             Dimensions=dimensions,
             StartTime=now - timedelta(minutes=5),
@@ -82,6 +83,52 @@ def test_reservations_of_many_providers_are_one_call(fleet: Make) -> None:
         assert stage.aws.operations.count("put_metric_data") == 1
 
     play(fleet, scene)
+
+
+def test_what_services_use_is_a_statistic_set_of_the_minute(fleet: Make) -> None:
+    async def scene(stage: Stage) -> None:
+        minute = datetime.now(UTC).timestamp() // 60 * 60 - 60
+        figures = [Figure(name="CPUUtilization", cluster="default", service="web", values=(10.0, 20.0, 60.0))]
+        stage.metrics.publish_figures(minute, figures)
+        dimensions = [{"Name": "ClusterName", "Value": "default"}, {"Name": "ServiceName", "Value": "web"}]
+        statistics = {"SampleCount": 3.0, "Sum": 90.0, "Minimum": 10.0, "Maximum": 60.0}
+        await stage.metrics.settle()
+        if isinstance(stage.outside, FakeOutside):
+            (datum,) = stage.outside.fleet.metrics
+            assert (datum["MetricName"], datum["Unit"], datum["Dimensions"]) == (
+                "CPUUtilization",
+                "Percent",
+                dimensions,
+            )
+            assert datum["StatisticValues"] == statistics
+            assert datum["Timestamp"].timestamp() == minute
+            return
+        answer = await stage.outside.calls.call(
+            "cloudwatch",
+            "get_metric_statistics",
+            Namespace=NAMESPACE,
+            MetricName="CPUUtilization",
+            Dimensions=dimensions,
+            StartTime=datetime.fromtimestamp(minute, UTC),
+            EndTime=datetime.fromtimestamp(minute + 60, UTC),
+            Period=60,
+            Statistics=list(statistics),
+        )
+        (point,) = answer["Datapoints"]
+        assert {name: point[name] for name in statistics} == statistics
+
+    play(fleet, scene)
+
+
+def test_without_a_namespace_nothing_is_published() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.metrics.namespace = ""
+        stage.publish("cp", 1.0)
+        stage.metrics.publish_figures(0.0, [Figure(name="CPUUtilization", cluster="default", values=(1.0,))])
+        await asyncio.sleep(60)
+        assert not stage.aws.operations
+
+    play(FakeOutside, scene)
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from awsorch.core.events import HealthReported, InstanceHealthReported
 from awsorch.core.model import ContainerInstance, Task
 from awsorch.core.state import ClusterState
+from awsorch.core.utilization import Used
 from awsorch.gateway.control import HEARTBEAT_S, Instance
 from awsorch.gateway.telemetry import SAMPLES_LIMIT, SILENCE_S, TelemetrySession
 from awsorch.wire import tcs
@@ -158,6 +159,43 @@ def test_metrics_are_bounded_whatever_the_agent_sends() -> None:
         names = {f"c{part}-{number}": 1.0 for number in range(SAMPLES_LIMIT)}
         session.receive(metrics(part == 2, **names), a_state(INSTANCE), 1.0)
     assert len(session.metrics) == SAMPLES_LIMIT
+
+
+def sample(task: str, name: str, *, cpu: float, memory: float, samples: int = 1) -> tcs.TaskMetric:
+    def stats(value: float) -> tcs.DoubleStats:
+        return tcs.DoubleStats(min=value, max=value, sum=value, sample_count=samples)
+
+    metric = tcs.ContainerMetric(container_name=name, cpu_stats_set=stats(cpu), memory_stats_set=stats(memory))
+    return tcs.TaskMetric(task_arn=task, container_metrics=(metric,))
+
+
+def publish(session: TelemetrySession, *tasks: tcs.TaskMetric) -> None:
+    metadata = tcs.MetricsMetadata(fin=True)
+    session.receive(tcs.PublishMetricsRequest(metadata=metadata, task_metrics=tasks), a_state(INSTANCE), 1.0)
+
+
+def test_what_a_task_used_is_the_average_of_its_rounds_and_the_sum_of_its_containers() -> None:
+    session = a_session()
+    publish(session, sample("t", "a", cpu=10.0, memory=100.0), sample("t", "b", cpu=5.0, memory=20.0))
+    publish(session, sample("t", "a", cpu=40.0, memory=600.0, samples=2), sample("u", "a", cpu=1.0, memory=1.0))
+    assert session.take_usage() == {"t": Used(cpu=20.0, memory=220.0), "u": Used(cpu=1.0, memory=1.0)}
+    assert session.take_usage() == {}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        sample("t", "a", cpu=float("nan"), memory=1.0),
+        sample("t", "a", cpu=1.0, memory=float("inf")),
+        sample("t", "a", cpu=-1.0, memory=1.0),
+        sample("t", "a", cpu=1.0, memory=1.0, samples=0),
+        tcs.TaskMetric(task_arn="t", container_metrics=(tcs.ContainerMetric(container_name="a"),)),
+    ],
+)
+def test_what_is_no_figure_is_not_counted(odd: tcs.TaskMetric) -> None:
+    session = a_session()
+    publish(session, odd)
+    assert session.take_usage() == {}
 
 
 def test_a_heartbeat_is_due_only_where_there_was_nothing_to_acknowledge() -> None:
