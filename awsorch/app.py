@@ -37,6 +37,7 @@ from awsorch.engine.outbox import Outbox
 from awsorch.engine.ports import LeaseLost, Store, StoreFailure
 from awsorch.engine.utilization import UtilizationMeter
 from awsorch.gateway.connection import DoorServer
+from awsorch.gateway.exec_sessions import PREFIX as COMMANDS
 from awsorch.gateway.server import Gateway
 from awsorch.gateway.task_credentials import TaskCredentials
 from awsorch.local.door import Door
@@ -100,6 +101,7 @@ class App:
         all_keys = AccessKeys(local_keys, secret, self.controller.registry, time.time)
         verifier = Verifier(all_keys, "ecs", clock=_utc_now) if keys else None
         self.gateway = self._open_gateway(all_keys, TaskCredentials(adapters.task_roles, secret), scope, verifier)
+        self.gateway.commands.audit = adapters.session_logs
         outbox.connect(agents=self.gateway)
         outbox.connect_aws(targets=adapters.load_balancing, alarms=adapters.alarms, inboxes=self.controller.clusters)
         outbox.connect_fleet(groups=adapters.groups, machines=adapters.machines, reservations=adapters.metrics)
@@ -114,6 +116,7 @@ class App:
             auto_scaling=adapters.groups,
             task_roles=adapters.task_roles,
         )
+        self._endpoint.commands = self.gateway.commands
         adapters.metrics.namespace = settings.metrics_namespace
         self._meter = UtilizationMeter(self.controller.clusters, self.gateway, adapters.metrics, time.time)
         self._metrics = self._open_metrics(outbox)
@@ -218,6 +221,8 @@ class App:
             return await self.gateway.serve_acs(request)
         if request.path == "/tcs/ws":
             return await self.gateway.serve_tcs(request)
+        if request.path.startswith(COMMANDS):
+            return await self.gateway.commands.serve(request)
         if request.path.startswith(ACTIVATIONS):
             return await self._activations.handle(request)
         if request.path == SESSION:

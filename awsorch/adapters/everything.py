@@ -15,6 +15,7 @@ from awsorch.adapters.machines import Ec2Machines
 from awsorch.adapters.metrics import CloudWatchMetrics
 from awsorch.adapters.notices import Notices
 from awsorch.adapters.price_list import pricing_region
+from awsorch.adapters.session_logs import SessionLogs
 from awsorch.adapters.task_roles import AssumedRoles
 from awsorch.adapters.user_data import UserData
 
@@ -43,6 +44,7 @@ class Adapters:
         self.groups = AutoScalingGroups(self._aws, post, GroupReader(self._aws, self.catalogue))
         self.machines = Ec2Machines(self._aws, post, user_data)
         self.metrics = CloudWatchMetrics(self._aws)
+        self.session_logs = SessionLogs(self._aws)
         self.task_roles = AssumedRoles(self._aws, clock)
         self._callers: CallerIdentities | None = None
 

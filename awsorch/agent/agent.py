@@ -19,10 +19,11 @@ from awsorch.agent.api import ECS, APIError, TerminalError
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.capabilities import attributes
 from awsorch.agent.cloudwatch_logs import LOGS, CloudWatchLogs
-from awsorch.agent.control import Control
+from awsorch.agent.control import Asides, Control
 from awsorch.agent.doctor import Doctor
 from awsorch.agent.engine import Engine, EngineError, EngineFacts
 from awsorch.agent.environment import Placement
+from awsorch.agent.exec_sessions import ExecSessions
 from awsorch.agent.host import Host
 from awsorch.agent.identity import Identity, InstanceMetadata
 from awsorch.agent.images import ImageStock
@@ -296,7 +297,9 @@ class Agent:
         )
         reports = Reports(ecs.submit)
         supervisor = Supervisor(surroundings, reports, telemetry)
-        control = Control(self._http, ecs, registration, supervisor, roles, doctor.heartbeat)
+        commands = ExecSessions(self._http, ecs, parts.engine, surroundings.tasks)
+        asides = Asides(doctor.heartbeat, commands)
+        control = Control(self._http, ecs, registration, supervisor, roles, asides)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._find_gateway(ecs, registration))
@@ -311,6 +314,7 @@ class Agent:
                 if settings.spot_draining and not settings.external:
                     group.create_task(drain_when_noticed(self._metadata, ecs, registration, settings.spot_interval))
         finally:
+            await commands.close()
             await supervisor.close()
             await surroundings.inputs.close()
             await reports.close()

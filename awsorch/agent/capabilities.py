@@ -45,6 +45,7 @@ def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     yield "ecs.capability.full-sync"
     yield "ecs.capability.network.container-port-range"
     yield "ecs.capability.container-restart-policy"
+    yield "ecs.capability.execute-command"
     yield "ecs.capability.secrets.ssm.environment-variables"
     yield "ecs.capability.secrets.ssm.bootstrap.log-driver"
     yield "ecs.capability.secrets.asm.environment-variables"

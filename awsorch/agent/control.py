@@ -7,12 +7,14 @@ heartbeats behind it, so acknowledgements are sent when they are due.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from awsorch.agent import AGENT_HASH, AGENT_VERSION
 from awsorch.agent.api import ECS
+from awsorch.agent.exec_sessions import ExecSessions
 from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.session import Backoff, Ending, Registration, open_websocket, read, stay_connected, websocket_url
 from awsorch.agent.state_file import StateFileError, without_secrets
@@ -26,6 +28,14 @@ BACKOFF = Backoff(first=0.25, last=120.0, growth=1.5)
 UPDATES_DISABLED = "Updates are disabled"
 
 
+@dataclass(frozen=True, slots=True)
+class Asides:
+    """What messages concern besides tasks: `heartbeat` is called for each of the controller's."""
+
+    heartbeat: Callable[[], None]
+    commands: ExecSessions
+
+
 class Control:
     """One agent's control sessions, one after the other."""
 
@@ -36,15 +46,15 @@ class Control:
         registration: Registration,
         supervisor: Supervisor,
         roles: RoleCredentialsStore,
-        heartbeat: Callable[[], None],
+        asides: Asides,
     ) -> None:
-        """`heartbeat` is called for each heartbeat of the controller."""
         self._http = http
         self._ecs = ecs
         self._registration = registration
         self._supervisor = supervisor
         self._roles = roles
-        self._heartbeat = heartbeat
+        self._asides = asides
+        self._base = ""
         self._was_connected = False
         self._manifest_id = ""
         self._answers: set[asyncio.Task[None]] = set()
@@ -65,6 +75,7 @@ class Control:
             {
                 "agentHash": AGENT_HASH,
                 "agentVersion": AGENT_VERSION,
+                "awsorchExec": "true",
                 "clusterArn": about.cluster,
                 "containerInstanceArn": about.instance_arn,
                 "dockerVersion": f"DockerVersion: {about.docker_version}",
@@ -74,6 +85,7 @@ class Control:
             },
         )
         socket = await open_websocket(self._http, self._ecs, url)
+        self._base = endpoint.control.rstrip("/").removesuffix("/acs")
         LOG.info("ACS: connected to %s", endpoint.control)
         self._was_connected = True
         try:
@@ -93,7 +105,7 @@ class Control:
                 return False
             case acs.HeartbeatMessage():
                 await self._send(socket, acs.HeartbeatAckRequest(message_id=message.message_id))
-                self._heartbeat()
+                self._asides.heartbeat()
             case acs.PayloadMessage():
                 self._answer(self._take_payload(socket, message))
             case acs.TaskManifestMessage():
@@ -104,6 +116,8 @@ class Control:
                     self._supervisor.stop(each.task_arn for each in message.stop_tasks)
             case acs.IAMRoleCredentialsMessage():
                 await self._take_credentials(socket, message)
+            case acs.AwsorchExecuteCommandMessage():
+                self._asides.commands.begin(message, self._base)
             case acs.StageUpdateMessage() | acs.PerformUpdateMessage():
                 nack = acs.NackRequest(
                     cluster=message.cluster_arn,

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from docker.errors import APIError, NotFound
 
 from awsorch.agent.docker_errors import engine_errors, pull_error, pull_errors, words
 from awsorch.agent.docker_events import EventStream, label_filter
+from awsorch.agent.docker_exec import MARK, DockerCommand, create_command
 from awsorch.agent.docker_facts import NEVER, bridge_address, container_facts, listed_image, one_sample
 from awsorch.agent.docker_logs import LogReader
 from awsorch.agent.engine import (
@@ -48,6 +50,8 @@ STARTERS = 8
 MEASURERS = 4
 """Statistics that are waited for: the engine takes up to a second for each."""
 QUICK_TIMEOUT = 30.0
+COMMANDS = 256
+"""Threads for commands in containers: each that runs keeps one, and needs another for what is typed."""
 MEBIBYTE = 1024 * 1024
 
 
@@ -71,6 +75,7 @@ class DockerEngine:
         self._quick = ThreadPoolExecutor(2, thread_name_prefix="engine")
         self._measurers = ThreadPoolExecutor(MEASURERS, thread_name_prefix="stats")
         self._pullers = ThreadPoolExecutor(3, thread_name_prefix="pull")
+        self._commands = ThreadPoolExecutor(COMMANDS, thread_name_prefix="exec")
         self._stream: EventStream | None = None
         self._log_reader = LogReader(settings.docker_host)
 
@@ -176,6 +181,20 @@ class DockerEngine:
                 raise CannotInspectContainerError(words(error)) from error
 
         return await self._run(self._quick, QUICK_TIMEOUT, "inspected", call)
+
+    async def run_command(self, container: str, command: Sequence[str]) -> DockerCommand:
+        mark = f"{MARK}={uuid.uuid4().hex}"
+
+        def call(client: APIClient) -> str:
+            try:
+                return create_command(client, container, command, mark)
+            except APIError as error:
+                raise EngineError(words(error)) from error
+
+        exec_id = await self._run(self._quick, QUICK_TIMEOUT, "run", call)
+        running = DockerCommand(self._client(QUICK_TIMEOUT), self._commands, exec_id, mark, container)
+        await running.start()
+        return running
 
     def logs(self, container: str, after: int) -> AsyncIterator[tuple[int, bytes]]:
         return self._log_reader.read(container, after)
@@ -328,7 +347,7 @@ class DockerEngine:
         if self._stream is not None:
             self._stream.close()
         await self._log_reader.close()
-        for pool in (self._starters, self._quick, self._measurers, self._pullers):
+        for pool in (self._starters, self._quick, self._measurers, self._pullers, self._commands):
             pool.shutdown(wait=False, cancel_futures=True)
         for client in self._clients.values():
             client.close()

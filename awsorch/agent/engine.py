@@ -4,7 +4,7 @@ Two adapters keep the same contract: `docker_engine` and `simulated_engine`. Ids
 seconds since the epoch; a container is one that carries this instance's label, others do not exist here.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -235,7 +235,32 @@ class Logs(Protocol):
         Raises EngineError, GoneError where there is no such container."""
 
 
-class Engine(Containers, Descriptions, Images, Volumes, Logs, Protocol):
+class RunningCommand(Protocol):
+    """A command in a container, with a terminal. All raise EngineError but `end`."""
+
+    def output(self) -> AsyncIterator[bytes]:
+        """What it prints, until it has ended."""
+
+    async def type(self, data: bytes) -> None:
+        """Gives it input."""
+
+    async def resize(self, columns: int, rows: int) -> None: ...
+
+    async def exit_code(self) -> int | None:
+        """None while it runs, or when it was ended."""
+
+    async def end(self) -> None:
+        """Ends it if it still runs, and lets go of what it took here."""
+
+
+class Commands(Protocol):
+    """Commands beside a container's own."""
+
+    async def run_command(self, container: str, command: Sequence[str]) -> RunningCommand:
+        """Runs it as root. Raises EngineError."""
+
+
+class Engine(Containers, Descriptions, Images, Volumes, Logs, Commands, Protocol):
     """A container engine."""
 
     async def facts(self) -> EngineFacts:

@@ -9,12 +9,13 @@ SIMULATED_EXIT_CODE      what it exits with (default 0)
 SIMULATED_PRINTS         what it prints at its start, lines with "|" between them
 SIMULATED_START_SECONDS  how long a start takes (default 0)
 SIMULATED_HEALTH         "healthy" or "unhealthy", at once, or "healthy:5" after five seconds
+SIMULATED_COMMAND_EXIT_CODE  what a command in it exits with, once "exit" is typed (default 0)
 SIMULATED_STOP           "ignore": the stop signal does nothing, only SIGKILL ends it
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -35,6 +36,7 @@ from awsorch.agent.engine import (
     Sink,
     VolumeArguments,
 )
+from awsorch.agent.simulated_command import SimulatedCommand
 from awsorch.agent.states import Health
 
 SIGTERM_EXIT_CODE = 143
@@ -208,6 +210,13 @@ class SimulatedEngine:
             finished_at=found.finished_at,
             health=found.health,
         )
+
+    async def run_command(self, container: str, command: Sequence[str]) -> SimulatedCommand:
+        self._may_fail("run_command")
+        found = self._get(container)
+        if found is None or found.status != "running":
+            raise EngineError(f"Container {container} is not running")
+        return SimulatedCommand(command, int(found.environment.get("SIMULATED_COMMAND_EXIT_CODE", 0)))
 
     async def logs(self, container: str, after: int) -> AsyncIterator[tuple[int, bytes]]:
         self._may_fail("logs")

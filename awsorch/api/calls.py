@@ -18,7 +18,7 @@ from awsorch.core.model_access import KeyHolder
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.controller import Controller
 from awsorch.engine.partition import Partition
-from awsorch.engine.ports import AutoScaling, LoadBalancers, TaskRoles
+from awsorch.engine.ports import AutoScaling, CommandSessions, LoadBalancers, TaskRoles
 
 Answer = Mapping[str, Any]
 Operation = Callable[["Call"], Awaitable[Answer]]
@@ -68,6 +68,7 @@ class Call:
     auto_scaling: AutoScaling | None = None
     task_roles: TaskRoles | None = None
     holder: KeyHolder | None = None
+    commands: CommandSessions | None = None
 
     @property
     def cause(self) -> str:

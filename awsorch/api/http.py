@@ -21,7 +21,7 @@ from awsorch.api.request_figures import OK, OTHER, RequestFigures
 from awsorch.core.arn import Scope
 from awsorch.core.errors import unsupported
 from awsorch.engine.controller import Controller
-from awsorch.engine.ports import AutoScaling, LoadBalancers, TaskRoles
+from awsorch.engine.ports import AutoScaling, CommandSessions, LoadBalancers, TaskRoles
 from awsorch.wire.codec import Codec
 from awsorch.wire.errors import WireError
 
@@ -35,7 +35,7 @@ EXTENSION_PREFIX = "AwsorchV1."
 
 class EcsEndpoint:
     """Handles ECS requests for one controller. Without ``load_balancers``, ``auto_scaling`` and ``task_roles`` what
-    requests say of load balancers, Auto Scaling groups and roles is not checked."""
+    requests say of load balancers, Auto Scaling groups and roles is not checked; without ``commands`` none can be run."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class EcsEndpoint:
         self._load_balancers = load_balancers
         self._auto_scaling = auto_scaling
         self._task_roles = task_roles
+        self.commands: CommandSessions | None = None
         self._scope = scope
         self._authenticator = authenticator
         self._codec = Codec.load("ecs")
@@ -97,6 +98,7 @@ class EcsEndpoint:
             auto_scaling=self._auto_scaling,
             task_roles=self._task_roles,
             holder=caller.holder,
+            commands=self.commands,
         )
         await require_permission(call)
         return await handler(call)

@@ -246,6 +246,18 @@ def container_view(container: Container, task: Task) -> View:
         "memory": None if container.memory is None else str(container.memory),
         "memoryReservation": None if container.memory_reservation is None else str(container.memory_reservation),
         "gpuIds": list(container.gpu_ids) or None,
+        "managedAgents": [_managed_agent(container, task)] if task.enable_execute_command else None,
+    }
+
+
+def _managed_agent(container: Container, task: Task) -> View:
+    """The agent that runs commands in a container: the instance's own, so it is there as long as the container runs."""
+    status = container.last_status if container.last_status in ("RUNNING", "STOPPED") else "PENDING"
+    return {
+        "name": "ExecuteCommandAgent",
+        "lastStatus": status,
+        "lastStartedAt": stamp(task.started_at) if status == "RUNNING" else None,
+        "reason": "Received Container Stopped event" if status == "STOPPED" else None,
     }
 
 

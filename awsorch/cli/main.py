@@ -20,6 +20,7 @@ from awsorch.cli.definitions import register
 from awsorch.cli.deploy import deploy, scale
 from awsorch.cli.describe import describe
 from awsorch.cli.events import events
+from awsorch.cli.exec import exec_command
 from awsorch.cli.faults import explain
 from awsorch.cli.history import history
 from awsorch.cli.instances import instances
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(up, down, register, run, ps, describe, logs, stop),
+    *(up, down, register, run, ps, describe, logs, exec_command, stop),
     *(apply, services, deploy, rollback, scale, events, history),
     *(instances, capacity, plan, balancers, story),
     *(userdata, activate, agent),

@@ -10,6 +10,9 @@ from awsorch.core.model_access import EXTERNAL
 
 Definition = Mapping[str, Any]
 
+#: What an instance has whose agent runs commands in containers.
+EXECUTE_COMMAND = "ecs.capability.execute-command"
+
 
 def overrides_by_name(overrides: Definition) -> dict[str, Mapping[str, Any]]:
     """containerOverrides by container name."""
@@ -28,9 +31,11 @@ def effective_containers(definition: Definition, overrides: Definition) -> Itera
             yield {**container, **{m: own[m] for m in members if m in own}}
 
 
-def demand_of(definition: Definition, overrides: Definition, launch_type: str | None = None) -> Demand:
+def demand_of(
+    definition: Definition, overrides: Definition, launch_type: str | None = None, *, execute_command: bool = False
+) -> Demand:
     """The Demand of one task. Task-level sizes win; else containers are summed, memoryReservation before memory.
-    EXTERNAL ones ask for an external instance."""
+    EXTERNAL ones ask for an external instance, with ``execute_command`` for one whose agent runs commands."""
     containers = list(effective_containers(definition, overrides))
     cpu = overrides.get("cpu") or definition.get("cpu")
     memory = overrides.get("memory") or definition.get("memory")
@@ -46,6 +51,7 @@ def demand_of(definition: Definition, overrides: Definition, launch_type: str | 
         attributes=(
             *((a["name"], a.get("value")) for a in definition.get("requiresAttributes", ())),
             *(((EXTERNAL, None),) if launch_type == "EXTERNAL" else ()),
+            *(((EXECUTE_COMMAND, None),) if execute_command else ()),
         ),
     )
 

@@ -74,6 +74,57 @@ class TaskRoles(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTarget:
+    """A command to run in a container, and who wants it. ``logging`` is the cluster's executeCommandConfiguration."""
+
+    cluster: str
+    instance_id: str
+    task_arn: str
+    container: str
+    runtime_id: str
+    command: str
+    caller_arn: str
+    logging: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionGrant:
+    """Where a client finds its session: a path at the host that it calls, and the token to show there."""
+
+    id: str
+    path: str
+    token: str
+
+
+class CommandSessions(Protocol):
+    """Sessions of commands in containers."""
+
+    def open(self, target: CommandTarget) -> SessionGrant:
+        """A session that a client may come for. Raises Refusal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """What became of a session; ``transcript`` is the last of what was printed. Times: seconds since the epoch."""
+
+    session_id: str
+    target: CommandTarget
+    started_at: float
+    ended_at: float
+    exit_code: int | None
+    transcript: str
+
+
+class SessionAudit(Protocol):
+    """Where sessions are written down."""
+
+    async def write(self, record: SessionRecord) -> None:
+        """Where the cluster's configuration says; what can't be written is logged."""
+        ...
+
+
 class Unanswered(Exception):
     """Somebody outside was asked on a caller's behalf and does not answer now; the caller may try again."""
 

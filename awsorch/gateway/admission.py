@@ -23,6 +23,8 @@ from awsorch.wire.sigv4 import claimed_access_key
 
 #: What an agent says of its versions is kept to this many characters.
 VERSION_LIMIT = 255
+#: What an agent says in its query that runs commands in containers for us; ECS's own does so with SSM.
+RUNS_COMMANDS = "awsorchExec"
 
 
 class SignatureVerifier(Protocol):
@@ -58,6 +60,7 @@ class Visitor:
     agent_hash: str | None
     docker_version: str | None
     wants_credentials: bool
+    runs_commands: bool = False
 
 
 class Admission:
@@ -95,6 +98,7 @@ class Admission:
             agent_hash=_short(said.get("agentHash")),
             docker_version=_short(said.get("dockerVersion")),
             wants_credentials=said.get("sendCredentials") == "true",
+            runs_commands=said.get(RUNS_COMMANDS) == "true",
         )
 
     def _verify(self, raw_path: str, headers: Mapping[str, str]) -> KeyHolder | None:

@@ -43,7 +43,7 @@ class ControlLine:
     """One control connection: its conversation, its socket, its partition. ``given``: (task id, role type) → when the
     credentials expire that its agent was last given; ``asking``: the tasks whose roles are being asked for."""
 
-    __slots__ = ("asking", "busy", "connection", "given", "id", "partition", "session")
+    __slots__ = ("asking", "busy", "connection", "given", "id", "partition", "runs_commands", "session")
 
     def __init__(self, session: ControlSession, connection: Connection, partition: Partition[ClusterState]) -> None:
         self.id = uuid.uuid4().hex
@@ -53,6 +53,7 @@ class ControlLine:
         self.busy = False
         self.given: dict[tuple[str, str], str] = {}
         self.asking: set[str] = set()
+        self.runs_commands = False
 
     @property
     def instance(self) -> Instance:
@@ -77,6 +78,7 @@ class ControlLines:
     async def serve(self, visitor: Visitor, connection: Connection) -> None:
         """Hold the conversation with an agent until one side ends it."""
         line = ControlLine(ControlSession(visitor.instance, _now(), new_message_id), connection, visitor.partition)
+        line.runs_commands = visitor.runs_commands
         self._enter(line)
         try:
             if await self._announce(line, visitor):
@@ -94,6 +96,19 @@ class ControlLines:
         if line is not None:
             line.session.delivery.want(task_ids)
             self._bring_up_to_date(line)
+
+    def runs_commands(self, cluster: str, instance_id: str) -> bool:
+        """Whether the instance is connected, and its agent runs commands in containers."""
+        line = self._lines.get((cluster, instance_id))
+        return line is not None and line.runs_commands
+
+    def tell(self, cluster: str, instance_id: str, frame: str) -> bool:
+        """Send a frame that only an agent of ours understands. False where there is none."""
+        line = self._lines.get((cluster, instance_id))
+        if line is None or not line.runs_commands:
+            return False
+        line.connection.send(frame)
+        return True
 
     def close(self, cluster: str, instance_id: str, reason: str) -> None:
         """End the instance's connection; the agent reads the reason."""

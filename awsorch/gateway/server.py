@@ -19,6 +19,7 @@ from awsorch.engine.controller import Controller
 from awsorch.gateway.admission import Admission, Refused, SignatureVerifier
 from awsorch.gateway.connection import Connection
 from awsorch.gateway.control_lines import ControlLines
+from awsorch.gateway.exec_sessions import ExecSessions
 from awsorch.gateway.task_credentials import TaskCredentials
 from awsorch.gateway.telemetry_lines import TelemetryLines
 from awsorch.wire import tcs
@@ -35,7 +36,8 @@ REFRESH_S = 300.0
 
 class Gateway:
     """The agents' door of one controller. `clock` gives seconds since the epoch; without `verifier` anyone may come;
-    `holder_of` names the machine that has an access key; `credentials` are what tasks' roles get, None for nothing."""
+    `holder_of` names the machine that has an access key; `credentials` are what tasks' roles get, None for nothing.
+    `commands` has the sessions of commands in containers."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Gateway:
         self._admission = Admission(controller.clusters.get, scope, verifier, holder_of)
         self._control = ControlLines(clock, credentials)
         self._telemetry = TelemetryLines()
+        self.commands = ExecSessions(self._control.tell, self._control.runs_commands, clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -66,6 +69,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.commands.close()
         await asyncio.gather(self._control.close_all(), self._telemetry.close_all())
 
     async def refresh_credentials(self) -> None:

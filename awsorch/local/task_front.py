@@ -43,7 +43,7 @@ class TaskFront:
     def __init__(self, peers: Path = _PEERS) -> None:
         self.agents: Callable[[], Iterable[str]] = tuple
         self._peers = peers
-        self._own = peers / f"{uuid.uuid4().hex}.sock"
+        self._own = peers / f"{uuid.uuid4().hex[:12]}.sock"
         clock = asyncio.get_running_loop().time
         self._limit = RateLimit(_RATE, _BURST, clock)
         self._strangers = RateLimit(_STRANGERS_RATE, _STRANGERS_BURST, clock)

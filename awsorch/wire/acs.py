@@ -177,6 +177,17 @@ class StageUpdateMessage(ACSMessage, frozen=True, kw_only=True):
     update_info: UpdateInfo | None = None
 
 
+class AwsorchExecuteCommandMessage(ACSMessage, frozen=True, kw_only=True):
+    """awsorch's own: an agent that said that it runs commands in containers comes to `path`, at the controller's host,
+    by websocket, and runs this one for whoever is there."""
+
+    session_id: str = ""
+    task_arn: str = ""
+    container_name: str = ""
+    command: str = ""
+    path: str = ""
+
+
 class PerformUpdateMessage(ACSMessage, frozen=True, kw_only=True):
     cluster_arn: str = ""
     container_instance_arn: str = ""
@@ -234,6 +245,7 @@ __all__ = [
     "AttachTaskNetworkInterfacesMessage",
     "Attachment",
     "AttachmentProperty",
+    "AwsorchExecuteCommandMessage",
     "BadRequestException",
     "CloseMessage",
     "ConfirmAttachmentMessage",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from awsorch.agent.rates import RateLimit
 from awsorch.agent.task_endpoint import Answer, TaskEndpoint
@@ -50,6 +52,13 @@ class Play:
         return address
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """The path of a socket may have 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="front-") as name:
+        yield Path(name)
+
+
 def play(folder: Path, scenario: Callable[[Play, aiohttp.ClientSession], Awaitable[None]]) -> None:
     async def whole() -> None:
         async with AsyncExitStack() as opened, aiohttp.ClientSession() as http:
@@ -66,7 +75,7 @@ async def ask(http: aiohttp.ClientSession, url: str) -> tuple[int, Any]:
 UNKNOWN = {"code": "InvalidIdInRequest", "message": "CredentialsV2Request: Credentials not found", "HTTPErrorCode": 400}
 
 
-def test_each_call_reaches_the_agent_that_knows_the_caller(tmp_path: Path) -> None:
+def test_each_call_reaches_the_agent_that_knows_the_caller(folder: Path) -> None:
     async def scenario(play: Play, http: aiohttp.ClientSession) -> None:
         first, second = await play.agent("a"), await play.agent("b")
         _, url = await play.front(first, second, "127.91.7.250")
@@ -81,13 +90,13 @@ def test_each_call_reaches_the_agent_that_knows_the_caller(tmp_path: Path) -> No
         async with http.put(f"{url}/api/b/task-protection/v1/state", data=b"x" * 5000) as answer:
             assert answer.status == 413
 
-    play(tmp_path, scenario)
+    play(folder, scenario)
 
 
-def test_fronts_of_two_clouds_ask_each_other(tmp_path: Path) -> None:
+def test_fronts_of_two_clouds_ask_each_other(folder: Path) -> None:
     async def scenario(play: Play, http: aiohttp.ClientSession) -> None:
         first, second = await play.agent("a"), await play.agent("b")
-        (tmp_path / "killed.sock").touch()
+        (folder / "killed.sock").touch()
         front, one = await play.front(first)
         _, other = await play.front(second)
         for url in (one, other):
@@ -97,10 +106,10 @@ def test_fronts_of_two_clouds_ask_each_other(tmp_path: Path) -> None:
         assert await ask(http, f"{other}/api/a") == (400, UNKNOWN)
         assert await ask(http, f"{other}/api/b") == (200, [second, "b", 0])
 
-    play(tmp_path, scenario)
+    play(folder, scenario)
 
 
-def test_a_container_that_floods_is_held_up_and_does_not_use_up_its_agent(tmp_path: Path) -> None:
+def test_a_container_that_floods_is_held_up_and_does_not_use_up_its_agent(folder: Path) -> None:
     async def scenario(play: Play, http: aiohttp.ClientSession) -> None:
         address = await play.agent("a", rate=1)
         _, url = await play.front(address)
@@ -113,10 +122,10 @@ def test_a_container_that_floods_is_held_up_and_does_not_use_up_its_agent(tmp_pa
         assert strangers.count(400) < 20
         assert strangers[-1] == 429, "who guesses may guess twice a second"
 
-    play(tmp_path, scenario)
+    play(folder, scenario)
 
 
-def test_an_agent_that_is_gone_is_looked_for_again(tmp_path: Path) -> None:
+def test_an_agent_that_is_gone_is_looked_for_again(folder: Path) -> None:
     async def scenario(play: Play, http: aiohttp.ClientSession) -> None:
         agents = [await play.agent()]
         front, url = await play.front()
@@ -126,4 +135,4 @@ def test_an_agent_that_is_gone_is_looked_for_again(tmp_path: Path) -> None:
         agents.append(await play.agent("a"))
         assert await ask(http, f"{url}/api/a") == (200, [agents[1], "a", 0])
 
-    play(tmp_path, scenario)
+    play(folder, scenario)

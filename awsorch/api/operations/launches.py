@@ -75,7 +75,12 @@ def read_template(
     )
     return TaskTemplate(
         definition=definition,
-        demand=demand_of(definition.definition, overrides, launch_type),
+        demand=demand_of(
+            definition.definition,
+            overrides,
+            launch_type,
+            execute_command=request.get("enableExecuteCommand", False),
+        ),
         group=_group(request, definition),
         overrides=overrides,
         started_by=_started_by(request, 36 if call.operation == "StartTask" else 128),

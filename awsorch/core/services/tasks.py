@@ -93,7 +93,12 @@ def template_of(state: ClusterState, service: Service, deployment: Deployment) -
     overrides = prepare_overrides(definition.definition, {}, region=arn.region, account=arn.account)
     return TaskTemplate(
         definition=definition,
-        demand=demand_of(definition.definition, overrides, revision.launch_type),
+        demand=demand_of(
+            definition.definition,
+            overrides,
+            revision.launch_type,
+            execute_command=service.enable_execute_command,
+        ),
         group=service.group,
         overrides=overrides,
         started_by=deployment.id,

@@ -1,0 +1,154 @@
+"""The client's end of a data channel of Session Manager: enough of it for one command and a terminal.
+
+Frames are those of AWS's session-manager-plugin. Source: its message and datachannel packages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import struct
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+_HEADER = struct.Struct(">I32sIQqQ16s32sI")
+_INPUT, _OUTPUT, _ACKNOWLEDGE, _CLOSED = "input_stream_data", "output_stream_data", "acknowledge", "channel_closed"
+_DATA, _SIZE, _HANDSHAKE, _ANSWER, _READY, _FLAG, _EXIT = 1, 3, 5, 6, 7, 10, 12
+_TERMINATE = struct.pack(">I", 2)
+_CHUNK = 1024
+_RESEND_SECONDS = 1.0
+_VERSION = "1.2.0.0"
+
+
+class SessionLost(Exception):
+    """The connection ended before the session did."""
+
+
+class SessionClient:
+    """One session; ``show`` gets what is printed, ``ready`` is called when input may be given."""
+
+    def __init__(self, show: Callable[[bytes], None], ready: Callable[[], None]) -> None:
+        self._show = show
+        self._ready = ready
+        self._expected = 0
+        self._next = 0
+        self._early: dict[int, tuple[int, bytes]] = {}
+        self._unacknowledged: dict[int, bytes] = {}
+        self._socket: aiohttp.ClientWebSocketResponse
+        self.exit_code: int | None = None
+        self.words = ""
+
+    async def run(self, url: str, token: str) -> None:
+        """Until the session has ended. Raises SessionLost, aiohttp.ClientError."""
+        async with aiohttp.ClientSession() as http, http.ws_connect(url, max_msg_size=1024 * 1024) as socket:
+            self._socket = socket
+            hello = {
+                "MessageSchemaVersion": "1.0",
+                "RequestId": str(uuid.uuid4()),
+                "TokenValue": token,
+                "ClientId": str(uuid.uuid4()),
+                "ClientVersion": _VERSION,
+            }
+            await socket.send_str(json.dumps(hello))
+            resending = asyncio.create_task(self._resend())
+            try:
+                async for message in socket:
+                    if message.type is aiohttp.WSMsgType.BINARY and await self._take(message.data):
+                        return
+                raise SessionLost
+            finally:
+                resending.cancel()
+
+    async def type(self, data: bytes) -> None:
+        """Give the command input."""
+        for begin in range(0, len(data), _CHUNK):
+            await self._send(_DATA, data[begin : begin + _CHUNK])
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Tell the terminal's size."""
+        await self._send(_SIZE, json.dumps({"cols": columns, "rows": rows}).encode())
+
+    async def terminate(self) -> None:
+        """Have the session end."""
+        await self._send(_FLAG, _TERMINATE)
+
+    async def _take(self, message: bytes) -> bool:
+        """Whether the session is over."""
+        length, kind, _, _, sequence, _, mixed, _, payload_type = _HEADER.unpack_from(message)
+        payload = message[length + 4 :]
+        match kind.rstrip(b" \0").decode():
+            case "channel_closed":
+                self.words = _object(payload).get("Output") or ""
+                return True
+            case "acknowledge":
+                self._unacknowledged.pop(_object(payload).get("AcknowledgedMessageSequenceNumber", -1), None)
+            case "output_stream_data":
+                await self._acknowledge(sequence, uuid.UUID(bytes=mixed[8:] + mixed[:8]))
+                if sequence >= self._expected:
+                    self._early[sequence] = (payload_type, payload)
+                while self._expected in self._early:
+                    await self._handle(*self._early.pop(self._expected))
+                    self._expected += 1
+        return False
+
+    async def _handle(self, payload_type: int, payload: bytes) -> None:
+        match payload_type:
+            case 1:
+                self._show(payload)
+            case 5:
+                action = {"ActionType": "SessionType", "ActionStatus": 1, "ActionResult": None, "Error": ""}
+                said = {"ClientVersion": _VERSION, "ProcessedClientActions": [action], "Errors": None}
+                await self._send(_ANSWER, json.dumps(said).encode())
+            case 7:
+                self._ready()
+            case 12:
+                self.exit_code = int(payload)
+
+    async def _send(self, payload_type: int, payload: bytes) -> None:
+        frame = _frame(_INPUT, self._next, payload_type, payload)
+        self._unacknowledged[self._next] = frame
+        self._next += 1
+        await self._socket.send_bytes(frame)
+
+    async def _acknowledge(self, sequence: int, message_id: uuid.UUID) -> None:
+        said = {
+            "AcknowledgedMessageType": _OUTPUT,
+            "AcknowledgedMessageId": str(message_id),
+            "AcknowledgedMessageSequenceNumber": sequence,
+            "IsSequentialMessage": True,
+        }
+        await self._socket.send_bytes(_frame(_ACKNOWLEDGE, 0, 0, json.dumps(said).encode()))
+
+    async def _resend(self) -> None:
+        while True:
+            late = dict(self._unacknowledged)
+            await asyncio.sleep(_RESEND_SECONDS)
+            for sequence, frame in late.items():
+                if sequence in self._unacknowledged:
+                    await self._socket.send_bytes(frame)
+
+
+def _frame(kind: str, sequence: int, payload_type: int, payload: bytes) -> bytes:
+    message_id = uuid.uuid4().bytes
+    head = _HEADER.pack(
+        _HEADER.size,
+        kind.encode().ljust(32),
+        1,
+        int(time.time() * 1000),
+        sequence,
+        3 if kind == _ACKNOWLEDGE else 0,
+        message_id[8:] + message_id[:8],
+        hashlib.sha256(payload).digest(),
+        payload_type,
+    )
+    return head + struct.pack(">I", len(payload)) + payload
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    value = json.loads(payload)
+    return value if isinstance(value, dict) else {}
