@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 #: ECS's own namespace, and the part of it for managed scaling.
 NAMESPACE, MANAGED_SCALING = "AWS/ECS", "ManagedScaling"
 RESERVATION = "CapacityProviderReservation"
+#: What may help where AWS keeps its names to itself.
+HINT = "; AWSORCH_METRICS_NAMESPACE may name a namespace that does not begin with AWS/"
 #: PutMetricData takes so many values.
 BATCH = 1000
 #: Values that may wait while CloudWatch does not take any; the oldest are let go.
@@ -102,7 +104,8 @@ class CloudWatchMetrics:
                 self._failing = False
             except AwsError as error:
                 if not self._failing:
-                    logger.warning("metrics can't be published in %s: %s", namespace, error)
+                    mend = HINT if error.refused and namespace.startswith("AWS/") else ""
+                    logger.warning("metrics can't be published in %s: %s%s", namespace, error, mend)
                 self._failing = True
             except Exception:
                 logger.exception("metrics can't be published in %s", namespace)

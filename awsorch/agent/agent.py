@@ -268,7 +268,7 @@ class Agent:
                 host=self._host(facts),
                 ports=self._ports(),
                 tasks=tasks,
-                metadata_files=self._metadata_files(registration),
+                metadata_files=await self._metadata_files(registration),
             )
             await self._work(ecs, registration, surroundings, roles, facts, saved)
 
@@ -354,12 +354,15 @@ class Agent:
                 f"ECS_ENABLE_TASK_IAM_ROLE is set, but containers cannot be led here: {error}"
             ) from error
 
-    def _metadata_files(self, about: Registration) -> MetadataFiles:
-        host = HostFacts(cluster=about.cluster, instance_arn=about.instance_arn, private_ip=about.private_ip)
-        folder = Path(self._settings.data_dir or ".").absolute() / METADATA_FOLDER
-        return MetadataFiles(
-            folder if self._settings.metadata_files else None, host, private=self._settings.instance.selinux_capable
+    async def _metadata_files(self, about: Registration) -> MetadataFiles:
+        if not self._settings.metadata_files:
+            return MetadataFiles()
+        public = None if self._settings.external else await self._metadata.get("meta-data/public-ipv4")
+        host = HostFacts(
+            cluster=about.cluster, instance_arn=about.instance_arn, private_ip=about.private_ip, public_ip=public or ""
         )
+        folder = Path(self._settings.data_dir or ".").absolute() / METADATA_FOLDER
+        return MetadataFiles(folder, host, private=self._settings.instance.selinux_capable)
 
     def _images(self, store: Store, saved: Saved) -> ImageStock:
         pulled = {name.removeprefix(PULLED_FACT) for name in saved.facts if name.startswith(PULLED_FACT)}

@@ -18,6 +18,10 @@ KEPT = 1000
 """Containers whose last sample is kept."""
 
 
+_NOTHING: Stats = {"read": "0001-01-01T00:00:00Z"}
+"""What Docker says of the sample before the first."""
+
+
 class Measures(Protocol):
     """The engine."""
 
@@ -53,12 +57,18 @@ class ContainerStats:
         if now is None:
             self._last.pop(docker_id, None)
             return None
+        if _cpu_time(now) < _cpu_time(before):
+            before = _NOTHING  # it has been started again meanwhile
         if len(self._last) >= KEPT and docker_id not in self._last:
             del self._last[next(iter(self._last))]
         self._last[docker_id] = now
         measured = {**now, "preread": before.get("read"), "precpu_stats": before.get("cpu_stats") or {}}
         rates = _rates(before, now)
         return measured if rates is None else measured | {"network_rate_stats": rates}
+
+
+def _cpu_time(stats: Stats) -> int:
+    return int(((stats.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage", 0))
 
 
 def _rates(before: Stats, now: Stats) -> dict[str, float] | None:

@@ -41,6 +41,7 @@ class HostFacts:
     cluster: str = ""
     instance_arn: str = ""
     private_ip: str = ""
+    public_ip: str = ""
 
 
 class MetadataFiles:
@@ -131,6 +132,7 @@ class MetadataFiles:
             "MetadataFileStatus": READY,
             "AvailabilityZone": assignment.task.zone,
             "HostPrivateIPv4Address": self._host.private_ip,
+            "HostPublicIPv4Address": self._host.public_ip,
         }
         return {member: value for member, value in whole.items() if value not in (None, "")}
 

@@ -7,13 +7,13 @@ Source: ECS developer guide, "Amazon ECS CloudWatch metrics".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from awsorch.core.model import ContainerInstance, Task
-from awsorch.core.state import ClusterState
 
 CPU_UTILIZATION, MEMORY_UTILIZATION = "CPUUtilization", "MemoryUtilization"
+OFFERING = ("ACTIVE", "DRAINING")
 CPU_RESERVATION, MEMORY_RESERVATION, GPU_RESERVATION = "CPUReservation", "MemoryReservation", "GPUReservation"
 
 
@@ -35,64 +35,71 @@ class Figure:
     values: tuple[float, ...]
 
 
-def figures_of(cluster: str, state: ClusterState, used: Mapping[str, Used]) -> list[Figure]:
-    """Every figure that there is now; only clusters and services with running tasks have any. ``used`` by task id."""
-    running = [task for task in state.tasks.values() if task.last_status == "RUNNING"]
-    instances = {each.id: each for each in state.instances.values() if each.status in ("ACTIVE", "DRAINING")}
-    if not running or not instances:
-        return []
-    figures = list(_reservations(cluster, running, instances.values()))
-    measured = [
-        (task, _cpu_units(used[task.id], instances[task.instance_id]), used[task.id].memory)
-        for task in running
-        if task.id in used and task.instance_id in instances
-    ]
-    figures += _cluster_utilization(cluster, measured, instances.values())
-    figures += _service_utilization(cluster, measured)
-    return figures
+class Tally:
+    """Adds up one cluster, an instance and a task at a time: a large one is not to hold up everything else."""
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+        self._offered = _Amounts()
+        self._reserved = _Amounts()
+        self._used = _Amounts()
+        self._running = 0
+        self._measured = 0
+        self._services: dict[tuple[str, str], list[float]] = {}
+
+    def offer(self, instance: ContainerInstance) -> None:
+        """An instance of the cluster; ACTIVE and DRAINING ones count."""
+        if instance.status in OFFERING:
+            resources = instance.resources
+            self._offered.add(resources.cpu, resources.memory, len(resources.gpu_ids))
+
+    def count(self, task: Task, instance: ContainerInstance | None, used: Used | None) -> None:
+        """A task of the cluster, its instance, and what it used, if its agent told; running ones count."""
+        if task.last_status != "RUNNING":
+            return
+        self._running += 1
+        self._reserved.add(task.demand.cpu, task.demand.memory, len(task.gpu_ids))
+        if used is None or instance is None or instance.status not in OFFERING:
+            return
+        self._measured += 1
+        cpu = used.cpu / 100 * instance.resources.cpu
+        self._used.add(cpu, used.memory, 0)
+        if task.service is not None:
+            self._add(task.service.name, CPU_UTILIZATION, cpu, task.demand.cpu)
+            self._add(task.service.name, MEMORY_UTILIZATION, used.memory, task.demand.memory)
+
+    def figures(self) -> list[Figure]:
+        """Every figure that there is; only clusters and services with running tasks have any."""
+        found: list[Figure] = []
+        if self._running:
+            found += self._cluster_figures(self._reserved, CPU_RESERVATION, MEMORY_RESERVATION, GPU_RESERVATION)
+        if self._measured:
+            found += self._cluster_figures(self._used, CPU_UTILIZATION, MEMORY_UTILIZATION)
+        for (service, name), values in sorted(self._services.items()):
+            found.append(Figure(name=name, cluster=self._cluster, service=service, values=tuple(values)))
+        return found
+
+    def _add(self, service: str, name: str, used: float, reserved: float) -> None:
+        """A task that reserves nothing has no percentage."""
+        if reserved:
+            self._services.setdefault((service, name), []).append(100 * used / reserved)
+
+    def _cluster_figures(self, amounts: _Amounts, *names: str) -> Iterator[Figure]:
+        for name, amount, offered in zip(names, amounts.each(), self._offered.each(), strict=False):
+            if offered:
+                yield Figure(name=name, cluster=self._cluster, values=(100 * amount / offered,))
 
 
-_Measured = tuple[Task, float, float]
+@dataclass(slots=True)
+class _Amounts:
+    cpu: float = 0.0
+    memory: float = 0.0
+    gpus: int = 0
 
+    def add(self, cpu: float, memory: float, gpus: int) -> None:
+        self.cpu += cpu
+        self.memory += memory
+        self.gpus += gpus
 
-def _cpu_units(used: Used, instance: ContainerInstance) -> float:
-    return used.cpu / 100 * instance.resources.cpu
-
-
-def _reservations(cluster: str, running: list[Task], instances: Iterable[ContainerInstance]) -> Iterator[Figure]:
-    offered = [each.resources for each in instances]
-    for name, reserved, registered in (
-        (CPU_RESERVATION, sum(each.demand.cpu for each in running), sum(each.cpu for each in offered)),
-        (MEMORY_RESERVATION, sum(each.demand.memory for each in running), sum(each.memory for each in offered)),
-        (GPU_RESERVATION, sum(len(each.gpu_ids) for each in running), sum(len(each.gpu_ids) for each in offered)),
-    ):
-        if registered:
-            yield Figure(name=name, cluster=cluster, values=(100 * reserved / registered,))
-
-
-def _cluster_utilization(
-    cluster: str, measured: list[_Measured], instances: Iterable[ContainerInstance]
-) -> Iterator[Figure]:
-    offered = [each.resources for each in instances]
-    for name, used, registered in (
-        (CPU_UTILIZATION, sum(cpu for _, cpu, _ in measured), sum(each.cpu for each in offered)),
-        (MEMORY_UTILIZATION, sum(memory for _, _, memory in measured), sum(each.memory for each in offered)),
-    ):
-        if measured and registered:
-            yield Figure(name=name, cluster=cluster, values=(100 * used / registered,))
-
-
-def _service_utilization(cluster: str, measured: list[_Measured]) -> Iterator[Figure]:
-    """A task that reserves nothing has no percentage."""
-    values: dict[tuple[str, str], list[float]] = {}
-    for task, cpu, memory in measured:
-        if task.service is None:
-            continue
-        for name, used, reserved in (
-            (CPU_UTILIZATION, cpu, task.demand.cpu),
-            (MEMORY_UTILIZATION, memory, task.demand.memory),
-        ):
-            if reserved:
-                values.setdefault((task.service.name, name), []).append(100 * used / reserved)
-    for (service, name), found in sorted(values.items()):
-        yield Figure(name=name, cluster=cluster, service=service, values=tuple(found))
+    def each(self) -> tuple[float, float, float]:
+        return self.cpu, self.memory, self.gpus

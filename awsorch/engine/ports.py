@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -277,8 +277,8 @@ class Reservations(Protocol):
 class TaskUsage(Protocol):
     """What agents have told of their tasks."""
 
-    def take_usage(self, cluster: str) -> Mapping[str, Used]:
-        """What each task of the cluster used since it was asked last, by task id."""
+    def take_usage(self, cluster: str) -> Iterator[Mapping[str, Used]]:
+        """What each task of the cluster used since it was asked last, by task id; an instance's tasks at a time."""
         ...
 
 

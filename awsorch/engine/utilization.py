@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import TypeVar
 
 from awsorch.core.state import ClusterState
-from awsorch.core.utilization import figures_of
+from awsorch.core.utilization import Tally, Used
 from awsorch.engine.partition import Partition, Unavailable
 from awsorch.engine.ports import TaskUsage, Utilizations
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 #: ECS's period. Seconds.
 PERIOD_S = 60.0
+#: So many instances or tasks are looked at between two turns of the loop.
+SLICE = 500
 
 
 class UtilizationMeter:
@@ -49,19 +54,36 @@ class UtilizationMeter:
     async def _run(self) -> None:
         while True:
             now = self._clock()
-            await asyncio.sleep(PERIOD_S - now % PERIOD_S)
-            try:
-                self._publish(now - now % PERIOD_S)
-            except Exception:
-                logger.exception("a bug in measuring what clusters use; the next minute follows")
+            minute = now - now % PERIOD_S
+            await asyncio.sleep(minute + PERIOD_S - now)
+            for name, partition in list(self._clusters.items()):
+                try:
+                    await self._publish(name, partition, minute)
+                except Unavailable:
+                    continue  # its state is being loaded: it has figures again in a minute
+                except Exception:
+                    logger.exception("%s: a bug in measuring what it uses; the next minute follows", name)
 
-    def _publish(self, minute: float) -> None:
-        """The figures of the minute that began at ``minute``."""
-        for name, partition in list(self._clusters.items()):
-            used = self._usage.take_usage(name)
-            try:
-                figures = figures_of(name, partition.state, used)
-            except Unavailable:
-                continue  # its state is being loaded: it has figures again in a minute
-            if figures:
-                self._publisher.publish_figures(minute, figures)
+    async def _publish(self, cluster: str, partition: Partition[ClusterState], minute: float) -> None:
+        """The figures of the minute that began at ``minute``. What changes meanwhile is counted before or after."""
+        used: dict[str, Used] = {}
+        async for part in _in_turns(self._usage.take_usage(cluster), every=SLICE // 10):
+            used.update(part)
+        state, tally = partition.state, Tally(cluster)
+        async for instance in _in_turns(list(state.instances.values())):
+            tally.offer(instance)
+        async for task_id in _in_turns(list(state.tasks)):
+            task = state.tasks.get(task_id)
+            if task is not None:
+                tally.count(task, state.instances.get(task.instance_id or ""), used.get(task_id))
+        figures = tally.figures()
+        if figures:
+            self._publisher.publish_figures(minute, figures)
+
+
+async def _in_turns(items: Iterable[T], *, every: int = SLICE) -> AsyncIterator[T]:
+    """The same items, with a turn for everybody else after so many."""
+    for number, item in enumerate(items, start=1):
+        yield item
+        if number % every == 0:
+            await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from aiohttp import web
 
@@ -115,8 +115,8 @@ class Gateway:
         """The latest samples of an instance's containers, by (task ARN, container name)."""
         return self._telemetry.metrics_of(cluster, instance_id)
 
-    def take_usage(self, cluster: str) -> Mapping[str, Used]:
-        """What each task of a cluster used since this was asked last, by its id."""
+    def take_usage(self, cluster: str) -> Iterator[Mapping[str, Used]]:
+        """What each task of a cluster used since this was asked last, by its id; an instance's tasks at a time."""
         return self._telemetry.take_usage(cluster)
 
     @property

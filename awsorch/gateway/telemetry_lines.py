@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from awsorch.core.state import ClusterState
 from awsorch.core.utilization import Used
@@ -46,13 +46,11 @@ class TelemetryLines:
         line = self._newest.get((cluster, instance_id))
         return {} if line is None else line.session.metrics
 
-    def take_usage(self, cluster: str) -> dict[str, Used]:
-        """What each task of a cluster used since this was asked last, by its id; as its own instance tells it."""
-        used = {}
-        for (of, _), line in self._newest.items():
+    def take_usage(self, cluster: str) -> Iterator[dict[str, Used]]:
+        """What each task of a cluster used since this was asked last, by its id; an instance's tasks at a time."""
+        for (of, _), line in list(self._newest.items()):
             if of == cluster:
-                used.update({arn.rpartition("/")[2]: each for arn, each in line.session.take_usage().items()})
-        return used
+                yield {arn.rpartition("/")[2]: used for arn, used in line.session.take_usage().items()}
 
     async def serve(self, visitor: Visitor, connection: Connection) -> None:
         """Take an agent's publications until one side ends the connection."""

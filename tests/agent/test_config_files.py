@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from awsorch.agent.config_files import PATH_VARIABLE, read_environment_file, with_config_file
 from awsorch.agent.known_variables import IGNORED, unused_variables
+from awsorch.agent.main import TERMINAL
 from awsorch.agent.settings import SettingError, known_variables, load
 
 ABSENT = Path("/nowhere/config.json")
@@ -90,3 +94,21 @@ def test_variables_without_an_effect_are_named_with_the_reason() -> None:
 
 def test_no_variable_is_both_read_and_said_to_be_ignored() -> None:
     assert not known_variables() & set(IGNORED)
+
+
+@pytest.mark.docker
+def test_an_agent_names_them_when_it_starts(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"Clutser": "web", "ReservedMemory": 1000000000}')
+    environment = {PATH_VARIABLE: str(tmp_path / "config.json"), "ECS_CLUSTRE": "web", "ECS_LOG_DRIVER": "awslogs"}
+    environment |= {"ECS_EXTERNAL": "true", "AWS_DEFAULT_REGION": "us-east-1", "ECS_BACKEND_HOST": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-m", "awsorch.agent"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == TERMINAL, done.stderr
+    said = ("Clutser in", "ECS_CLUSTRE has no effect", "ECS_LOG_DRIVER has no effect", "ECS_RESERVED_MEMORY=1000000000")
+    for name in said:
+        assert done.stderr.count(name) == 1

@@ -20,6 +20,7 @@ class Samples:
         self.asked = 0
         self.running = True
         self.networks = True
+        self.began = 0.0
         self.failure: EngineError | None = None
 
     async def stats(self, container: str) -> dict[str, Any] | None:
@@ -31,7 +32,7 @@ class Samples:
         at = asyncio.get_running_loop().time()
         found: dict[str, Any] = {
             "read": f"2030-01-01T00:00:{at:012.9f}Z",
-            "cpu_stats": {"cpu_usage": {"total_usage": int(at * 1e9)}},
+            "cpu_stats": {"cpu_usage": {"total_usage": int((at - self.began) * 1e9)}},
         }
         if self.networks:
             found["networks"] = {"eth0": {"rx_bytes": int(at * 100), "tx_bytes": 0}}
@@ -82,6 +83,20 @@ def test_a_container_that_does_not_run_has_none_and_begins_anew_when_it_does() -
         again = await stats.of("x", "name")
         assert again is not None
         assert again["network_rate_stats"]["rx_bytes_per_sec"] == pytest.approx(100.0)
+
+    run(scenario)
+
+
+def test_a_container_that_was_started_again_has_nothing_to_compare_with() -> None:
+    async def scenario(_: VirtualTimeLoop) -> None:
+        engine = Samples()
+        stats = ContainerStats(NoKernelStats(), engine)
+        await stats.of("x", "name")
+        await asyncio.sleep(5)
+        engine.began = asyncio.get_running_loop().time() - 0.5
+        found = await stats.of("x", "name")
+        assert found is not None
+        assert (found["preread"], found["precpu_stats"]) == ("0001-01-01T00:00:00Z", {})
 
     run(scenario)
 

@@ -20,7 +20,7 @@ from tests.agent.tasks import a_container, a_task
 from tests.agent.test_measurements import running
 from tests.agent.test_metadata import DESCRIBED
 
-HOST = HostFacts(cluster="c1", instance_arn="arn:i", private_ip="10.0.0.7")
+HOST = HostFacts(cluster="c1", instance_arn="arn:i", private_ip="10.0.0.7", public_ip="203.0.113.7")
 PLAIN = CreateArguments(name="x", body={"Env": ["A=b"], "HostConfig": {"Binds": ["/a:/b"]}})
 
 
@@ -78,7 +78,7 @@ def test_a_container_that_runs_is_described_as_a_whole(tmp_path: Path) -> None:
     assert (said["ImageID"], said["ImageName"]) == ("sha256:1f", "simulated")
     assert said["PortMappings"] == [{"ContainerPort": 80, "HostPort": 8080, "BindIp": "0.0.0.0", "Protocol": "tcp"}]
     assert said["Networks"] == [{"NetworkMode": "bridge", "IPv4Addresses": ["172.17.0.2"]}]
-    assert said["HostPrivateIPv4Address"] == "10.0.0.7"
+    assert (said["HostPrivateIPv4Address"], said["HostPublicIPv4Address"]) == ("10.0.0.7", "203.0.113.7")
     assert [each.name for each in path.parent.iterdir()] == [FILE]
 
 

@@ -77,3 +77,19 @@ def test_what_cannot_be_used_is_named_with_what_would_be_right(name: str, value:
     with pytest.raises(SettingError, match=name) as caught:
         load({name: value})
     assert right in str(caught.value)
+
+
+def test_what_is_cleaned_up_of_others_is_said_by_the_official_agent_s_variables() -> None:
+    assert not load({}).engine.untracked_cleanup
+    engine = load(
+        {
+            "ECS_ENABLE_UNTRACKED_IMAGE_CLEANUP": "true",
+            "NON_ECS_IMAGE_MINIMUM_CLEANUP_AGE": "2h",
+            "ECS_EXCLUDE_UNTRACKED_IMAGE": "busybox:1, alpine ,",
+            "NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE": "7",
+            "ECS_NUM_IMAGES_DELETE_PER_CYCLE": "9",
+        }
+    ).engine
+    assert (engine.untracked_cleanup, engine.untracked_minimum_age) == (True, 7200)
+    assert engine.untracked_excluded == ("busybox:1", "alpine")
+    assert (engine.containers_per_cleanup, engine.images_per_cleanup) == (7, 9)

@@ -176,6 +176,22 @@ def test_a_failure_is_logged_once_until_it_works_again(caplog: pytest.LogCapture
     assert caplog.text.count("InternalServiceFault: why") == 2
 
 
+@pytest.mark.parametrize(("namespace", "is_told"), [("AWS/ECS", True), ("mine", False)])
+def test_where_aws_keeps_its_namespace_to_itself_another_one_is_proposed(
+    namespace: str, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.metrics.namespace = namespace
+        fake(stage).fault = lambda operation: AwsError("InvalidParameterValue", "reserved", refused=True)
+        stage.publish("cp", 100.0)
+        await stage.metrics.settle()
+
+    with caplog.at_level(logging.WARNING):
+        play(FakeOutside, scene)
+    assert "InvalidParameterValue: reserved" in caplog.text
+    assert ("AWSORCH_METRICS_NAMESPACE" in caplog.text) is is_told
+
+
 def test_closing_leaves_nothing_running() -> None:
     async def scene(stage: Stage) -> None:
         fake(stage).delay = lambda operation: 100.0

@@ -9,7 +9,7 @@ import pytest
 
 from awsorch.core import model
 from awsorch.core.state import ClusterState
-from awsorch.core.utilization import Used, figures_of
+from awsorch.core.utilization import Tally, Used
 from tests.gateway.test_telemetry import a_state
 from tests.support.builders import a_task, an_instance
 
@@ -23,7 +23,12 @@ def running(id: str, *, service: str | None = None, cpu: int = 512, memory: int 
 
 
 def figures(state: ClusterState, used: dict[str, Used]) -> dict[tuple[str, str | None], tuple[float, ...]]:
-    return {(each.name, each.service): each.values for each in figures_of("default", state, used)}
+    tally = Tally("default")
+    for instance in state.instances.values():
+        tally.offer(instance)
+    for task in state.tasks.values():
+        tally.count(task, state.instances.get(task.instance_id or ""), used.get(task.id))
+    return {(each.name, each.service): each.values for each in tally.figures()}
 
 
 def test_use_is_told_of_what_instances_offer_and_of_what_tasks_reserve() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from awsorch.core.state import ClusterState
 from awsorch.core.utilization import Figure, Used
 from awsorch.engine.partition import Partition, Unavailable
-from awsorch.engine.utilization import UtilizationMeter
+from awsorch.engine.utilization import SLICE, UtilizationMeter
 from tests.core.test_utilization import INSTANCE, running
 from tests.gateway.test_telemetry import a_state
 from tests.support.virtual_time import VirtualTimeLoop, run
@@ -23,9 +24,9 @@ class Told:
         self.minutes: list[float] = []
         self.broken = False
 
-    def take_usage(self, cluster: str) -> Mapping[str, Used]:
+    def take_usage(self, cluster: str) -> Iterator[Mapping[str, Used]]:
         self.taken.append(cluster)
-        return {}
+        yield {}
 
     def publish_figures(self, minute: float, figures: Sequence[Figure]) -> None:
         if self.broken:
@@ -74,6 +75,22 @@ def test_a_cluster_that_is_loading_or_has_no_tasks_is_passed_over() -> None:
         await asyncio.sleep(61)
         assert told.taken == ["loading", "empty", "web"]
         assert len(told.minutes) == 1
+        await meter.close()
+
+    run(scenario)
+
+
+def test_a_large_cluster_does_not_hold_up_everything_else() -> None:
+    async def scenario(loop: VirtualTimeLoop) -> None:
+        told, turns = Told(), 0
+        tasks = [replace(running("a"), id=f"{number:032x}") for number in range(3 * SLICE)]
+        meter = UtilizationMeter(partitions(web=a_state(INSTANCE, *tasks)), told, told, loop.clock)
+        meter.start()
+        await asyncio.sleep(60 - loop.clock() % 60)
+        while not told.minutes:
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns >= 3
         await meter.close()
 
     run(scenario)

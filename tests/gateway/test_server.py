@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from awsorch.core.events import DeregisterInstance, StopTask, TaskReported
+from awsorch.core.utilization import Used
 from awsorch.gateway import server
 from awsorch.wire import acs, tcs
 from awsorch.wire.sigv4 import Credentials, Verifier, sign
@@ -256,6 +257,23 @@ def test_telemetry_is_acknowledged_and_its_news_reaches_the_state() -> None:
             await ws.send_str("{")
             answer = tcs.decode_tcs(await asyncio.wait_for(ws.receive_str(), DEADLINE_S))
             assert isinstance(answer, tcs.BadRequestException)
+
+    run(scenario)
+
+
+def test_what_tasks_used_is_told_once_by_cluster() -> None:
+    async def scenario(door: Door) -> None:
+        instance = await door.register()
+        stats = tcs.DoubleStats(min=5.0, max=5.0, sum=5.0, sample_count=1)
+        metric = tcs.ContainerMetric(container_name="app", cpu_stats_set=stats, memory_stats_set=stats)
+        task = tcs.TaskMetric(task_arn="arn:aws:ecs:us-east-1:1:task/default/7", container_metrics=(metric,))
+        async with door.client.ws_connect(door.tcs_url(instance.arn)) as ws:
+            message = tcs.PublishMetricsRequest(metadata=tcs.MetricsMetadata(fin=True), task_metrics=(task,))
+            await publish(ws, message)
+            assert list(door.gateway.take_usage("another")) == []
+            assert list(door.gateway.take_usage("default")) == [{"7": Used(cpu=5.0, memory=5.0)}]
+            assert list(door.gateway.take_usage("default")) == [{}]
+            assert door.gateway.connections == {"control": 0, "telemetry": 1}
 
     run(scenario)
 
