@@ -35,7 +35,7 @@ EXTENSION_PREFIX = "AwsorchV1."
 
 class EcsEndpoint:
     """Handles ECS requests for one controller. Without ``load_balancers``, ``auto_scaling`` and ``task_roles`` what
-    requests say of load balancers, Auto Scaling groups and roles is not checked; without ``commands`` none can be run."""
+    requests say of load balancers, Auto Scaling groups and roles is not checked; without ``commands`` none is run."""
 
     def __init__(
         self,
