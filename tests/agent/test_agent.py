@@ -54,7 +54,7 @@ class TestRegistration:
                 "protocolVersion": "2",
                 "seqNum": "1",
                 "sendCredentials": "true",
-            "awsorchExec": "true",
+                "awsorchExec": "true",
             }
 
         play(tmp_path, scenario)
