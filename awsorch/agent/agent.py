@@ -41,7 +41,7 @@ from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.servers import Servers, import_servers
 from awsorch.agent.services import AwsServices
 from awsorch.agent.session import Registration
-from awsorch.agent.settings import SettingError, Settings
+from awsorch.agent.settings import SettingError, Settings, firelens_folder
 from awsorch.agent.state_file import Batch, Saved, StateFile, StateFileError, StateInMemory, Store
 from awsorch.agent.supervisor import Supervisor
 from awsorch.agent.surroundings import Surroundings
@@ -253,6 +253,7 @@ class Agent:
                     is_routed_on_host=self._settings.task_roles_on_host,
                     environment=self._settings.container_environment,
                     ships_logs=self._settings.engine.awslogs_by_agent,
+                    firelens_folder=firelens_folder(self._settings.data_dir),
                     logs_endpoint=services.given_endpoint(LOGS),
                     logs_by_execution_role=self._settings.engine.awslogs_by_execution_role,
                 ),

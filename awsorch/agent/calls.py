@@ -9,13 +9,14 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from awsorch.agent import plan
+from awsorch.agent import firelens, plan
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.cloudwatch_logs import LogError
 from awsorch.agent.engine import (
     CannotCreateContainerError,
     CannotCreateVolumeError,
     ContainerFacts,
+    CreateArguments,
     DockerTimeoutError,
     Engine,
     EngineError,
@@ -41,18 +42,21 @@ from awsorch.agent.events import (
     Terminate,
     Vanished,
 )
+from awsorch.agent.firelens_config import RouterError
 from awsorch.agent.images import PullError
 from awsorch.agent.inputs import InputError
 from awsorch.agent.log_shipping import LogShipper
 from awsorch.agent.states import Call, Health, Status
 from awsorch.agent.surroundings import Surroundings
 from awsorch.agent.task_limits import LimitError
+from awsorch.wire.acs import Container
 
 LOG = logging.getLogger(__name__)
 
 RETRY_DELAY = 1.0
 EVENT_GRACE = 5.0
 """Seconds after which a start whose event did not come is looked up."""
+ROUTER_REASON = "ResourceInitializationError: the log router cannot be configured"
 VOLUME_REASON = "VolumeError: Agent could not create task's volume resources"
 
 Tell = Callable[[str, Event], None]
@@ -127,6 +131,7 @@ class EngineCalls:
             )
             await self._create_volumes(assignment, name)
             await self._logs.prepare(assignment, name)
+            arguments = await self._with_router(assignment, container, arguments)
             arguments = self._around.metadata_files.give(assignment, name, arguments)
             docker_id = await self._engine.create(arguments)
         except InputError as error:
@@ -134,6 +139,9 @@ class EngineCalls:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
         except (plan.ConfigError, LogError, LimitError) as error:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
+        except (RouterError, OSError) as error:
+            self._tell(assignment.arn, StopWanted(reason=f"{ROUTER_REASON}: {error}"))
+            self._tell(assignment.arn, CreateFailed(container=name, error=f"{ROUTER_REASON}: {error}"))
         except CannotCreateVolumeError as error:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
             self._tell(assignment.arn, StopWanted(reason=VOLUME_REASON))
@@ -144,6 +152,26 @@ class EngineCalls:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error), image_missing=missing))
         else:
             self._tell(assignment.arn, Created(container=name, docker_id=docker_id))
+
+    async def _with_router(
+        self, assignment: Assignment, container: Container, arguments: CreateArguments
+    ) -> CreateArguments:
+        """With what makes a log router of it, or sends its lines to one. Raises RouterError, OSError, EngineError."""
+        task = assignment.task
+        router = firelens.router_of(task)
+        if router is None:
+            return arguments
+        inputs = {each.name: await self._around.inputs.of(task, each) for each in task.containers}
+        given = firelens.Given(inputs=inputs, router_address=await self._address_of(assignment, router.name))
+        return firelens.complete(task, container, arguments, self._around.place, given)
+
+    async def _address_of(self, assignment: Assignment, router: str) -> str:
+        """Where a container that sends lines itself finds the router; empty where it is not there yet."""
+        if assignment.task.network_mode in ("host", "awsvpc"):
+            return "127.0.0.1"
+        docker_id = assignment.state.containers[router].docker_id
+        found = await self._engine.describe(docker_id) if docker_id is not None else None
+        return str(((found or {}).get("NetworkSettings") or {}).get("IPAddress") or "")
 
     async def _create_volumes(self, assignment: Assignment, name: str) -> None:
         container = assignment.containers[name]

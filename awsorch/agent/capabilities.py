@@ -7,6 +7,15 @@ from awsorch.agent.identity import Identity
 from awsorch.agent.settings import Settings
 
 PREFIX = "com.amazonaws.ecs.capability."
+_FIRELENS = (
+    PREFIX + "logging-driver.awsfirelens",
+    "ecs.capability.firelens.fluentd",
+    "ecs.capability.firelens.fluentbit",
+    "ecs.capability.firelens.options.config.file",
+    "ecs.capability.firelens.options.config.s3",
+    "ecs.capability.firelens.non-root-user",
+    "ecs.capability.logging-driver.awsfirelens.log-driver-buffer-limit",
+)
 API_VERSIONS = (17, 18, 19, 20, 21, 22, 23, 24, 25, 28, 29, 30, 32)
 """Minor versions of the Docker API (1.x) that ECS knows as attributes."""
 
@@ -71,6 +80,8 @@ def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     for driver in instance.logging_drivers:
         if driver == "none" or driver in facts.log_drivers or (driver == "awslogs" and by_agent):
             yield f"{PREFIX}logging-driver.{driver}"
+    if "fluentd" in facts.log_drivers and settings.data_dir:
+        yield from _FIRELENS
     if settings.task_roles and facts.bridge_address:
         yield PREFIX + "task-iam-role"
     if settings.task_roles_on_host and facts.bridge_address:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from awsorch.agent import firelens
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.calls import EngineCalls, remove_objects
 from awsorch.agent.engine import EngineError
@@ -42,6 +43,7 @@ class Cleanup:
             await remove_objects(assignment, self._around.engine)
             await self._around.limits.remove(assignment.task)
             self._around.metadata_files.remove(assignment)
+            firelens.remove(assignment.task, self._around.place)
         except EngineError as error:
             LOG.warning("task %s is not cleaned up yet: %s", assignment.arn, error)
             assignment.cleanup = asyncio.get_running_loop().call_later(RETRY_DELAY, self._begin, assignment)

@@ -20,7 +20,8 @@ class Placement:
     """Where a task's containers are created: what is the instance's, not the task's. They call `agent_url`, and with
     `is_routed` 169.254.170.2, which leads to the same agent; with `is_routed_on_host` even in the host's network.
     `environment` is what all find. With `ships_logs` the agent brings their lines to CloudWatch Logs;
-    else the engine does, at `logs_endpoint` if that is not the region's own."""
+    else the engine does, at `logs_endpoint` if that is not the region's own. Log routers have folders in
+    `firelens_folder`; empty where there can be none."""
 
     instance_arn: str
     cluster: str
@@ -32,16 +33,18 @@ class Placement:
     ships_logs: bool = False
     logs_endpoint: str = ""
     logs_by_execution_role: bool = False
+    firelens_folder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """What one container is given besides its definition: `from_files` gives way to what that says, `secrets` to
-    nothing."""
+    nothing. `router_config` is what a log router's definition names in S3."""
 
     from_files: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     log_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    router_config: str = field(default="", repr=False)
 
 
 NONE = Inputs()

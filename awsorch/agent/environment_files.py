@@ -14,24 +14,24 @@ class EnvironmentFileError(Exception):
     """A file that can't be had or read; the text is the task's reason."""
 
 
-async def fetch(
-    files: Sequence[acs.EnvironmentFile], services: Services, region: str, credentials: Credentials
-) -> dict[str, str]:
-    """The variables of all files; of two with one name the earlier file's. Raises EnvironmentFileError."""
+async def read(file: acs.EnvironmentFile, services: Services, region: str, credentials: Credentials) -> str:
+    """The content of one file. Raises EnvironmentFileError."""
+    bucket, _, key = file.value.partition(":::")[2].partition("/")
+    if file.type != "s3" or not (bucket and key):
+        raise EnvironmentFileError(f"the environment file {file.value!r} is not the ARN of an object in S3")
+    try:
+        return (await services.read_object(bucket, key, region=region, credentials=credentials)).decode()
+    except ServiceError as error:
+        text = f"unable to download env file with key {key} from bucket {bucket}: {error}"
+        raise EnvironmentFileError(text) from error
+    except UnicodeDecodeError as error:
+        raise EnvironmentFileError(f"env file with key {key} from bucket {bucket} is not in UTF-8") from error
+
+
+def merge(texts: Sequence[str]) -> dict[str, str]:
+    """The variables of all files; of two with one name the earlier file's."""
     variables: dict[str, str] = {}
-    for file in files:
-        bucket, _, key = file.value.partition(":::")[2].partition("/")
-        if file.type != "s3" or not (bucket and key):
-            raise EnvironmentFileError(f"the environment file {file.value!r} is not the ARN of an object in S3")
-        try:
-            content = await services.read_object(bucket, key, region=region, credentials=credentials)
-            text = content.decode()
-        except ServiceError as error:
-            raise EnvironmentFileError(
-                f"unable to download env file with key {key} from bucket {bucket}: {error}"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise EnvironmentFileError(f"env file with key {key} from bucket {bucket} is not in UTF-8") from error
+    for text in texts:
         variables = {**parse(text), **variables}
     return variables
 

@@ -14,6 +14,7 @@ from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.secret_values import SecretError
 from awsorch.agent.services import Services
 from awsorch.wire import acs
+from awsorch.wire.sigv4 import Credentials
 
 _FAILED = "ResourceInitializationError: unable to pull secrets or registry auth: "
 _FILES_FAILED = "ResourceInitializationError: failed to download env files: "
@@ -67,24 +68,36 @@ class TaskInputs:
         try:
             secrets = [secret for each in task.containers for secret in each.secrets]
             values = await secret_values.fetch(secrets, self._services, credentials)
-            return {
-                each.name: Inputs(
-                    from_files=await environment_files.fetch(
-                        each.environment_files, self._services, self._region, credentials
-                    ),
-                    secrets=_chosen(each, values, "CONTAINER"),
-                    log_options=_chosen(each, values, "LOG_DRIVER"),
-                )
-                for each in task.containers
-            }
+            return {each.name: await self._inputs_of(each, values, credentials) for each in task.containers}
         except* SecretError as group:
             raise InputError(f"{_FAILED}{_first(group)}") from group
         except* EnvironmentFileError as group:
             raise InputError(f"{_FILES_FAILED}{_first(group)}") from group
 
+    async def _inputs_of(
+        self, container: acs.Container, values: Mapping[tuple[str, str, str], str], credentials: Credentials
+    ) -> Inputs:
+        async def read(file: acs.EnvironmentFile) -> str:
+            return await environment_files.read(file, self._services, self._region, credentials)
+
+        return Inputs(
+            from_files=environment_files.merge([await read(each) for each in container.environment_files]),
+            secrets=_chosen(container, values, "CONTAINER"),
+            log_options=_chosen(container, values, "LOG_DRIVER"),
+            router_config="".join([await read(each) for each in _router_config(container)]),
+        )
+
 
 def _needs(container: acs.Container) -> bool:
-    return bool(container.secrets or container.environment_files)
+    return bool(container.secrets or container.environment_files or _router_config(container))
+
+
+def _router_config(container: acs.Container) -> tuple[acs.EnvironmentFile, ...]:
+    """What a log router's definition names in S3."""
+    firelens = container.firelens_configuration
+    if firelens is None or firelens.options.get("config-file-type") != "s3":
+        return ()
+    return (acs.EnvironmentFile(value=firelens.options.get("config-file-value", ""), type="s3"),)
 
 
 def _chosen(container: acs.Container, values: Mapping[tuple[str, str, str], str], target: str) -> dict[str, str]:

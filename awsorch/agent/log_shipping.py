@@ -74,7 +74,7 @@ class LogShipper:
         await asyncio.gather(*under_way, return_exceptions=True)
 
     def _destination(self, assignment: Assignment, name: str) -> Destination | None:
-        options = plan.awslogs_options(assignment.containers[name]) if self._place.ships_logs else None
+        options = plan.log_options(assignment.containers[name], "awslogs") if self._place.ships_logs else None
         if options is None:
             return None
         return destination_of(options, assignment.names.containers[name], self._place.region)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from awsorch.agent.assignment import Assignment
-from awsorch.agent.plan import awslogs_options
+from awsorch.agent.plan import log_options
 from awsorch.agent.ports import Binding
 from awsorch.agent.states import ContainerState, Status
 
@@ -67,7 +67,7 @@ def container_view(assignment: Assignment, name: str, found: Mapping[str, Any], 
     """One container; `found` is what Docker's inspect says of it."""
     container, state = assignment.containers[name], assignment.state.containers[name]
     config, host = found.get("Config") or {}, found.get("HostConfig") or {}
-    shipped = awslogs_options(container)
+    shipped = log_options(container, "awslogs")
     log = host.get("LogConfig") or {} if shipped is None else {"Type": "awslogs", "Config": shipped}
     view = {
         "DockerId": found.get("Id") or state.docker_id,

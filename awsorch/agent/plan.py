@@ -102,22 +102,22 @@ def _check_supported(task: acs.Task) -> None:
         what = "volumes of type efs or attachment"
     elif task.associations:
         what = "devices by association"
-    for container in task.containers:
-        if container.firelens_configuration is not None:
-            what = f"FireLens (container {container.name})"
     if what:
         raise UnsupportedTaskError(f"resource cannot be initialized for task {task.arn}: {what}")
 
 
 def rules_of(task: acs.Task, settings: Settings) -> tuple[ContainerRules, ...]:
-    """How the containers live: links imply START, volumesFrom implies CREATED."""
-    return tuple(_container_rules(each, settings) for each in task.containers)
+    """How the containers live: links and a log router imply START, volumesFrom implies CREATED."""
+    router = next((each.name for each in task.containers if each.firelens_configuration is not None), None)
+    return tuple(_container_rules(each, settings, router) for each in task.containers)
 
 
-def _container_rules(container: acs.Container, settings: Settings) -> ContainerRules:
+def _container_rules(container: acs.Container, settings: Settings, router: str | None) -> ContainerRules:
     waits = [Dependency(on=each.container_name, condition=_CONDITIONS[each.condition]) for each in container.depends_on]
     waits += [Dependency(on=link.partition(":")[0], condition=Condition.START) for link in container.links]
     waits += [Dependency(on=each.source_container, condition=Condition.CREATED) for each in container.volumes_from]
+    if router is not None and log_options(container, "awsfirelens") is not None:
+        waits.append(Dependency(on=router, condition=Condition.START))
     policy = container.restart_policy
     return ContainerRules(
         name=container.name,
@@ -330,10 +330,10 @@ def _lay_over(base: dict[str, Any], over: Mapping[str, Any]) -> None:
             base[key] = value
 
 
-def awslogs_options(container: acs.Container) -> Mapping[str, str] | None:
-    """The log options of a container whose lines go to CloudWatch Logs; None for any other."""
+def log_options(container: acs.Container, driver: str) -> Mapping[str, str] | None:
+    """The log options of a container with this log driver; None for any other."""
     log = _decode(container, "hostConfig", lenient=True).get("LogConfig") or {}
-    return log.get("Config") or {} if log.get("Type") == "awslogs" else None
+    return log.get("Config") or {} if log.get("Type") == driver else None
 
 
 def volumes_for(

@@ -6,6 +6,7 @@ environment: "90s", "1m30s"), memory in MiB. Values are read and checked here an
 
 import json
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 DEFAULT_RESERVED_PORTS = (22, 2375, 2376, 51678, 51679)
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+LONGEST_FOLDER = 50
 PULL_BEHAVIORS = ("default", "always", "once", "prefer-cached")
 
 
@@ -119,6 +121,17 @@ class Settings:
     log_file: str = ""
     instance: InstanceSettings = field(default_factory=InstanceSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+
+
+def firelens_folder(data_dir: str) -> str:
+    """Where tasks' log routers have their files; empty for an agent without a data folder. A socket's path may have 107
+    characters, so that of a deep data folder is under /run."""
+    if not data_dir:
+        return ""
+    folder = f"{data_dir}/firelens"
+    if len(folder) <= LONGEST_FOLDER:
+        return folder
+    return f"/run/awsorch/firelens-{zlib.crc32(data_dir.encode()):08x}"
 
 
 def parse_duration(text: str) -> float:

@@ -16,6 +16,9 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, NotFound
 
+from awsorch.agent.settings import firelens_folder
+from awsorch.local.files import remove_folder
+
 INSTANCE_LABEL = "com.amazonaws.ecs.container-instance-arn"
 _ARN = re.compile(rb"arn:aws[a-z-]*:ecs:[a-z0-9-]+:\d{12}:container-instance/[A-Za-z0-9_/-]+")
 _TIMEOUT_SECONDS = 30
@@ -46,7 +49,7 @@ class InstanceContainers:
         self._with_client(end)
 
     def remove(self, folder: Path) -> None:
-        """Remove all containers of the agent whose data folder this is, and their tasks' volumes."""
+        """Remove all containers of the agent whose data folder this is, and what their tasks left."""
 
         def clear(client: Any) -> None:
             for container in _containers(client, folder, running=False):
@@ -56,6 +59,7 @@ class InstanceContainers:
                     _unless_gone(volume.remove)
 
         self._with_client(clear)
+        remove_folder(Path(firelens_folder(str(folder))))
 
     def _with_client(self, work: Callable[[Any], Any]) -> Any:
         try:

@@ -202,7 +202,6 @@ def test_invalid_tasks(task: acs.Task, words: str) -> None:
     [
         a_task(network_mode="awsvpc"),
         a_task(pid_mode="task"),
-        a_task(a_container(firelens_configuration=acs.FirelensConfiguration(type="fluentbit"))),
         a_task(volumes=(acs.Volume(name="v", type="efs", efs_volume_configuration=acs.EFSVolume()),)),
     ],
 )

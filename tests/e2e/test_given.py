@@ -159,6 +159,46 @@ def test_a_log_group_that_is_not_there_is_said(given: Cloud) -> None:
     )
 
 
+ROUTES = """
+import os, socket, sys
+print(open("/fluent-bit/etc/fluent-bit.conf").read().count("[INPUT]"), "inputs", flush=True)
+server = socket.socket(socket.AF_UNIX)
+server.bind("/var/run/fluent.sock")
+server.listen()
+connection, _ = server.accept()
+seen = b""
+while b"last line" not in seen:
+    seen += connection.recv(65536)
+print(seen.count(b"hello from app"), b"app-firelens-" in seen, b"container_name" in seen, flush=True)
+"""
+"""Stands in for Fluent Bit: says what it got."""
+
+
+def test_lines_go_through_the_log_router(given: Cloud) -> None:
+    router = {
+        "name": "router",
+        "image": IMAGE,
+        "memory": 64,
+        "essential": True,
+        "command": ["python", "-c", ROUTES],
+        "firelensConfiguration": {"type": "fluentbit"},
+    }
+    app = {
+        "name": "app",
+        "image": "awsorch/busybox:latest",
+        "memory": 16,
+        "essential": False,
+        "command": ["sh", "-c", "for each in 1 2 3; do echo hello from app; done; echo last line; sleep 60"],
+        "stopTimeout": 2,
+        "logConfiguration": {"logDriver": "awsfirelens", "options": {"Name": "stdout"}},
+    }
+    given.ecs.register_task_definition(family="routes", containerDefinitions=[app, router])
+    arn = given.ecs.run_task(taskDefinition="routes")["tasks"][0]["taskArn"]
+    until("the router has seen the last line", lambda: given.describe(arn)["lastStatus"] == "STOPPED")
+    said = given.awsorch("logs", arn, "-c", "router").stdout.splitlines()
+    assert said == ["3 inputs", "3 True True"]
+
+
 def test_a_hostile_container_gets_nothing_and_disturbs_nobody(given: Cloud) -> None:
     task = run(given, "attacks", ATTACKS, has_role=False)
     said = given.awsorch("logs", task["taskArn"]).stdout.splitlines()
