@@ -183,6 +183,8 @@ class Agent:
         }
         if arn is not None:
             request["containerInstanceArn"] = arn
+        if settings.instance.gpus:
+            request["platformDevices"] = [{"id": each, "type": "GPU"} for each in settings.instance.gpus]
         if settings.instance.tags:
             request["tags"] = [{"key": key, "value": value} for key, value in settings.instance.tags.items()]
         try:
@@ -253,6 +255,7 @@ class Agent:
                     is_routed_on_host=self._settings.task_roles_on_host,
                     environment=self._settings.container_environment,
                     ships_logs=self._settings.engine.awslogs_by_agent,
+                    gpu_runtime="" if self._settings.external else self._settings.instance.gpu_runtime,
                     firelens_folder=firelens_folder(self._settings.data_dir),
                     logs_endpoint=services.given_endpoint(LOGS),
                     logs_by_execution_role=self._settings.engine.awslogs_by_execution_role,

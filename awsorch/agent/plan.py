@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from awsorch.agent import engine
+from awsorch.agent import engine, gpus
 from awsorch.agent.environment import NONE, Inputs, Placement, variables
 from awsorch.agent.host import Needs
 from awsorch.agent.log_config import complete
@@ -56,7 +56,7 @@ class Names:
     endpoints: dict[str, str] = field(default_factory=dict)
 
 
-def check(task: acs.Task) -> None:
+def check(task: acs.Task, offered_gpus: tuple[str, ...] = ()) -> None:
     """Raises InvalidTaskError or UnsupportedTaskError."""
     names = [each.name for each in task.containers]
     if len(set(names)) < len(names) or not all(names):
@@ -72,7 +72,7 @@ def check(task: acs.Task) -> None:
                 )
     for volume in task.volumes:
         _check_volume(volume)
-    _check_supported(task)
+    _check_supported(task, offered_gpus)
 
 
 def _check_volume(volume: acs.Volume) -> None:
@@ -92,7 +92,7 @@ def _check_volume(volume: acs.Volume) -> None:
         raise InvalidTaskError(f"volume {volume.name}: type {volume.type} without its configuration")
 
 
-def _check_supported(task: acs.Task) -> None:
+def _check_supported(task: acs.Task, offered_gpus: tuple[str, ...]) -> None:
     what = ""
     if task.network_mode not in NETWORK_MODES:
         what = f"network mode {task.network_mode}"
@@ -100,8 +100,8 @@ def _check_supported(task: acs.Task) -> None:
         what = "a PID or IPC namespace shared by the task"
     elif any(each.type in ("efs", "attachment") for each in task.volumes):
         what = "volumes of type efs or attachment"
-    elif task.associations:
-        what = "devices by association"
+    else:
+        what = gpus.unsupported(task, offered_gpus)
     if what:
         raise UnsupportedTaskError(f"resource cannot be initialized for task {task.arn}: {what}")
 
@@ -228,6 +228,7 @@ def create_arguments(
     _lay_over(host, _decode(container, "hostConfig"))
     if host.get("LogConfig"):
         host["LogConfig"] = complete(host["LogConfig"], task, container, place, inputs.log_options)
+    gpus.give(task, container, place, body, host)
     if cgroup:
         host.setdefault("CgroupParent", cgroup)
     body["HostConfig"] = host

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from awsorch.agent.gpu_inventory import read_inventory
+
 DEFAULT_RESERVED_PORTS = (22, 2375, 2376, 51678, 51679)
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
@@ -24,7 +26,7 @@ class SettingError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSettings:
-    """What this instance is and offers. `cpu` in CPU units, None for what the engine's host has."""
+    """What this instance is and offers. `cpu` in CPU units, None for what the engine's host has; `gpus` are ids."""
 
     cpu: int | None = None
     memory: int | None = None
@@ -38,6 +40,8 @@ class InstanceSettings:
     privileged_disabled: bool = False
     selinux_capable: bool = False
     apparmor_capable: bool = False
+    gpus: tuple[str, ...] = ()
+    gpu_runtime: str = "nvidia"
     port_bind_address: str = "0.0.0.0"
     dynamic_port_range: tuple[int, int] | None = None
 
@@ -199,9 +203,18 @@ def _load_instance(read: "_Reader") -> InstanceSettings:
         privileged_disabled=read("ECS_DISABLE_PRIVILEGED", _boolean, False),
         selinux_capable=read("ECS_SELINUX_CAPABLE", _boolean, False),
         apparmor_capable=read("ECS_APPARMOR_CAPABLE", _boolean, False),
+        gpus=_gpus(read),
+        gpu_runtime=read("ECS_NVIDIA_RUNTIME", str, "nvidia"),
         port_bind_address=read("AWSORCH_PORT_BIND_ADDRESS", str, "0.0.0.0"),
         dynamic_port_range=read("ECS_DYNAMIC_HOST_PORT_RANGE", _port_range, None),
     )
+
+
+def _gpus(read: "_Reader") -> tuple[str, ...]:
+    """Those that are named, else those that ECS's set-up of the instance found."""
+    named = read("AWSORCH_GPUS", _strings, ())
+    wanted = read("ECS_ENABLE_GPU_SUPPORT", _boolean, False)
+    return named or (read_inventory() if wanted else ())
 
 
 def _load_engine(read: "_Reader") -> EngineSettings:

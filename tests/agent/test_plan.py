@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,9 +10,10 @@ import pytest
 
 from awsorch.agent import plan
 from awsorch.agent.environment import Placement
+from awsorch.agent.gpu_inventory import read_inventory
 from awsorch.agent.host import Needs
 from awsorch.agent.ports import Binding
-from awsorch.agent.settings import Settings
+from awsorch.agent.settings import Settings, load
 from awsorch.agent.states import Condition, Dependency, RestartRule
 from awsorch.wire import acs
 from tests.agent.tasks import a_container, a_task
@@ -220,3 +222,50 @@ def test_needs() -> None:
     assert plan.needs_of(task) == Needs(cpu=120, memory=48, ports=frozenset({(8080, "tcp")}))
     assert plan.needs_of(a_task(a_container(cpu=5), cpu=0.25, memory=512)) == Needs(cpu=256, memory=512)
     assert plan.needs_of(a_task(launch_type="FARGATE")) == Needs()
+
+
+def with_gpus(*ids: str, type: str = "gpu") -> acs.Task:
+    devices = tuple(acs.Association(name=each, type=type, containers=("app",)) for each in ids)
+    return a_task(a_container(), a_container("side"), associations=devices)
+
+
+def test_gpus_are_pinned() -> None:
+    task = with_gpus("GPU-1", "GPU-2")
+    plan.check(task, ("GPU-1", "GPU-2", "GPU-3"))
+    names = plan.names_for(task, lambda: "0f")
+
+    def body(container: int, runtime: str) -> dict[str, Any]:
+        place = dataclasses.replace(PLACE, gpu_runtime=runtime)
+        made = plan.create_arguments(task, task.containers[container], names=names, bindings=(), place=place)
+        return dict(made.body)
+
+    app = body(0, "nvidia")
+    assert app["HostConfig"]["Runtime"] == "nvidia"
+    assert "NVIDIA_VISIBLE_DEVICES=GPU-1,GPU-2" in app["Env"]
+    assert "Runtime" not in body(1, "nvidia")["HostConfig"]
+    outside = body(0, "")["HostConfig"]
+    assert outside["DeviceRequests"] == [
+        {"Driver": "nvidia", "DeviceIDs": ["GPU-1", "GPU-2"], "Capabilities": [["gpu"]]}
+    ], "an external instance's engine knows GPUs by itself"
+    assert "Runtime" not in outside
+
+
+@pytest.mark.parametrize(
+    ("task", "what"),
+    [
+        (with_gpus("GPU-9"), "the GPU GPU-9, which"),
+        (with_gpus("x", type="elastic-inference"), "devices of type elastic-"),
+    ],
+)
+def test_devices_that_are_not_here(task: acs.Task, what: str) -> None:
+    with pytest.raises(plan.UnsupportedTaskError, match=what):
+        plan.check(task, ("GPU-1",))
+
+
+def test_what_gpus_there_are(tmp_path: Path) -> None:
+    inventory = tmp_path / "nvidia-gpu-info.json"
+    inventory.write_text('{"DriverVersion": "535", "GPUIDs": ["GPU-1", "GPU-2"]}')
+    assert read_inventory(inventory) == ("GPU-1", "GPU-2")
+    inventory.write_text('{"GPUIDs": null}')
+    assert read_inventory(inventory) == read_inventory(tmp_path / "none") == ()
+    assert load({"AWSORCH_GPUS": '["GPU-7"]'}).instance.gpus == ("GPU-7",)
