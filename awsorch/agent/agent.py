@@ -21,6 +21,7 @@ from awsorch.agent.capabilities import attributes
 from awsorch.agent.cloudwatch_logs import LOGS, CloudWatchLogs
 from awsorch.agent.control import Asides, Control
 from awsorch.agent.doctor import Doctor
+from awsorch.agent.efs import CAPABILITY
 from awsorch.agent.engine import Engine, EngineError, EngineFacts
 from awsorch.agent.environment import Placement
 from awsorch.agent.exec_sessions import ExecSessions
@@ -255,6 +256,8 @@ class Agent:
                     is_routed_on_host=self._settings.task_roles_on_host,
                     environment=self._settings.container_environment,
                     ships_logs=self._settings.engine.awslogs_by_agent,
+                    efs_folder=self._settings.instance.efs_folder,
+                    has_efs_plugin=CAPABILITY in self._settings.instance.volume_plugin_capabilities,
                     gpu_runtime="" if self._settings.external else self._settings.instance.gpu_runtime,
                     firelens_folder=firelens_folder(self._settings.data_dir),
                     logs_endpoint=services.given_endpoint(LOGS),

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from awsorch.agent import firelens, plan
+from awsorch.agent import efs, firelens, plan
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.cloudwatch_logs import LogError
 from awsorch.agent.engine import (
@@ -176,6 +176,7 @@ class EngineCalls:
     async def _create_volumes(self, assignment: Assignment, name: str) -> None:
         container = assignment.containers[name]
         for volume, may_create in plan.volumes_for(assignment.task, container, assignment.names, self._around.place):
+            efs.make_folder(volume, self._around.place)
             if may_create:
                 await self._engine.create_volume(volume)
             elif not await self._engine.has_volume(volume.name):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from awsorch.agent.efs import CAPABILITY
 from awsorch.agent.engine import EngineFacts
 from awsorch.agent.identity import Identity
 from awsorch.agent.settings import Settings
@@ -80,6 +81,9 @@ def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     for driver in instance.logging_drivers:
         if driver == "none" or driver in facts.log_drivers or (driver == "awslogs" and by_agent):
             yield f"{PREFIX}logging-driver.{driver}"
+    yield "ecs.capability.efs"
+    if instance.efs_folder or CAPABILITY in instance.volume_plugin_capabilities:
+        yield "ecs.capability.efsAuth"
     if "fluentd" in facts.log_drivers and settings.data_dir:
         yield from _FIRELENS
     if settings.task_roles and facts.bridge_address:

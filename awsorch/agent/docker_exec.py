@@ -24,6 +24,7 @@ from awsorch.agent.engine import EngineError
 MARK = "AWSORCH_EXEC_SESSION"
 CHUNK = 32 * 1024
 LOOKS, LOOK_DELAY = 20, 0.1
+SWEEPS = 5
 _WAITING = 8
 """Chunks of output that wait at most; then the command does."""
 _ENDER = """
@@ -101,20 +102,28 @@ class DockerCommand:
             _raw(self._stream).shutdown(socket.SHUT_RDWR)
 
     def _kill(self) -> None:
-        found = self._client.exec_inspect(self._id)
-        if not found.get("Running"):
+        if self._kill_here():
             return
-        if self._is_here(found.get("Pid") or 0):
-            os.killpg(found["Pid"], signal.SIGHUP)
-            os.kill(found["Pid"], signal.SIGKILL)
-            return
-        ender = self._client.exec_create(self._container, ["sh", "-c", _ENDER, self._mark], user="0")
-        self._client.exec_start(ender["Id"], detach=True)
+        if self._client.exec_inspect(self._id).get("Running"):  # the engine's processes are not this host's
+            ender = self._client.exec_create(self._container, ["sh", "-c", _ENDER, self._mark], user="0")
+            self._client.exec_start(ender["Id"], detach=True)
 
-    def _is_here(self, process: int) -> bool:
-        """Whether a process of this number on this host is the command."""
+    def _kill_here(self) -> bool:
+        """Whether processes of this host had the mark: the command, and what it has begun and left behind."""
+        killed = False
+        for _ in range(SWEEPS):  # those that were born meanwhile
+            found = [int(each.name) for each in Path("/proc").glob("[0-9]*") if self._has_mark(each)]
+            for process in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            if not found:
+                break
+            killed = True
+        return killed
+
+    def _has_mark(self, process: Path) -> bool:
         try:
-            return process > 0 and self._mark.encode() in Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+            return self._mark.encode() in (process / "environ").read_bytes().split(b"\0")
         except OSError:
             return False
 

@@ -21,7 +21,8 @@ class Placement:
     `is_routed` 169.254.170.2, which leads to the same agent; with `is_routed_on_host` even in the host's network.
     `environment` is what all find. With `ships_logs` the agent brings their lines to CloudWatch Logs;
     else the engine does, at `logs_endpoint` if that is not the region's own. Log routers have folders in
-    `firelens_folder`; empty where there can be none. `gpu_runtime` is the engine's for containers with GPUs."""
+    `firelens_folder`; empty where there can be none. `gpu_runtime` is the engine's for containers with GPUs.
+    `efs_folder` stands in for EFS; else it is mounted by ECS's plugin, or as plain NFS."""
 
     instance_arn: str
     cluster: str
@@ -35,6 +36,8 @@ class Placement:
     logs_by_execution_role: bool = False
     firelens_folder: str = ""
     gpu_runtime: str = ""
+    efs_folder: str = ""
+    has_efs_plugin: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from awsorch.agent import engine, gpus
+from awsorch.agent import efs, engine, gpus
 from awsorch.agent.environment import NONE, Inputs, Placement, variables
 from awsorch.agent.host import Needs
 from awsorch.agent.log_config import complete
 from awsorch.agent.ports import Binding, Wanted
-from awsorch.agent.settings import Settings
+from awsorch.agent.settings import InstanceSettings, Settings
 from awsorch.agent.states import Condition, ContainerRules, Dependency, RestartRule
 from awsorch.wire import acs
 
+NOTHING = InstanceSettings()
 MINIMUM_MEMORY = 4 * 1024 * 1024
 MINIMUM_CPU_SHARES = 2
 MAXIMUM_CPU_SHARES = 262144
@@ -56,7 +57,7 @@ class Names:
     endpoints: dict[str, str] = field(default_factory=dict)
 
 
-def check(task: acs.Task, offered_gpus: tuple[str, ...] = ()) -> None:
+def check(task: acs.Task, offers: InstanceSettings = NOTHING) -> None:
     """Raises InvalidTaskError or UnsupportedTaskError."""
     names = [each.name for each in task.containers]
     if len(set(names)) < len(names) or not all(names):
@@ -72,7 +73,7 @@ def check(task: acs.Task, offered_gpus: tuple[str, ...] = ()) -> None:
                 )
     for volume in task.volumes:
         _check_volume(volume)
-    _check_supported(task, offered_gpus)
+    _check_supported(task, offers)
 
 
 def _check_volume(volume: acs.Volume) -> None:
@@ -92,16 +93,16 @@ def _check_volume(volume: acs.Volume) -> None:
         raise InvalidTaskError(f"volume {volume.name}: type {volume.type} without its configuration")
 
 
-def _check_supported(task: acs.Task, offered_gpus: tuple[str, ...]) -> None:
+def _check_supported(task: acs.Task, offers: InstanceSettings) -> None:
     what = ""
     if task.network_mode not in NETWORK_MODES:
         what = f"network mode {task.network_mode}"
     elif task.pid_mode not in ("", "host") or task.ipc_mode not in ("", "host", "none"):
         what = "a PID or IPC namespace shared by the task"
-    elif any(each.type in ("efs", "attachment") for each in task.volumes):
-        what = "volumes of type efs or attachment"
+    elif any(each.type == "attachment" for each in task.volumes):
+        what = "volumes of type attachment"
     else:
-        what = gpus.unsupported(task, offered_gpus)
+        what = gpus.unsupported(task, offers.gpus) or efs.unsupported(task, offers)
     if what:
         raise UnsupportedTaskError(f"resource cannot be initialized for task {task.arn}: {what}")
 
@@ -346,6 +347,10 @@ def volumes_for(
     wanted = []
     for volume in task.volumes:
         if volume.name not in mounted or volume.name not in names.volumes:
+            continue
+        if volume.efs_volume_configuration is not None:
+            labels = {engine.INSTANCE_LABEL: place.instance_arn}
+            wanted.append((efs.volume_of(volume, task, names.volumes[volume.name], place, labels), True))
             continue
         config = volume.docker_volume_configuration or acs.DockerVolume()
         arguments = engine.VolumeArguments(

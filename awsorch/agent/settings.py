@@ -26,7 +26,8 @@ class SettingError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSettings:
-    """What this instance is and offers. `cpu` in CPU units, None for what the engine's host has; `gpus` are ids."""
+    """What this instance is and offers. `cpu` in CPU units, None for what the engine's host has; `gpus` are ids. The
+    folder `efs_folder` stands in for EFS."""
 
     cpu: int | None = None
     memory: int | None = None
@@ -42,6 +43,8 @@ class InstanceSettings:
     apparmor_capable: bool = False
     gpus: tuple[str, ...] = ()
     gpu_runtime: str = "nvidia"
+    volume_plugin_capabilities: tuple[str, ...] = ()
+    efs_folder: str = ""
     port_bind_address: str = "0.0.0.0"
     dynamic_port_range: tuple[int, int] | None = None
 
@@ -203,6 +206,8 @@ def _load_instance(read: "_Reader") -> InstanceSettings:
         privileged_disabled=read("ECS_DISABLE_PRIVILEGED", _boolean, False),
         selinux_capable=read("ECS_SELINUX_CAPABLE", _boolean, False),
         apparmor_capable=read("ECS_APPARMOR_CAPABLE", _boolean, False),
+        volume_plugin_capabilities=read("ECS_VOLUME_PLUGIN_CAPABILITIES", _strings, ()),
+        efs_folder=read("AWSORCH_EFS_FOLDER", str, ""),
         gpus=_gpus(read),
         gpu_runtime=read("ECS_NVIDIA_RUNTIME", str, "nvidia"),
         port_bind_address=read("AWSORCH_PORT_BIND_ADDRESS", str, "0.0.0.0"),

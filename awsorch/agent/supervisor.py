@@ -302,7 +302,7 @@ class Supervisor:
             return True
         reason = None
         try:
-            plan.check(task, self._around.settings.instance.gpus)
+            plan.check(task, self._around.settings.instance)
         except plan.InvalidTaskError as error:
             body = refusal_body(task, f"UnrecogniedTaskError: Error loading task - {error}", self._around.place.cluster)
             self._queue_report(task.arn, body, is_final=True)

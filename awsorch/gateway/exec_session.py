@@ -17,27 +17,40 @@ from awsorch.wire.session_channel import Ended, Resized, SessionChannel, Typed
 TRANSCRIPT_LIMIT = 256 * 1024
 #: A peer that takes nothing for this long has gone. Seconds.
 SEND_S = 30.0
+CLOSE_S = 3.0
 
 
 class Side:
-    """One end's websocket."""
+    """One end's websocket, and the connection that it is on."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self._socket = socket
+        self._transport = transport
         self._lock = asyncio.Lock()
 
     async def send(self, *messages: bytes) -> None:
-        """In order, however many send; nothing happens once the peer has gone."""
+        """In order, however many send; nothing happens once the peer has gone. One that takes nothing is cut off."""
         async with self._lock:
             try:
                 async with asyncio.timeout(SEND_S):
                     for message in messages:
                         await self._socket.send_bytes(message)
-            except (ConnectionError, TimeoutError, RuntimeError):
+            except TimeoutError:
+                self._cut()
+            except (ConnectionError, RuntimeError):
                 return  # the reader sees the end, too
 
     async def close(self) -> None:
-        await self._socket.close()
+        """Say goodbye, and wait no longer than a moment for the answer."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close()
+        except TimeoutError:
+            self._cut()
+
+    def _cut(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class ExecSession:
@@ -64,6 +77,7 @@ class ExecSession:
         self._room = asyncio.Condition()
         self._transcript: deque[bytes] = deque()
         self._kept = 0
+        self._is_sending = False
 
     # --- the client -----------------------------------------------------------------------------------------------
 
@@ -102,11 +116,21 @@ class ExecSession:
             self._room.notify_all()
 
     async def flush(self) -> None:
-        """Send the client what there is for it."""
-        if self._client is not None:
-            frames = self.channel.outgoing()
-            if frames:
+        """Send the client what there is for it; who comes while another sends leaves it to that one."""
+        if self._is_sending:
+            return
+        self._is_sending = True
+        try:
+            while self._client is not None and (frames := self.channel.outgoing()):
                 await self._client.send(*frames)
+        finally:
+            self._is_sending = False
+
+    async def turn(self, now: float) -> None:
+        """Send again what is late, unless the client has not taken yet what was sent."""
+        if not self._is_sending:
+            self.channel.tick(now)
+            await self.flush()
 
     # --- the agent ------------------------------------------------------------------------------------------------
 

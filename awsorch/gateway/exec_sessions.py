@@ -57,6 +57,7 @@ class ExecSessions:
         self.audit: SessionAudit | None = None
         self._sessions: dict[str, ExecSession] = {}
         self._minding: asyncio.Task[None] | None = None
+        self._turning: dict[str, asyncio.Task[None]] = {}
         self._writing: set[asyncio.Task[None]] = set()
 
     def open(self, target: CommandTarget) -> SessionGrant:
@@ -85,9 +86,9 @@ class ExecSessions:
         await socket.prepare(request)
         try:
             if who == "agent":
-                await self._serve_agent(session, socket)
+                await self._serve_agent(request, session, socket)
             else:
-                await self._serve_client(session, socket)
+                await self._serve_client(request, session, socket)
         finally:
             await socket.close()
         return socket
@@ -97,16 +98,20 @@ class ExecSessions:
         if self._minding is not None:
             self._minding.cancel()
             await asyncio.gather(self._minding, return_exceptions=True)
-        for session in list(self._sessions.values()):
-            await self._end(session, "The controller stops.")
+        ending = [self._end(session, "The controller stops.") for session in list(self._sessions.values())]
+        await asyncio.gather(*ending, return_exceptions=True)
+        for turning in self._turning.values():
+            turning.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
 
     # --- clients --------------------------------------------------------------------------------------------------
 
-    async def _serve_client(self, session: ExecSession, socket: web.WebSocketResponse) -> None:
+    async def _serve_client(
+        self, request: web.BaseRequest, session: ExecSession, socket: web.WebSocketResponse
+    ) -> None:
         if not await self._is_admitted(session, socket):
             return
-        side = Side(socket)
+        side = Side(socket, request.transport)
         is_first = session.client_comes(side, time.monotonic())
         if is_first:
             session.started_at = self._clock()
@@ -121,10 +126,10 @@ class ExecSessions:
     @staticmethod
     async def _is_admitted(session: ExecSession, socket: web.WebSocketResponse) -> bool:
         """Whether the first message shows the session's token."""
-        message = await socket.receive(timeout=AGENT_S)
         try:
+            message = await socket.receive(timeout=AGENT_S)
             said = msgspec.json.decode(message.data, type=dict) if message.type is WSMsgType.TEXT else {}
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, TimeoutError):
             said = {}
         return hmac.compare_digest(str(said.get("TokenValue", "")).encode(), session.token.encode())
 
@@ -142,8 +147,8 @@ class ExecSessions:
 
     # --- agents ---------------------------------------------------------------------------------------------------
 
-    async def _serve_agent(self, session: ExecSession, socket: web.WebSocketResponse) -> None:
-        if not session.agent_comes(Side(socket)):
+    async def _serve_agent(self, request: web.BaseRequest, session: ExecSession, socket: web.WebSocketResponse) -> None:
+        if not session.agent_comes(Side(socket, request.transport)):
             return
         await session.tell_agent()
         async for message in socket:
@@ -159,17 +164,21 @@ class ExecSessions:
     async def _mind(self) -> None:
         while True:
             await asyncio.sleep(TURN_S)
-            now = time.monotonic()
             for session in list(self._sessions.values()):
-                try:
-                    await self._turn(session, now)
-                except Exception:
-                    logger.exception("a bug in session %s, which ends", session.id)
-                    await self._end(session, "")
+                if session.id not in self._turning:  # one that waits for its client holds nobody else up
+                    self._turning[session.id] = asyncio.get_running_loop().create_task(self._mind_one(session))
+
+    async def _mind_one(self, session: ExecSession) -> None:
+        try:
+            await self._turn(session, time.monotonic())
+        except Exception:
+            logger.exception("a bug in session %s, which ends", session.id)
+            await self._end(session, "")
+        finally:
+            self._turning.pop(session.id, None)
 
     async def _turn(self, session: ExecSession, now: float) -> None:
-        session.channel.tick(now)
-        await session.flush()
+        await session.turn(now)
         if session.is_over and (session.channel.is_idle or now - session.over_at > RETURN_S):
             await self._end(session, session.words)
         elif session.is_abandoned(now, come=COME_S, comes_again=RETURN_S, agent=AGENT_S):

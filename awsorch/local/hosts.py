@@ -76,6 +76,7 @@ class AgentSettings:
             "ECS_AVAILABLE_LOGGING_DRIVERS": from_user_data.get("ECS_AVAILABLE_LOGGING_DRIVERS", _LOGGING_DRIVERS),
             # This machine's engine has no credentials of the local cloud.
             "AWSORCH_AWSLOGS_BY_AGENT": "true",
+            "AWSORCH_EFS_FOLDER": str(self.data / "efs"),
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": self.access_key_id,

@@ -17,7 +17,7 @@ class AgentProcess:
     def __init__(self, backend: Backend, folder: Path, instance_arn: str, **environment: str) -> None:
         self._backend = backend
         self._folder = folder
-        self._environment = {
+        self.environment = {
             "PATH": os.environ["PATH"],
             "ECS_BACKEND_HOST": backend.url,
             "ECS_CLUSTER": "c1",
@@ -46,7 +46,7 @@ class AgentProcess:
     async def launch(self) -> None:
         """Start it, and do not wait for anything."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "awsorch.agent", env=self._environment
+            sys.executable, "-m", "awsorch.agent", env=self.environment
         )
 
     async def start(self) -> None:

@@ -6,9 +6,11 @@ import hashlib
 import io
 import json
 import tarfile
+from base64 import b64encode
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from docker import APIClient
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -17,10 +19,11 @@ _LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 
 
 class ImageRegistry:
-    """Serves what was pushed on a port of this machine. Use as an async context manager; ``asked`` has the references
-    of the manifests that were asked for."""
+    """Serves what was pushed on a port of this machine, with ``login`` only to whoever shows it. Use as an async
+    context manager; ``asked`` has the references of the manifests that were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, login: tuple[str, str] | None = None) -> None:
+        self._login = login
         self.host = ""
         self.asked: list[str] = []
         self._blobs: dict[str, bytes] = {}
@@ -28,7 +31,7 @@ class ImageRegistry:
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> ImageRegistry:
-        app = web.Application()
+        app = web.Application(middlewares=[self._admit])
         app.router.add_get("/v2/", self._ping)
         app.router.add_get("/v2/{name:.+}/manifests/{reference}", self._manifest)
         app.router.add_get("/v2/{name:.+}/blobs/{digest}", self._blob)
@@ -66,6 +69,16 @@ class ImageRegistry:
         digest = str(self._keep(json.dumps(manifest).encode(), _MANIFEST)["digest"])
         self._tags[tag] = digest
         return digest
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Basic authentication, as registries ask for it."""
+        if self._login is not None:
+            wanted = "Basic " + b64encode(":".join(self._login).encode()).decode()
+            if request.headers.get("Authorization") != wanted:
+                refusal = {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}
+                return web.json_response(refusal, status=401, headers={"WWW-Authenticate": 'Basic realm="images"'})
+        return await handler(request)
 
     def _keep(self, content: bytes, kind: str) -> dict[str, Any]:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -13,7 +13,7 @@ from awsorch.agent.environment import Placement
 from awsorch.agent.gpu_inventory import read_inventory
 from awsorch.agent.host import Needs
 from awsorch.agent.ports import Binding
-from awsorch.agent.settings import Settings, load
+from awsorch.agent.settings import InstanceSettings, Settings, load
 from awsorch.agent.states import Condition, Dependency, RestartRule
 from awsorch.wire import acs
 from tests.agent.tasks import a_container, a_task
@@ -204,7 +204,7 @@ def test_invalid_tasks(task: acs.Task, words: str) -> None:
     [
         a_task(network_mode="awsvpc"),
         a_task(pid_mode="task"),
-        a_task(volumes=(acs.Volume(name="v", type="efs", efs_volume_configuration=acs.EFSVolume()),)),
+        a_task(volumes=(acs.Volume(name="v", type="attachment"),)),
     ],
 )
 def test_tasks_that_need_more_than_is_offered(task: acs.Task) -> None:
@@ -231,7 +231,7 @@ def with_gpus(*ids: str, type: str = "gpu") -> acs.Task:
 
 def test_gpus_are_pinned() -> None:
     task = with_gpus("GPU-1", "GPU-2")
-    plan.check(task, ("GPU-1", "GPU-2", "GPU-3"))
+    plan.check(task, InstanceSettings(gpus=("GPU-1", "GPU-2", "GPU-3")))
     names = plan.names_for(task, lambda: "0f")
 
     def body(container: int, runtime: str) -> dict[str, Any]:
@@ -259,7 +259,7 @@ def test_gpus_are_pinned() -> None:
 )
 def test_devices_that_are_not_here(task: acs.Task, what: str) -> None:
     with pytest.raises(plan.UnsupportedTaskError, match=what):
-        plan.check(task, ("GPU-1",))
+        plan.check(task, InstanceSettings(gpus=("GPU-1",)))
 
 
 def test_what_gpus_there_are(tmp_path: Path) -> None:

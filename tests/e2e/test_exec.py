@@ -102,6 +102,15 @@ def test_nothing_is_left_of_a_command_whose_client_ends(cloud: Cloud, task: str,
     until("it has ended", lambda: seconds not in processes(task))
 
 
+def test_what_a_command_left_behind_ends_with_its_session(cloud: Cloud, task: str) -> None:
+    script = "trap '' HUP; sleep 8123 & sleep 8124"
+    client = begin(cloud, task, "sh", "-c", script, stdin=subprocess.DEVNULL)
+    until("both run", lambda: "8123" in processes(task) and "8124" in processes(task))
+    client.send_signal(signal.SIGTERM)
+    client.wait(60)
+    until("both have ended", lambda: "8123" not in processes(task) and "8124" not in processes(task))
+
+
 def test_who_ran_what_is_written_down(cloud: Cloud, task: str) -> None:
     cloud.awsorch("exec", task, "-c", "app", "--", "echo", "to be remembered")
 

@@ -159,6 +159,26 @@ def test_a_log_group_that_is_not_there_is_said(given: Cloud) -> None:
     )
 
 
+def test_tasks_share_a_file_system(given: Cloud) -> None:
+    """Whichever instances they are on, and after they have gone."""
+    efs = {"fileSystemId": "fs-0123456789abcdef0", "rootDirectory": "/shared"}
+    said = []
+    for number in (1, 2):
+        family = f"shares-{number}"
+        mount = [{"sourceVolume": "files", "containerPath": "/files"}]
+        command = ["sh", "-c", f"echo {number} >> /files/log; cat /files/log"]
+        container = {"name": "app", "image": "awsorch/busybox:latest", "memory": 16, "command": command}
+        given.ecs.register_task_definition(
+            family=family,
+            volumes=[{"name": "files", "efsVolumeConfiguration": efs}],
+            containerDefinitions=[{**container, "mountPoints": mount}],
+        )
+        arn = given.ecs.run_task(taskDefinition=family)["tasks"][0]["taskArn"]
+        until(f"{family} has stopped", lambda arn=arn: given.describe(arn)["lastStatus"] == "STOPPED")  # type: ignore[misc]
+        said.append(given.awsorch("logs", arn).stdout.split())
+    assert said == [["1"], ["1", "2"]]
+
+
 ROUTES = """
 import os, socket, sys
 print(open("/fluent-bit/etc/fluent-bit.conf").read().count("[INPUT]"), "inputs", flush=True)

@@ -33,6 +33,7 @@ def test_an_agent_is_told_where_it_is_and_what_it_has() -> None:
         "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
         "ECS_AVAILABLE_LOGGING_DRIVERS": '["json-file","syslog","journald","awslogs","fluentd","none"]',
         "AWSORCH_AWSLOGS_BY_AGENT": "true",
+        "AWSORCH_EFS_FOLDER": "/data/efs",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.201.1.1:16925",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",

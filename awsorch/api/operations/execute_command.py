@@ -38,7 +38,9 @@ async def execute_command(call: Call) -> Answer:
 
     task, container = await partition.read(look)
     if call.commands is None or task.instance_id is None or container.runtime_id is None:
-        raise Refusal("TargetNotConnectedException", _NOT_ENABLED)
+        raise Refusal(
+            "TargetNotConnectedException", "The execute command failed due to an internal error. Try again later."
+        )
     execute = cluster.configuration.get("executeCommandConfiguration", {})
     grant = call.commands.open(
         CommandTarget(
