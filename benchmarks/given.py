@@ -10,6 +10,7 @@ Then one agent lives through many tasks' lives, and its memory must not grow by 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -25,7 +26,7 @@ from aiohttp import web
 sys.path.insert(0, os.path.dirname(__file__))
 from api import client
 from sink_agent import free_port, process_memory, running, wait_for_port
-from start import COMMAND, CPU_SHARES, FAMILY, IMAGE, NO_CLEANUP, agent_settings, clear, through_ecs, wait
+from start import COMMAND, CPU_SHARES, FAMILY, FAMILY_LABEL, IMAGE, NO_CLEANUP, agent_settings, clear, through_ecs, wait
 
 LIMIT, GROWTH_MIB = 1.35, 10.0
 VOLUME = "bench-given"
@@ -111,8 +112,10 @@ def live(ecs: Any, engine: Any, agent: int, lives: int) -> float:
         done += len(arns)
         if not before and done >= lives / 10:  # what is only needed once is there by now
             before = process_memory(agent)
-    clear(engine)
-    return process_memory(agent) - before
+    grown = process_memory(agent) - before
+    with contextlib.suppress(docker.errors.APIError):  # the agent cleans up, too
+        clear(engine)
+    return grown
 
 
 def main() -> int:
@@ -158,8 +161,17 @@ def main() -> int:
                 joined(ecs)
                 growth = live(ecs, engine, agent.pid, options.lives) if options.lives else 0.0
                 print(f"{options.lives} lives of tasks: the agent has {growth:+.1f} MiB (limit {GROWTH_MIB:g})")
-            engine.remove_volume("data", force=True)
+            clear_all(engine)
     return int(ratio > LIMIT or growth > GROWTH_MIB)
+
+
+def clear_all(engine: Any) -> None:
+    """Remove what is left, also of what an agent that has ended was about to remove."""
+    for container in engine.containers(all=True, filters={"label": FAMILY_LABEL}):
+        with contextlib.suppress(docker.errors.NotFound):
+            engine.remove_container(container["Id"], force=True)
+    for volume in ("data", VOLUME):
+        engine.remove_volume(volume, force=True)
 
 
 def joined(ecs: Any) -> None:
