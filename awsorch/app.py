@@ -105,6 +105,7 @@ class App:
         outbox.connect(agents=self.gateway)
         outbox.connect_aws(targets=adapters.load_balancing, alarms=adapters.alarms, inboxes=self.controller.clusters)
         outbox.connect_fleet(groups=adapters.groups, machines=adapters.machines, reservations=adapters.metrics)
+        outbox.connect_attachments(adapters.attachments)
         self._authenticator = Authenticator(scope, verifier, all_keys.holder_of)
         self._activations = Activations(self.controller, scope, self._authenticator, all_keys)
         self._sessions = self._open_sessions(all_keys, scope)

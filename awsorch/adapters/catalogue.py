@@ -96,6 +96,11 @@ class PricedTypes:
         kinds = (kind for kind in self.table.types if kind.name == instance_type)
         return next((kind.price_of(spot=spot) or 0.0 for kind in kinds), 0.0)
 
+    def interfaces_of(self, instance_type: str) -> int | None:
+        """How many network interfaces tasks may have on such an instance, besides its own; None for a type that is not
+        known."""
+        return next((kind.interfaces - 1 for kind in self.table.types if kind.name == instance_type), None)
+
     @property
     def table(self) -> Table:
         """What is known now."""

@@ -16,6 +16,7 @@ from awsorch.adapters.metrics import CloudWatchMetrics
 from awsorch.adapters.notices import Notices
 from awsorch.adapters.price_list import pricing_region
 from awsorch.adapters.session_logs import SessionLogs
+from awsorch.adapters.task_attachments import Ec2Attachments
 from awsorch.adapters.task_roles import AssumedRoles
 from awsorch.adapters.user_data import UserData
 
@@ -45,6 +46,7 @@ class Adapters:
         self.machines = Ec2Machines(self._aws, post, user_data)
         self.metrics = CloudWatchMetrics(self._aws)
         self.session_logs = SessionLogs(self._aws)
+        self.attachments = Ec2Attachments(self._aws, post)
         self.task_roles = AssumedRoles(self._aws, clock)
         self._callers: CallerIdentities | None = None
 
@@ -66,7 +68,8 @@ class Adapters:
     async def close(self) -> None:
         """Stop calling AWS. What was under way may or may not have been done."""
         await self.stop_notices()
-        for each in (self.load_balancing, self.alarms, self.groups, self.machines, self.metrics, self.catalogue):
+        callers = (self.load_balancing, self.alarms, self.groups, self.machines, self.metrics, self.catalogue)
+        for each in (*callers, self.attachments):
             await each.close()
         if self._callers is not None:
             await self._callers.close()

@@ -79,6 +79,7 @@ class GroupTypes:
             memory=visible_memory(kind["MemoryInfo"]["SizeInMiB"]),
             # ECS gives NVIDIA's to tasks, no others.
             gpus=sum(gpu.get("Count", 0) for gpu in gpus if gpu.get("Manufacturer", "").lower() == "nvidia"),
+            interfaces=kind["NetworkInfo"]["MaximumNetworkInterfaces"] - 1 if "NetworkInfo" in kind else None,
             architecture="arm64" if "arm64" in architectures else "x86_64",
             spot=spot,
             price=self._prices.price_of(name, spot=spot),

@@ -10,6 +10,7 @@ from typing import Any
 
 from awsorch.api.views_capacity import View, attachments_view, strategy_view
 from awsorch.core.model import Cluster, Container, ContainerInstance, NetworkBinding, Resources, Task
+from awsorch.core.model_attachments import ADDRESS, Attachment
 from awsorch.core.placement.slot import Free
 from awsorch.core.services.deployments import revision_of
 from awsorch.core.state import ClusterState
@@ -183,7 +184,7 @@ def task_view(task: Task, cluster: Cluster, state: ClusterState, include: frozen
     instance = state.instances.get(task.instance_id) if task.instance_id else None
     architecture = instance.attributes.get("ecs.cpu-architecture") if instance else None
     return {
-        "attachments": list(task.attachments),
+        "attachments": [attachment_view(each) for each in task.attachments],
         "attributes": [{"name": "ecs.cpu-architecture", "value": architecture}] if architecture else [],
         "availabilityZone": task.zone,
         "capacityProviderName": task.capacity_provider,
@@ -218,6 +219,17 @@ def task_view(task: Task, cluster: Cluster, state: ClusterState, include: frozen
     }
 
 
+def attachment_view(attachment: Attachment) -> View:
+    """An Attachment of a Task."""
+    details = [{"name": name, "value": value} for name, value in attachment.details.items()]
+    return {"id": attachment.id, "type": attachment.type, "status": attachment.status, "details": details}
+
+
+def _interface_view(attachment: Attachment) -> View:
+    """A NetworkInterface of a Container."""
+    return {"attachmentId": attachment.id, "privateIpv4Address": attachment.details[ADDRESS]}
+
+
 def stopped_task_view(task: Task) -> View:
     """What RunTask still tells of a task that has stopped, when it is repeated under the same clientToken."""
     return {"taskArn": task.arn, "lastStatus": task.last_status, "desiredStatus": task.desired_status}
@@ -240,7 +252,7 @@ def container_view(container: Container, task: Task) -> View:
         "exitCode": container.exit_code,
         "reason": container.reason,
         "networkBindings": [_binding_view(b) for b in container.network_bindings],
-        "networkInterfaces": [],
+        "networkInterfaces": [_interface_view(each) for each in task.attachments if ADDRESS in each.details],
         "healthStatus": container.health_status,
         "cpu": str(container.cpu),
         "memory": None if container.memory is None else str(container.memory),

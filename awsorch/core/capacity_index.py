@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
+from awsorch.core.lifecycle import is_final
 from awsorch.core.model import ContainerInstance, Task
 from awsorch.core.model_capacity import Launch, Machine
 
@@ -86,7 +87,7 @@ def make_of(instance: ContainerInstance) -> str | None:
 
 
 def _owner(task: Task | None) -> str | None:
-    return task.capacity_provider if task is not None and task.last_status not in ("STOPPED", "DELETED") else None
+    return task.capacity_provider if task is not None and not is_final(task.last_status) else None
 
 
 def _place(task: Task | None) -> tuple[str, tuple[float, str]] | None:

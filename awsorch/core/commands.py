@@ -122,6 +122,29 @@ class PublishReservation:
     value: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvideAttachment:
+    """Make an interface or a volume for a task and attach it to its EC2 instance ``machine``, once however often it is
+    given: AttachmentProvided, or AttachmentRefused. ``subnet`` and ``security_groups`` are an interface's."""
+
+    task_id: str
+    task_arn: str
+    attachment_id: str
+    type: str
+    machine: str
+    subnet: str = ""
+    security_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseAttachment:
+    """Detach and delete what was made for this attachment, if anything was: AttachmentReleased."""
+
+    task_id: str
+    attachment_id: str
+    type: str
+
+
 Command = (
     SendTasks
     | CloseSession
@@ -135,4 +158,6 @@ Command = (
     | LaunchMachines
     | WatchMachines
     | PublishReservation
+    | ProvideAttachment
+    | ReleaseAttachment
 )

@@ -18,6 +18,7 @@ from awsorch.core.model import (
     TaskDefinition,
     TaskService,
 )
+from awsorch.core.model_attachments import TaskNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +213,7 @@ class TaskTemplate:
     reference_id: str | None = None
     service: TaskService | None = None
     images: Mapping[str, str] = field(default_factory=dict)
+    network: TaskNetwork | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from awsorch.core.events import Event
 from awsorch.core.model import Constraint, LoadBalancer, Strategy, StrategyItem, TaskDefinition
+from awsorch.core.model_attachments import TaskNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class RevisionWish:
     launch_type: str | None = "EC2"
     capacity_provider_strategy: tuple[StrategyItem, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
+    network: TaskNetwork | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

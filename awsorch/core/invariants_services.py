@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from awsorch.core.lifecycle import is_final
 from awsorch.core.model_services import Service
 from awsorch.core.service_index import ServiceIndex
 from awsorch.core.state import ClusterState
@@ -24,7 +25,7 @@ def broken_services(state: ClusterState) -> Iterator[str]:
             yield f"service revision {revision.key} has lost its task definition {revision.definition}"
     for target in state.targets.values():
         task = state.tasks.get(target.task_id)
-        if not target.leaving and (task is None or task.last_status in ("STOPPED", "DELETED")):
+        if not target.leaving and (task is None or is_final(task.last_status)):
             yield f"target {target.key} is to stay though its task {target.task_id} has stopped"
     yield from _index(state)
 

@@ -44,5 +44,5 @@ def container_moves_forward(old: str, new: str) -> bool:
 
 
 def is_final(status: str) -> bool:
-    """Whether a task in this status holds nothing any more."""
-    return status in ("STOPPED", "DELETED")
+    """Whether the containers of a task in this status have ended for good: no report changes it any more."""
+    return status in ("DEPROVISIONING", "STOPPED", "DELETED")

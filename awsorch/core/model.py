@@ -14,6 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from awsorch.core.lifecycle import is_final
+from awsorch.core.model_attachments import DELETED, Attachment, TaskNetwork
+from awsorch.core.model_story import Placement, StoryEntry
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
@@ -113,13 +117,15 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What an instance offers. Ports are the ones that tasks may not have (ECS's PORTS and PORTS_UDP)."""
+    """What an instance offers. Ports are the ones that tasks may not have (ECS's PORTS and PORTS_UDP); ``interfaces``
+    are those that tasks may have besides its own, None where nobody knows."""
 
     cpu: int
     memory: int
     reserved_tcp: tuple[int, ...] = ()
     reserved_udp: tuple[int, ...] = ()
     gpu_ids: tuple[str, ...] = ()
+    interfaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +177,7 @@ class Demand:
     udp_ports: tuple[int, ...] = ()
     gpus: int = 0
     all_gpus: bool = False
+    interfaces: int = 0
     attributes: tuple[tuple[str, str | None], ...] = ()
 
 
@@ -222,34 +229,6 @@ class Container:
     memory: int | None = None
     memory_reservation: int | None = None
     gpu_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoryEntry:
-    """One thing that happened to a task: when, what, and the id of the event or request that caused it."""
-
-    at: float
-    what: str
-    cause: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """How many instances one placement filter turned away, why, and (a few of) which."""
-
-    filter: str
-    reason: str
-    instances: int
-    instance_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """Why a task is where it is: instances looked at, the refusals of each filter, and the choice."""
-
-    considered: int
-    refused: tuple[Refused, ...] = ()
-    chosen: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,7 +309,8 @@ class Task:
     tags: Mapping[str, str] = field(default_factory=dict)
     enable_execute_command: bool = False
     reference_id: str | None = None
-    attachments: tuple[Mapping[str, Any], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    network: TaskNetwork | None = None
     version: int = 1
     created_at: float
     pull_started_at: float | None = None
@@ -367,12 +347,17 @@ class Task:
     @property
     def holds_resources(self) -> bool:
         """Whether the instance must still keep room for this task: from placement until its containers have ended."""
-        return self.instance_id is not None and (self.held or self.last_status not in ("STOPPED", "DELETED"))
+        return self.instance_id is not None and (self.held or not is_final(self.last_status))
 
     @property
     def forgettable_at(self) -> float | None:
-        """When it stopped, if it may be forgotten a while after that."""
-        return None if self.held else self.stopped_at
+        """When it stopped, if it may be forgotten a while after that: nothing of it is left anywhere."""
+        return None if self.held or self.is_attached else self.stopped_at
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether EC2 may have something that was made for it."""
+        return any(each.status != DELETED for each in self.attachments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

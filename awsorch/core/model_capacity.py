@@ -56,12 +56,14 @@ class CapacityProvider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """An instance type that can be had at a price, on-demand or spot: what an agent on it would register."""
+    """An instance type that can be had at a price, on-demand or spot: what an agent on it would register.
+    ``interfaces`` are those that tasks may have, None where nobody knows."""
 
     instance_type: str
     cpu: int
     memory: int
     gpus: int = 0
+    interfaces: int | None = None
     architecture: str = "x86_64"
     spot: bool = False
     price: float = 0.0

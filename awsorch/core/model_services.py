@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.core.model import Constraint, LoadBalancer, Strategy, StrategyItem
+from awsorch.core.model_attachments import TaskNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +81,8 @@ class Service:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRevision:
     """What the tasks of a service run; never changed but for ``image_digests``, by container: each is kept once a task
-    has told it. ``document`` has the members that awsorch only carries, in ECS's shape (networkConfiguration,
-    serviceRegistries, volumeConfigurations, platformVersion…)."""
+    has told it. ``network`` is what its networkConfiguration comes to. ``document`` has the members that awsorch only
+    shows, in ECS's shape (networkConfiguration, serviceRegistries, volumeConfigurations, platformVersion…)."""
 
     service: str
     number: str
@@ -91,6 +92,7 @@ class ServiceRevision:
     launch_type: str | None = "EC2"
     capacity_provider_strategy: tuple[StrategyItem, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
+    network: TaskNetwork | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
     image_digests: Mapping[str, str] = field(default_factory=dict)
     created_at: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from awsorch.core.definitions.document import network_mode_of
 from awsorch.core.model import Demand
 from awsorch.core.model_access import EXTERNAL
 
@@ -48,6 +49,7 @@ def demand_of(
         udp_ports=udp,
         gpus=0 if None in gpus else sum(count or 0 for count in gpus),
         all_gpus=None in gpus,
+        interfaces=int(network_mode_of(definition) == "awsvpc"),
         attributes=(
             *((a["name"], a.get("value")) for a in definition.get("requiresAttributes", ())),
             *(((EXTERNAL, None),) if launch_type == "EXTERNAL" else ()),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from awsorch.core.lifecycle import is_final
 from awsorch.core.model import Task
 from awsorch.core.model_services import Deployment, Service, ServiceDeployment, ServiceRevision, Target
 
@@ -17,8 +18,8 @@ PENDING, UNKNOWN, HEALTHY, UNHEALTHY, STOPPING = "pending", "unknown", "healthy"
 def phase_of(task: Task) -> str | None:
     """Where a task counts: pending (starting), running as unknown, healthy or unhealthy, or stopping.
 
-    None for tasks of no service and for those that have STOPPED."""
-    if task.service is None or task.last_status in ("STOPPED", "DELETED"):
+    None for tasks of no service and for those that have ended."""
+    if task.service is None or is_final(task.last_status):
         return None
     if task.desired_status == "STOPPED":
         return STOPPING

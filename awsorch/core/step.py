@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from awsorch.core import events, events_capacity, events_services
+from awsorch.core import events, events_attachments, events_capacity, events_services
 from awsorch.core import events_registry as registry
 from awsorch.core.commands import Command
 from awsorch.core.planners import (
@@ -15,6 +15,7 @@ from awsorch.core.planners import (
     keep_services,
     mind_instances,
     place_tasks,
+    provide_attachments,
     retry_placements,
     size_groups,
     sync_targets,
@@ -22,6 +23,7 @@ from awsorch.core.planners import (
 from awsorch.core.rules import (
     account_settings,
     activations,
+    attachments,
     attributes,
     capacity,
     capacity_providers,
@@ -75,6 +77,10 @@ RULES: Mapping[type[events.Event], Rule] = {
     events.TaskReported: reports.task_reported,
     events.TaskRefused: stop_tasks.task_refused,
     events.HealthReported: reports.health_reported,
+    events_attachments.AttachmentProvided: attachments.attachment_provided,
+    events_attachments.AttachmentsReported: attachments.attachments_reported,
+    events_attachments.AttachmentRefused: attachments.attachment_refused,
+    events_attachments.AttachmentReleased: attachments.attachment_released,
     events_services.CreateService: services.create_service,
     events_services.UpdateService: services.update_service,
     events_services.DeleteService: services.delete_service,
@@ -105,6 +111,7 @@ PLANNERS: Mapping[str, Planner] = {
     "size_groups": size_groups.look,
     "place_tasks": place_tasks.look,
     "end_machines": end_machines.look,
+    "provide_attachments": provide_attachments.look,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from awsorch.core.lifecycle import is_final
 from awsorch.core.model import ContainerInstance, RunToken, Task
 from awsorch.core.model_capacity import Launch, Machine, Provider
 from awsorch.core.model_services import Service, Target
@@ -116,6 +117,8 @@ def _task_wakes(old: Task | None, new: Task) -> Iterator[tuple[Key, float]]:
                 yield ("sync_targets", balancer.group), 0.0
     if old is not None and old.holds_resources and not new.holds_resources:
         yield ("retry_placements", ""), 0.0
+    if new.attachments and new.instance_id is not None and (old is None or _attached(old) != _attached(new)):
+        yield ("provide_attachments", new.id), 0.0
     if new.stopped_at is not None:
         if new.forgettable_at is not None and (old is None or old.forgettable_at is None):
             yield ("expire_tasks", ""), new.forgettable_at + RETENTION_S
@@ -128,12 +131,20 @@ def _task_wakes(old: Task | None, new: Task) -> Iterator[tuple[Key, float]]:
         )
 
 
+def _attached(task: Task) -> tuple[Any, ...]:
+    """What of a task decides about its interfaces and volumes."""
+    return task.instance_id, task.held, is_final(task.last_status)
+
+
 def all_keys(state: State) -> Iterable[Key]:
     """Every key that a planner could have something to do for: dirty at start and at each slow sweep."""
     if isinstance(state, ClusterState):
         yield "expire_tasks", ""
         for instance_id in state.instances:
             yield "mind_instances", instance_id
+        for task in state.tasks.values():
+            if task.attachments and task.forgettable_at is None:
+                yield "provide_attachments", task.id
         for name in state.services:
             yield "keep_services", name
         for group in state.service_index.groups():

@@ -37,7 +37,7 @@ def partition_name(cluster: str) -> str:
 
 class Controller:
     """Starts, finds and stops partitions. ``send`` carries commands out; ``clock`` gives seconds since the epoch;
-    ``pace`` is that of every cluster. ``catalogue`` and ``subnets`` are for Managed Instances providers."""
+    ``pace`` is that of every cluster. ``catalogue`` knows instance types, ``subnets`` where EC2 has networks."""
 
     def __init__(
         self,
@@ -49,6 +49,8 @@ class Controller:
         subnets: Subnets | None = None,
     ) -> None:
         self.pace = pace
+        self.catalogue = catalogue
+        self.subnets = subnets
         self._store = store
         self._clock = clock
         self._ports = Ports(store, send, clock)

@@ -16,7 +16,9 @@ from awsorch.core.commands import (
     HoldMachines,
     LaunchMachines,
     ProtectMachines,
+    ProvideAttachment,
     PublishReservation,
+    ReleaseAttachment,
     SendTasks,
     SetGroupSize,
     SyncTargets,
@@ -26,7 +28,7 @@ from awsorch.core.commands import (
 )
 from awsorch.core.events import Event
 from awsorch.engine.figures import OutboxFigures
-from awsorch.engine.ports import Agents, Alarms, InstanceGroups, Machines, Reservations, Targets
+from awsorch.engine.ports import Agents, Alarms, InstanceGroups, Machines, Reservations, Targets, TaskAttachments
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,13 @@ class Outbox:
             LaunchMachines: machines.launch_machines,
             WatchMachines: machines.watch_machines,
             PublishReservation: reservations.publish_reservation,
+        }
+
+    def connect_attachments(self, attachments: TaskAttachments) -> None:
+        """Name what makes interfaces and volumes for tasks."""
+        self._carriers |= {
+            ProvideAttachment: attachments.provide_attachment,
+            ReleaseAttachment: attachments.release_attachment,
         }
 
     def post(self, cluster: str, event: Event) -> None:

@@ -11,7 +11,9 @@ from awsorch.core.commands import (
     HoldMachines,
     LaunchMachines,
     ProtectMachines,
+    ProvideAttachment,
     PublishReservation,
+    ReleaseAttachment,
     SetGroupSize,
     SyncTargets,
     WatchAlarms,
@@ -266,6 +268,18 @@ class Machines(Protocol):
         ...
 
 
+class TaskAttachments(Protocol):
+    """EC2 as commands about tasks' interfaces and volumes see it. What comes of a call is posted as an event."""
+
+    def provide_attachment(self, cluster: str, command: ProvideAttachment) -> None:
+        """Have one made and attached: AttachmentProvided, or AttachmentRefused. Returns at once."""
+        ...
+
+    def release_attachment(self, cluster: str, command: ReleaseAttachment) -> None:
+        """Have one detached and deleted: AttachmentReleased. Returns at once."""
+        ...
+
+
 class Reservations(Protocol):
     """CloudWatch as commands see it."""
 
@@ -331,4 +345,8 @@ class Catalogue(Protocol):
     def offers(self, managed: Mapping[str, Any]) -> tuple[Offer, ...]:
         """What a ``managedInstancesProvider`` may launch: the types that meet its ``instanceRequirements``, on-demand
         or spot as its ``capacityOptionType`` says. Returns at once."""
+        ...
+
+    def interfaces_of(self, instance_type: str) -> int | None:
+        """How many network interfaces tasks may have on such an instance; None where it is not known."""
         ...

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from awsorch.core.lifecycle import is_final
 from awsorch.core.model import Task
+from awsorch.core.model_attachments import ATTACHING, INTERFACE
 from awsorch.core.state import ClusterState
+from awsorch.gateway.interfaces import acs_interface
 from awsorch.gateway.payload import acs_stop, acs_task
 from awsorch.wire import acs
 
@@ -26,6 +29,31 @@ def unsettled_tasks(state: ClusterState, instance_id: str, wanted: Iterable[str]
         elif task.last_status in ("PENDING", "ACTIVATING"):
             tasks[task_id] = acs_task(task, state.definitions[task.definition])
     return tasks
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInterfaces:
+    """The interfaces of a task to come."""
+
+    task_arn: str
+    interfaces: tuple[acs.ElasticNetworkInterface, ...]
+
+
+def unconfirmed_interfaces(
+    state: ClusterState, instance_id: str, wanted: Iterable[str] | None
+) -> dict[str, TaskInterfaces]:
+    """Of the wanted tasks (None: all of the instance's) those whose interfaces are attached to the instance, and its
+    agent has not said that it sees them; by task id."""
+    ids = sorted(state.fleet.tasks_on(instance_id)) if wanted is None else wanted
+    found = {}
+    for task_id in ids:
+        task = state.tasks.get(task_id)
+        if task is None or task.instance_id != instance_id or task.last_status != "PROVISIONING":
+            continue
+        waiting = [each for each in task.attachments if each.type == INTERFACE and each.status == ATTACHING]
+        if waiting:
+            found[task_id] = TaskInterfaces(task.arn, tuple(acs_interface(task, each) for each in waiting))
+    return found
 
 
 def manifest_of(state: ClusterState, instance_id: str) -> list[acs.TaskIdentifier]:

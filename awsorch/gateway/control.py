@@ -11,9 +11,12 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from awsorch.gateway.assignments import TaskInterfaces
 from awsorch.gateway.delivery import BYTES_LIMIT, RESEND_LIMIT_S, RESEND_S, Delivery, batches
 from awsorch.wire import acs
 
+#: An agent looks for an interface for so long. Milliseconds.
+ATTACHING_MS = 180_000
 #: An agent hears from us at least this often: it gives a silent connection up after 60 s. Seconds.
 HEARTBEAT_S = 45.0
 #: A connection on which nothing was heard for this long is half open: two heartbeats went unanswered. Seconds.
@@ -132,6 +135,27 @@ class ControlSession:
                 continue
             self.delivery.sent(message.message_id, task_ids, attempt, now)
             frames.append(frame)
+        return frames
+
+    def attachments(
+        self, interfaces: Mapping[str, TaskInterfaces], attempts: Mapping[str, int], now: float, number: int
+    ) -> list[str]:
+        """Text frames that tell the agent which interfaces, by task id, are attached to its instance for tasks to come;
+        each remembered until it is acknowledged."""
+        frames = []
+        for task_id, those in interfaces.items():
+            message = acs.AttachTaskNetworkInterfacesMessage(
+                message_id=self._new_id(),
+                cluster_arn=self.instance.cluster_arn,
+                container_instance_arn=self.instance.arn,
+                generated_at=number,
+                task_arn=those.task_arn,
+                task_cluster_arn=self.instance.cluster_arn,
+                wait_timeout_ms=ATTACHING_MS,
+                elastic_network_interfaces=those.interfaces,
+            )
+            self.delivery.sent(message.message_id, (task_id,), attempts.get(task_id, 0), now)
+            frames.append(acs.encode_acs(message))
         return frames
 
     def _payload(self, tasks: tuple[acs.Task, ...], number: int) -> acs.PayloadMessage:

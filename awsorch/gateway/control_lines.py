@@ -20,7 +20,13 @@ from awsorch.core.state import ClusterState
 from awsorch.engine.partition import Partition, Unavailable
 from awsorch.engine.ports import Unanswered
 from awsorch.gateway.admission import Visitor
-from awsorch.gateway.assignments import manifest_of, tasks_to_stop, unsettled_tasks
+from awsorch.gateway.assignments import (
+    TaskInterfaces,
+    manifest_of,
+    tasks_to_stop,
+    unconfirmed_interfaces,
+    unsettled_tasks,
+)
 from awsorch.gateway.connection import REFUSED, TRY_LATER, Connection, close_connections
 from awsorch.gateway.control import SILENCE_S, ControlSession, Instance, Numbers, Question
 from awsorch.gateway.task_credentials import Roles, TaskCredentials
@@ -249,18 +255,20 @@ class ControlLines:
         pending, everything = line.session.delivery.take()
         instance_id = line.instance.id
 
-        def look(state: ClusterState) -> tuple[dict[str, acs.Task], dict[str, Roles]]:
+        def look(state: ClusterState) -> tuple[dict[str, acs.Task], dict[str, Roles], dict[str, TaskInterfaces]]:
             tasks = unsettled_tasks(state, instance_id, None) if everything else {}
             tasks |= unsettled_tasks(state, instance_id, pending)
             starting = [state.tasks[each] for each, task in tasks.items() if task.desired_status != "STOPPED"]
-            return tasks, _with_roles(state, starting)
+            interfaces = unconfirmed_interfaces(state, instance_id, None if everything else pending)
+            return tasks, _with_roles(state, starting), interfaces
 
         try:
-            tasks, roles = await line.partition.read(look)
+            tasks, roles, interfaces = await line.partition.read(look)
         except Unavailable:
             line.session.delivery.put_back(pending, everything)
             raise
         self._attach(line, tasks, roles, pending)
+        line.connection.send(*line.session.attachments(interfaces, pending, _now(), self._numbers.next()))
         line.connection.send(*line.session.payloads(tasks, pending, _now(), self._numbers.next))
 
     def _attach(
@@ -321,7 +329,7 @@ class ControlLines:
 
         def look(state: ClusterState) -> dict[str, tuple[str, Roles]]:
             every = (state.tasks[each] for each in state.fleet.tasks_on(instance_id))
-            tasks = [task for task in every if task.last_status != "PENDING"]  # these get them when they are sent
+            tasks = [task for task in every if task.last_status not in _COMING]
             return {each: (state.tasks[each].arn, roles) for each, roles in _with_roles(state, tasks).items()}
 
         try:
@@ -362,6 +370,10 @@ class ControlLines:
             return
         answer = line.session.stop_verification(question, to_stop, self._numbers.next())
         line.connection.send(acs.encode_acs(answer))
+
+
+_COMING = ("PROVISIONING", "PENDING")
+"""Tasks that get credentials when they are sent."""
 
 
 def _with_roles(state: ClusterState, tasks: Iterable[Task]) -> dict[str, Roles]:

@@ -61,6 +61,11 @@ class Kind:
             raise StoreFailure(f"a stored {self.name} does not fit: {error}") from error
 
 
+def _task_2(members: dict[str, Any]) -> dict[str, Any]:
+    """Attachments became records. Nothing was attached to tasks before."""
+    return {**members, "attachments": ()}
+
+
 KINDS = (
     Kind("cluster", model.Cluster),
     Kind("family", model.Family),
@@ -68,7 +73,7 @@ KINDS = (
     Kind("account-setting", model.AccountSetting),
     Kind("gate", model.Gate),
     Kind("container-instance", model.ContainerInstance),
-    Kind("task", model.Task),
+    Kind("task", model.Task, (_task_2,)),
     Kind("run-token", model.RunToken),
     Kind("service", model_services.Service),
     Kind("service-revision", model_services.ServiceRevision),

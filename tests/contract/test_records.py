@@ -62,7 +62,7 @@ def test_tuples_stay_tuples() -> None:
     again = through_bytes(task)
     assert isinstance(again.containers, tuple)
     assert isinstance(again.demand.attributes[0], tuple)
-    assert isinstance(again.placement.refused[0], model.Refused)
+    assert isinstance(again.placement.refused[0], model_story.Refused)
 
 
 def test_rows_that_the_first_version_wrote_still_load() -> None:

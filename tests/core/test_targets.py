@@ -14,6 +14,7 @@ from awsorch.core import events
 from awsorch.core.commands import SendTasks, SyncTargets
 from awsorch.core.events_services import SeenTarget, TargetsFailed, TargetsSeen
 from awsorch.core.model import LoadBalancer, NetworkBinding, Task
+from awsorch.core.model_attachments import INTERFACE, Attachment
 from awsorch.core.planners.sync_targets import LONGEST_DRAIN_S
 from awsorch.core.services.targets import address_of, targets_state
 from awsorch.core.state import ClusterState
@@ -379,7 +380,7 @@ def running_task(**members: Any) -> Task:
 
 
 TO_GROUP = LoadBalancer(target_group_arn=GROUP, container_name="app", container_port=80)
-ENI = {"type": "ElasticNetworkInterface", "details": [{"name": "privateIPv4Address", "value": "10.0.0.7"}]}
+ENI = Attachment(id="a", type=INTERFACE, details={"privateIPv4Address": "10.0.0.7"})
 
 
 @pytest.mark.parametrize(

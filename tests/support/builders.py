@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-from awsorch.core import model, model_access, model_capacity, model_services
+from awsorch.core import model, model_access, model_capacity, model_services, model_story
+from awsorch.core.model_attachments import INTERFACE, Attachment, TaskNetwork
 from awsorch.core.resources import demand_of
 
 ACCOUNT = "123456789012"
@@ -243,8 +244,8 @@ def records_of_capacity() -> list[Any]:
 
 def one_of_each() -> list[Any]:
     """A record of every class that is stored, with its optional members filled in."""
-    entry = model.StoryEntry(at=2.5, what="placed", cause="r-1")
-    refused = model.Refused(filter="memory", reason="not enough", instances=2, instance_ids=("i1", "i2"))
+    entry = model_story.StoryEntry(at=2.5, what="placed", cause="r-1")
+    refused = model_story.Refused(filter="memory", reason="not enough", instances=2, instance_ids=("i1", "i2"))
     binding = model.NetworkBinding(bind_ip="0.0.0.0", container_port=80, host_port=32768)
     container = model.Container(
         name="app",
@@ -267,8 +268,9 @@ def one_of_each() -> list[Any]:
             containers=(container,),
             demand=model.Demand(cpu=1, tcp_ports=(80, 81), attributes=(("a", None), ("b", "c"))),
             overrides={"containerOverrides": [{"name": "app", "command": ["a", "b"]}]},
-            attachments=({"id": "x", "details": [{"name": "n", "value": "v"}]},),
-            placement=model.Placement(considered=3, refused=(refused,), chosen="i3"),
+            attachments=(Attachment(id="x", type=INTERFACE, details={"n": "v"}, facts={"m": "w"}, since=1.0),),
+            network=TaskNetwork(subnets={"us-east-1a": "subnet-1"}, security_groups=("sg-1",)),
+            placement=model_story.Placement(considered=3, refused=(refused,), chosen="i3"),
             story=(entry,),
             stopped_reason="Essential container in task exited — “app”",
             service=model.TaskService(

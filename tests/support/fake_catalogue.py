@@ -19,6 +19,10 @@ class FakeCatalogue:
         """US dollars an hour."""
         return PRICES[instance_type] / (3 if spot else 1)
 
+    def interfaces_of(self, instance_type: str) -> int | None:
+        """Three of every type."""
+        return 3 if instance_type in TYPES else None
+
     def offers(self, managed: Mapping[str, Any]) -> tuple[Offer, ...]:
         """All types for x86_64, whatever is required of them."""
         template = managed.get("instanceLaunchTemplate", {})

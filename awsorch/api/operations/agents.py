@@ -10,6 +10,7 @@ from typing import Any
 
 from awsorch.api.calls import Answer, Call, operation
 from awsorch.core.events import ContainerReport, TaskReported
+from awsorch.core.events_attachments import AttachmentsReported
 from awsorch.core.model import NetworkBinding
 
 ACKNOWLEDGED: Answer = {"acknowledgment": "ok"}
@@ -39,6 +40,9 @@ async def submit_task_state_change(call: Call) -> Answer:
         execution_stopped_at=request.get("executionStoppedAt"),
     )
     await partition.submit(event)
+    attached = _attached(request)
+    if attached:
+        await partition.submit(AttachmentsReported(cause=call.cause, task_id=event.task_id, attached=attached))
     return ACKNOWLEDGED
 
 
@@ -55,9 +59,18 @@ async def submit_container_state_change(call: Call) -> Answer:
 
 @operation("SubmitAttachmentStateChanges")
 async def submit_attachment_state_changes(call: Call) -> Answer:
-    """Attachments of instances. Nothing is attached by this version, so what is reported belongs to nobody."""
-    await call.cluster_partition()
+    """What agents have of what was attached to their instances."""
+    _, partition = await call.cluster_partition()
+    attached = _attached(call.request)
+    if attached:
+        await partition.submit(AttachmentsReported(cause=call.cause, attached=attached))
     return ACKNOWLEDGED
+
+
+def _attached(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ids of the attachments that the request says are there."""
+    given = request.get("attachments", ())
+    return tuple(each["attachmentArn"].rpartition("/")[2] for each in given if each.get("status") == "ATTACHED")
 
 
 def _container(item: Mapping[str, Any]) -> ContainerReport:

@@ -53,7 +53,7 @@ async def register_container_instance(call: Call) -> Answer:
         arn=call.scope.container_instance(cluster.name, instance_id),
         known_id=call.resource_id(known, _KIND, cluster) if known else None,
         ec2_instance_id=holder.id if holder is not None else identity.get("instanceId"),
-        resources=_resources(request),
+        resources=_resources(request, _interfaces(call, attributes.get("ecs.instance-type"))),
         attributes=attributes,
         custom=custom,
         agent_version=version.get("agentVersion"),
@@ -93,7 +93,13 @@ def _attributes(
     return attributes, custom
 
 
-def _resources(request: Mapping[str, Any]) -> Resources:
+def _interfaces(call: Call, instance_type: str | None) -> int | None:
+    """How many tasks with a network of their own the instance may have."""
+    catalogue = call.controller.catalogue
+    return catalogue.interfaces_of(instance_type) if catalogue is not None and instance_type else None
+
+
+def _resources(request: Mapping[str, Any], interfaces: int | None) -> Resources:
     totals = {item.get("name"): item for item in request.get("totalResources", ())}
 
     def number(name: str) -> int:
@@ -115,6 +121,7 @@ def _resources(request: Mapping[str, Any]) -> Resources:
         reserved_tcp=ports("PORTS"),
         reserved_udp=ports("PORTS_UDP"),
         gpu_ids=gpus,
+        interfaces=interfaces,
     )
 
 

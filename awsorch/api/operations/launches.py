@@ -14,6 +14,7 @@ from awsorch.core.definitions.roles import roles_of
 from awsorch.core.errors import Refusal, client_error, invalid_parameter, unsupported
 from awsorch.core.events import TaskTemplate
 from awsorch.core.model import Cluster, Constraint, Strategy, StrategyItem, TaskDefinition
+from awsorch.core.model_attachments import TaskNetwork
 from awsorch.core.placement.filters import validate_constraints
 from awsorch.core.placement.strategies import validate_strategies
 from awsorch.core.resources import demand_of
@@ -62,13 +63,16 @@ def read_strategies(request: Mapping[str, Any]) -> tuple[Strategy, ...]:
 
 
 def read_template(
-    call: Call, cluster: Cluster, definition: TaskDefinition, strategy: tuple[StrategyItem, ...] = ()
+    call: Call,
+    cluster: Cluster,
+    definition: TaskDefinition,
+    strategy: tuple[StrategyItem, ...] = (),
+    network: TaskNetwork | None = None,
 ) -> TaskTemplate:
-    """Everything that the request says of each of its tasks, which follow this capacity provider strategy. Raises ECS's
-    refusals for what can't be."""
+    """Everything that the request says of each of its tasks, which follow this capacity provider strategy and are in
+    this network. Raises ECS's refusals for what can't be."""
     request = call.request
     launch_type = read_launch_type(request, definition, strategy)
-    check_network(request, definition)
     check_volumes(request, definition)
     overrides = prepare_overrides(
         definition.definition, request.get("overrides", {}), region=call.scope.region, account=call.scope.account
@@ -88,6 +92,7 @@ def read_template(
         tags=_tags(request, cluster, definition),
         enable_execute_command=request.get("enableExecuteCommand", False),
         reference_id=request.get("referenceId"),
+        network=network,
     )
 
 
@@ -115,20 +120,6 @@ def read_launch_type(
     if request.get("platformVersion"):
         raise invalid_parameter(f"The platform version must be null when specifying an {launch_type} launch type")
     return launch_type
-
-
-def check_network(request: Mapping[str, Any], definition: TaskDefinition) -> None:
-    """A network configuration is for networkMode awsvpc, and is needed there."""
-    configured = bool(request.get("networkConfiguration"))
-    if definition.definition.get("networkMode") != "awsvpc":
-        if configured:
-            raise invalid_parameter(
-                "Network Configuration is not valid for the given networkMode of this task definition."
-            )
-        return
-    if not configured:
-        raise invalid_parameter("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
-    raise unsupported("Tasks with networkMode awsvpc are not supported by this version of awsorch.")
 
 
 def check_volumes(request: Mapping[str, Any], definition: TaskDefinition) -> None:

@@ -142,7 +142,7 @@ async def _wish(
     named = request.get("taskDefinition")
     if named:
         definition = await find_definition(call, named, client_error)
-    wish = derive_wish(revision, request, definition, strategy)
+    wish = await derive_wish(call, revision, definition, strategy)
     same = is_same(revision, wish)
     if same and not forced:
         return None

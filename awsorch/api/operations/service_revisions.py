@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from awsorch.api.operations.launches import check_network, check_volumes, read_launch_type
+from awsorch.api.calls import Call
+from awsorch.api.operations.launches import check_volumes, read_launch_type
+from awsorch.api.operations.networks import read_network
 from awsorch.api.operations.service_load_balancers import read_load_balancers
 from awsorch.api.views_services import load_balancer_view
 from awsorch.core.errors import invalid_parameter, unsupported
@@ -39,7 +41,9 @@ DEPLOYING = (
 )
 
 
-def read_wish(members: Members, definition: TaskDefinition, strategy: tuple[StrategyItem, ...]) -> RevisionWish:
+async def read_wish(
+    call: Call, members: Members, definition: TaskDefinition, strategy: tuple[StrategyItem, ...]
+) -> RevisionWish:
     """A revision of this definition with these members of a request and this capacity provider strategy. Raises ECS's
     refusals for what can't be."""
     for member, what in _UNSUPPORTED.items():
@@ -50,10 +54,10 @@ def read_wish(members: Members, definition: TaskDefinition, strategy: tuple[Stra
     launch_type = read_launch_type(members, definition, strategy)
     if launch_type == "EXTERNAL" and members.get("loadBalancers"):
         raise invalid_parameter("Load balancers are not supported with the EXTERNAL launch type.")
-    check_network(members, definition)
     check_volumes(members, definition)
     return RevisionWish(
         definition=definition,
+        network=await read_network(call, members, definition),
         launch_type=launch_type,
         capacity_provider_strategy=strategy,
         load_balancers=read_load_balancers(members.get("loadBalancers", ()), definition.definition),
@@ -61,16 +65,16 @@ def read_wish(members: Members, definition: TaskDefinition, strategy: tuple[Stra
     )
 
 
-def derive_wish(
-    revision: ServiceRevision, request: Members, definition: TaskDefinition, strategy: tuple[StrategyItem, ...]
+async def derive_wish(
+    call: Call, revision: ServiceRevision, definition: TaskDefinition, strategy: tuple[StrategyItem, ...]
 ) -> RevisionWish:
-    """The current revision with what the update says in its place. ``strategy`` is the one from now on, () for none."""
+    """The current revision with what the request says in its place. ``strategy`` is the new one, () for none."""
     current = {
         "launchType": revision.launch_type,
         "loadBalancers": [load_balancer_view(balancer) for balancer in revision.load_balancers],
         **revision.document,
     }
-    return read_wish({**current, **request}, definition, strategy)
+    return await read_wish(call, {**current, **call.request}, definition, strategy)
 
 
 def is_same(revision: ServiceRevision, wish: RevisionWish) -> bool:

@@ -198,7 +198,7 @@ async def _first_wish(call: Call, cluster: Cluster) -> RevisionWish:
     strategy = await read_strategy(call, cluster)
     if strategy and call.request.get("schedulingStrategy") == "DAEMON":
         raise daemon_strategy()
-    wish = read_wish(call.request, definition, strategy)
+    wish = await read_wish(call, call.request, definition, strategy)
     await check_target_groups(call, wish.load_balancers, definition.definition)
     return wish
 

@@ -14,6 +14,7 @@ from awsorch.api.operations.launches import (
     read_strategies,
     read_template,
 )
+from awsorch.api.operations.networks import read_network
 from awsorch.api.operations.strategies import read_strategy
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view, stopped_task_view, task_view
@@ -52,7 +53,8 @@ async def run_task(call: Call) -> Answer:
             raise
         return await _placed(call, cluster, partition, again)
     strategy = await read_strategy(call, cluster)
-    template = read_template(call, cluster, definition, strategy)
+    network = await read_network(call, request, definition)
+    template = read_template(call, cluster, definition, strategy, network)
     await check_roles(call, template)
     event = RunTasks(
         cause=call.cause,
@@ -78,7 +80,8 @@ async def start_task(call: Call) -> Answer:
     if len(names) > MAX_COUNT:
         raise invalid_parameter(f"Container instances can have at most {MAX_COUNT} items.")
     definition = await find_definition(call, request["taskDefinition"])
-    template = read_template(call, cluster, definition)
+    network = await read_network(call, request, definition)
+    template = read_template(call, cluster, definition, network=network)
     await check_roles(call, template)
     event = StartTasks(
         cause=call.cause,

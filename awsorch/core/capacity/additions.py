@@ -29,8 +29,9 @@ from awsorch.core.capacity.orders import machines_for, machines_missing
 from awsorch.core.capacity.report import amounts, failure_view
 from awsorch.core.capacity.strategy import split
 from awsorch.core.events import TaskTemplate
-from awsorch.core.model import Constraint, ContainerInstance, Refused, Strategy, StrategyItem
+from awsorch.core.model import Constraint, ContainerInstance, Strategy, StrategyItem
 from awsorch.core.model_capacity import Offer, Provider
+from awsorch.core.model_story import Refused
 from awsorch.core.placement.fleet import Fleet
 from awsorch.core.placement.place import Request, place
 from awsorch.core.state import ClusterState

@@ -81,7 +81,10 @@ def imagine(
         resources = sibling.resources
     else:
         resources = Resources(
-            cpu=offer.cpu, memory=offer.memory, gpu_ids=tuple(f"gpu-{each}" for each in range(offer.gpus))
+            cpu=offer.cpu,
+            memory=offer.memory,
+            gpu_ids=tuple(f"gpu-{each}" for each in range(offer.gpus)),
+            interfaces=offer.interfaces,
         )
     return ContainerInstance(
         id=f"imagined-{number}",

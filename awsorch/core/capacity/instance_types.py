@@ -84,6 +84,7 @@ class InstanceType:
             cpu=self.vcpus * CPU_PER_VCPU,
             memory=visible_memory(self.memory),
             gpus=self.gpus,
+            interfaces=self.interfaces - 1,
             architecture=self.architecture,
             spot=spot,
             price=price,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from awsorch.core.capacity.coming import Imagination, has_connected
 from awsorch.core.capacity.consolidation import Change, Load, Standing, consolidate
 from awsorch.core.capacity.orders import reserve_for_daemons
-from awsorch.core.model import Task
+from awsorch.core.model import Constraint, Task
 from awsorch.core.model_capacity import Machine, Provider
 from awsorch.core.model_services import Service
 from awsorch.core.placement.fleet import Fleet
@@ -75,14 +75,14 @@ def _may_replace(state: ClusterState, service: Service) -> bool:
 
 def _fit(fleet: Fleet, state: ClusterState, provider: Provider, tasks: Sequence[Task]) -> bool:
     """Whether all would find a place in an imagined fleet, where their service would have them."""
-    alike = Counter((task.definition, task.demand, task.capacity_provider, _service(task)) for task in tasks)
-    for (definition, demand, owner, name), count in alike.items():
+    alike = Counter((task.demand, task.capacity_provider, _service(task), _fixed(state, task)) for task in tasks)
+    for (demand, owner, name, constraints), count in alike.items():
         service = state.services[name]
         request = Request(
             demand=demand,
             count=count,
             group=service.group,
-            constraints=service.constraints + constraints_of(state.definitions[definition], "EC2"),
+            constraints=service.constraints + constraints,
             strategies=service.strategies,
             capacity_provider=owner or provider.name,
         )
@@ -91,6 +91,11 @@ def _fit(fleet: Fleet, state: ClusterState, provider: Provider, tasks: Sequence[
             return False
         fleet.assume(demand, service.group, placed)
     return True
+
+
+def _fixed(state: ClusterState, task: Task) -> tuple[Constraint, ...]:
+    """The constraints that are the task's own, whatever its service says."""
+    return constraints_of(state.definitions[task.definition], "EC2", task.network)
 
 
 def find_change(tx: Transaction[ClusterState], provider: Provider, machines: Sequence[Machine]) -> Change | None:

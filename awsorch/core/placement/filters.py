@@ -29,6 +29,7 @@ REASONS = {
     "memory": "RESOURCE:MEMORY",
     "gpu": "RESOURCE:GPU",
     "ports": "RESOURCE:PORTS",
+    "interfaces": "RESOURCE:ENI",
     "attributes": "ATTRIBUTE",
     "memberOf": "MemberOf placement constraint unsatisfied.",
     "distinctInstance": "DistinctInstance placement constraint unsatisfied.",
@@ -83,9 +84,9 @@ def has_attributes(instance: ContainerInstance, wanted: tuple[tuple[str, str | N
 
 class Needs:
     """What one task of a request needs of a slot. ``plain``: CPU and memory are all that is asked of it beside its
-    record; ``ports``, ``gpus``: fixed ports, GPUs are too."""
+    record; ``ports``, ``gpus``, ``interfaces``: fixed ports, GPUs, network interfaces are too."""
 
-    __slots__ = ("demand", "filter", "gpus", "group", "plain", "ports")
+    __slots__ = ("demand", "filter", "gpus", "group", "interfaces", "plain", "ports")
 
     def __init__(self, demand: Demand, group: str, conditions: Filter) -> None:
         self.demand = demand
@@ -93,7 +94,9 @@ class Needs:
         self.filter = conditions
         self.ports = demand.tcp_ports or demand.udp_ports
         self.gpus = demand.gpus or demand.all_gpus
-        self.plain = not (self.ports or self.gpus or conditions.distinct or conditions.dynamic)
+        self.interfaces = demand.interfaces
+        scarce = self.ports or self.gpus or self.interfaces
+        self.plain = not (scarce or conditions.distinct or conditions.dynamic)
 
     def room(self, slot: Slot, taken: int = 0) -> int:
         """How many more such tasks the slot has room for, when ``taken`` were just given to it; 0 or 1 where
@@ -113,6 +116,8 @@ class Needs:
             times = 1
         if self.gpus:
             times = min(times, gpu_room(slot, demand))
+        if self.interfaces and (free := slot.free_interfaces()) is not None:
+            times = min(times, free // self.interfaces)
         if self.filter.distinct:
             times = 0 if self.group in slot.groups else min(times, 1)
         if times > taken and self.filter.dynamic:
@@ -151,6 +156,9 @@ class Needs:
             return "gpu"
         if self.ports and (taken or not ports_free(slot, demand)):
             return "ports"
+        free = slot.free_interfaces() if self.interfaces else None
+        if free is not None and free // self.interfaces <= taken:
+            return "interfaces"
         return None
 
     def _unsatisfied(self, slot: Slot, instance: ContainerInstance, taken: int) -> str | None:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from awsorch.core.model import Constraint, Demand, Refused, Strategy
+from awsorch.core.model import Constraint, Demand, Strategy
+from awsorch.core.model_story import Refused
 from awsorch.core.placement.expression import compile_expression
 from awsorch.core.placement.filters import REASONS, Needs, filter_of
 from awsorch.core.placement.fleet import Fleet

@@ -19,17 +19,18 @@ _NOTHING = Resources(cpu=0, memory=0)
 
 
 class Scarce(NamedTuple):
-    """What one task takes from its instance that has a name or is counted apart: ports and GPUs."""
+    """What one task takes from its instance that has a name or is counted apart: ports, GPUs, network interfaces."""
 
     tcp: frozenset[int]
     udp: frozenset[int]
     gpu_ids: tuple[str, ...]
     gpus: int
+    interfaces: int
 
 
 class Hold(NamedTuple):
     """What one task takes from its instance. ``group`` is None once the task is to stop; ``scarce`` is None for a task
-    with neither ports nor GPUs."""
+    with nothing of that kind."""
 
     cpu: int
     memory: int
@@ -52,7 +53,7 @@ class Free:
 
 #: More GPUs than any instance has.
 _EVERY = 1 << 16
-_NOTHING_SCARCE = Scarce(frozenset(), frozenset(), (), 0)
+_NOTHING_SCARCE = Scarce(frozenset(), frozenset(), (), 0, 0)
 
 
 def hold_of(task: Task) -> Hold:
@@ -61,14 +62,15 @@ def hold_of(task: Task) -> Hold:
     scarce = _scarce(demand, task.gpu_ids)
     bindings = [binding for container in task.containers for binding in container.network_bindings]
     if bindings:
-        tcp, udp, gpu_ids, gpus = scarce or _NOTHING_SCARCE
+        scarce = scarce or _NOTHING_SCARCE
+        tcp, udp = scarce.tcp, scarce.udp
         for binding in bindings:
             ports = _bound(binding.host_port, binding.host_port_range)
             if binding.protocol == "udp":
                 udp |= ports
             else:
                 tcp |= ports
-        scarce = Scarce(tcp, udp, gpu_ids, gpus)
+        scarce = scarce._replace(tcp=tcp, udp=udp)
     group = task.group if task.desired_status == "RUNNING" else None
     return Hold(demand.cpu, demand.memory, group, task.last_status == "PENDING", scarce)
 
@@ -79,9 +81,10 @@ def hold_of_demand(demand: Demand, group: str) -> Hold:
 
 
 def _scarce(demand: Demand, gpu_ids: tuple[str, ...]) -> Scarce | None:
-    if demand.tcp_ports or demand.udp_ports or demand.gpus or demand.all_gpus or gpu_ids:
+    if demand.tcp_ports or demand.udp_ports or demand.gpus or demand.all_gpus or gpu_ids or demand.interfaces:
         gpus = _EVERY if demand.all_gpus and not gpu_ids else demand.gpus
-        return Scarce(frozenset(demand.tcp_ports), frozenset(demand.udp_ports), gpu_ids, gpus)
+        tcp, udp = frozenset(demand.tcp_ports), frozenset(demand.udp_ports)
+        return Scarce(tcp, udp, gpu_ids, gpus, demand.interfaces)
     return None
 
 
@@ -118,6 +121,7 @@ class Slot:
         "held",
         "id",
         "instance",
+        "interfaces",
         "kind",
         "memory",
         "open",
@@ -141,6 +145,7 @@ class Slot:
         self.gpu_total = 0
         self.gpus_held: dict[str, int] = {}
         self.gpus_unnamed = 0
+        self.interfaces = 0
         self.tasks: dict[str, None] = {}
         self.held: dict[str, None] = {}
         self.running = 0
@@ -172,6 +177,7 @@ class Slot:
             _count(self.udp, scarce.udp, times)
             _count(self.gpus_held, scarce.gpu_ids, times)
             self.gpus_unnamed += max(0, scarce.gpus - len(scarce.gpu_ids)) * times
+            self.interfaces += scarce.interfaces * times
         if pending:
             self.pending += times
         if group is not None:
@@ -189,6 +195,11 @@ class Slot:
             return ()
         free = [gpu for gpu in self.instance.resources.gpu_ids if gpu not in self.gpus_held]
         return tuple(free[: max(0, len(free) - self.gpus_unnamed)])
+
+    def free_interfaces(self) -> int | None:
+        """How many more interfaces tasks may have; None where nobody knows the limit."""
+        most = self.instance.resources.interfaces if self.instance is not None else None
+        return None if most is None else max(0, most - self.interfaces)
 
     def free(self) -> Free:
         return Free(
@@ -211,6 +222,7 @@ class Slot:
             "memory",
             "gpu_total",
             "gpus_unnamed",
+            "interfaces",
             "running",
             "pending",
         ):

@@ -13,10 +13,12 @@ from dataclasses import replace
 
 from awsorch.core.capacity.group_size import share_of, smallest
 from awsorch.core.commands import SendTasks
-from awsorch.core.model import Container, Demand, Placement, Task, Waiting
+from awsorch.core.model import Container, Demand, Task, Waiting
+from awsorch.core.model_story import Placement
 from awsorch.core.placement.place import Decision, Request, place
 from awsorch.core.rules.new_tasks import EMPTY_PROVIDER, gpus_by_container, waiting_reason
 from awsorch.core.rules.stop_tasks import finish, note
+from awsorch.core.rules.wished_attachments import at_its_instance
 from awsorch.core.state import ClusterState, Transaction
 
 BATCH = 50
@@ -117,12 +119,11 @@ def _settled(
         zone=instance.zone,
         gpu_ids=gpus,
         containers=containers,
-        last_status="PENDING",
         waiting=None,
         placement=Placement(considered=decision.considered, refused=decision.refused, chosen=instance.arn),
         version=task.version + 1,
     )
-    return note(tx, placed, f"placed on {instance.arn}")
+    return note(tx, at_its_instance(tx, placed), f"placed on {instance.arn}")
 
 
 def _give_up(tx: Transaction[ClusterState], provider: str) -> None:

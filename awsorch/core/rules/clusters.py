@@ -131,7 +131,7 @@ def close_gate(tx: Transaction[ClusterState], event: CloseGate) -> None:
         raise Refusal("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
     if any(s.status != "INACTIVE" for s in tx.state.services.values()):
         raise Refusal("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
-    if any(t.last_status not in ("STOPPED", "DELETED") for t in tx.state.tasks.values()):
+    if any(t.last_status not in ("STOPPED", "DELETED") or t.is_attached for t in tx.state.tasks.values()):
         raise Refusal("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
     tx.put(Gate(open=False, pace=tx.state.gate.pace))
 

@@ -13,20 +13,14 @@ from typing import Any
 from awsorch.core.arn import parse_arn
 from awsorch.core.commands import SendTasks
 from awsorch.core.events import NewTask, TaskTemplate
-from awsorch.core.model import (
-    Constraint,
-    Container,
-    Placement,
-    StoryEntry,
-    StrategyItem,
-    Task,
-    TaskDefinition,
-    Waiting,
-)
+from awsorch.core.model import Constraint, Container, StrategyItem, Task, TaskDefinition, Waiting
 from awsorch.core.model_access import EXTERNAL
+from awsorch.core.model_attachments import TaskNetwork
 from awsorch.core.model_capacity import Provider
+from awsorch.core.model_story import Placement, StoryEntry
 from awsorch.core.placement.place import Decision, Request, place
 from awsorch.core.resources import container_gpus, effective_containers
+from awsorch.core.rules.wished_attachments import at_its_instance, wished, zone_constraints
 from awsorch.core.state import ClusterState, Transaction
 
 #: ECS's reasons for tasks whose capacity provider has no place for them.
@@ -51,14 +45,16 @@ class PlacedTasks:
 
 def definition_constraints(template: TaskTemplate) -> tuple[Constraint, ...]:
     """The constraints of the task definition and of the launch type; they bind together with the request's."""
-    return constraints_of(template.definition, template.launch_type)
+    return constraints_of(template.definition, template.launch_type, template.network)
 
 
-def constraints_of(definition: TaskDefinition, launch_type: str) -> tuple[Constraint, ...]:
-    """The constraints that every task of this definition and launch type has."""
+def constraints_of(
+    definition: TaskDefinition, launch_type: str, network: TaskNetwork | None = None
+) -> tuple[Constraint, ...]:
+    """The constraints that every task of this definition, launch type and network has."""
     given = definition.definition.get("placementConstraints", ())
     own = tuple(Constraint(type=item["type"], expression=item.get("expression")) for item in given)
-    return own if launch_type == "EXTERNAL" else (*own, _ON_EC2)
+    return own if launch_type == "EXTERNAL" else (*own, _ON_EC2, *zone_constraints(network))
 
 
 def record_tasks(
@@ -98,13 +94,14 @@ def _placed(
     assert arn is not None, instance.arn
     cluster = arn.path[0]
     prefix = instance.arn.removesuffix(f"container-instance/{cluster}/{instance_id}")
-    return replace(
+    task = replace(
         _described(tx, template, new, f"{prefix}{{}}/{cluster}/", gpus),
         instance_id=instance_id,
         zone=instance.zone,
         placement=Placement(considered=decision.considered, refused=decision.refused, chosen=instance.arn),
         story=(StoryEntry(at=tx.now, what=f"placed on {instance.arn}", cause=tx.cause),),
     )
+    return at_its_instance(tx, task)
 
 
 def _described(
@@ -130,6 +127,8 @@ def _described(
         tags=template.tags,
         enable_execute_command=template.enable_execute_command,
         reference_id=template.reference_id,
+        attachments=wished(tx, template.network),
+        network=template.network,
         created_at=tx.now,
     )
 

@@ -19,6 +19,7 @@ from awsorch.core.rules.new_tasks import (
     place_or_wait,
     record_tasks,
 )
+from awsorch.core.rules.wished_attachments import zone_constraints
 from awsorch.core.state import ClusterState, Transaction
 
 #: In clusters of up to this many instances every task's story has the refusals, even of a task that found its place;
@@ -77,7 +78,7 @@ def start_tasks(tx: Transaction[ClusterState], event: StartTasks) -> PlacedTasks
             demand=event.template.demand,
             count=1,
             group=event.template.group,
-            constraints=(),
+            constraints=zone_constraints(event.template.network),
             strategies=(),
             seed=int(new.id[:15], 16),
             only=frozenset((instance_id,)),

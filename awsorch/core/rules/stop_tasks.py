@@ -11,7 +11,8 @@ from typing import Any
 from awsorch.core.commands import SendTasks
 from awsorch.core.errors import invalid_parameter
 from awsorch.core.events import StopTask, TaskRefused
-from awsorch.core.model import StoryEntry, Task
+from awsorch.core.model import Task
+from awsorch.core.model_story import StoryEntry
 from awsorch.core.services.failures import count_end
 from awsorch.core.services.targets import withdraw
 from awsorch.core.state import ClusterState, Transaction
@@ -35,9 +36,9 @@ def stop_task(tx: Transaction[ClusterState], event: StopTask) -> Task:
 
 
 def request_stop(tx: Transaction[ClusterState], task: Task, code: str, reason: str) -> Task:
-    """Wish a task stopped. One that has no instance yet is STOPPED at once; one that runs behind load balancers is
+    """Wish a task stopped. One that no agent has been told of ends at once; one that runs behind load balancers is
     DEACTIVATING until they have drained its targets, and its agent hears of it then."""
-    if task.instance_id is None:
+    if task.instance_id is None or task.last_status == "PROVISIONING":
         return finish(tx, task, code, reason)
     task = note(tx, wish_stop(tx, task, code, reason), f"to be stopped: {reason}")
     if task.last_status == "RUNNING" and tx.state.service_index.targets_of_task(task.id):
@@ -82,19 +83,20 @@ def wish_stop(tx: Transaction[ClusterState], task: Task, code: str, reason: str)
 
 
 def finish(tx: Transaction[ClusterState], task: Task, code: str, reason: str, *, held: bool = False) -> Task:
-    """Make a task STOPPED for good, whatever its agent may still say: it holds nothing from here on, unless it is
-    ``held`` because nobody knows whether its containers still run."""
+    """End a task for good, whatever its agent may still say: it holds nothing from here on, unless it is ``held``
+    because nobody knows whether its containers still run. It is STOPPED, or DEPROVISIONING while it has attachments."""
+    deprovisioning = not held and task.is_attached
     containers = tuple(c if c.last_status == "STOPPED" else replace(c, last_status="STOPPED") for c in task.containers)
     task = replace(
         wish_stop(tx, task, code, reason),
-        last_status="STOPPED",
+        last_status="DEPROVISIONING" if deprovisioning else "STOPPED",
         containers=containers,
         waiting=None,
         held=held,
-        stopped_at=tx.now,
+        stopped_at=None if deprovisioning else tx.now,
         version=task.version + 1,
     )
-    task = note(tx, task, f"STOPPED: {task.stopped_reason}")
+    task = note(tx, task, f"{task.last_status}: {task.stopped_reason}")
     tx.put(task)
     withdraw(tx, task)
     count_end(tx, task)

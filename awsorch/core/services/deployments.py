@@ -102,6 +102,7 @@ def begin(tx: Transaction[ClusterState], service: Service, wish: RevisionWish) -
         launch_type=wish.launch_type,
         capacity_provider_strategy=wish.capacity_provider_strategy,
         load_balancers=wish.load_balancers,
+        network=wish.network,
         document=wish.document,
         created_at=tx.now,
     )

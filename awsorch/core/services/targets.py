@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from awsorch.core.definitions.document import network_mode_of
 from awsorch.core.model import LoadBalancer, Task
+from awsorch.core.model_attachments import ADDRESS
 from awsorch.core.model_services import Target, target_key
 from awsorch.core.services.speech import say
 from awsorch.core.state import ClusterState, Transaction
@@ -48,11 +49,7 @@ def _host_port(task: Task, balancer: LoadBalancer) -> int | None:
 
 
 def _interface_address(task: Task) -> str | None:
-    for attachment in task.attachments:
-        for detail in attachment.get("details", ()):
-            if detail.get("name") == "privateIPv4Address":
-                return str(detail.get("value"))
-    return None
+    return next((each.details[ADDRESS] for each in task.attachments if ADDRESS in each.details), None)
 
 
 def target_of(state: ClusterState, task: Task, balancer: LoadBalancer) -> Target | None:

@@ -106,6 +106,7 @@ def template_of(state: ClusterState, service: Service, deployment: Deployment) -
         tags=_tags(service, definition, arn.path[0]),
         enable_execute_command=service.enable_execute_command,
         images=images_of(revision, definition),
+        network=revision.network,
         service=TaskService(name=service.name, deployment=deployment.number, load_balancers=revision.load_balancers),
     )
 

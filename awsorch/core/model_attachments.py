@@ -1,0 +1,39 @@
+"""Records of what a task gets from EC2 for itself: network interfaces and volumes, made for it and gone with it.
+
+Values, like all records. Source: ECS API, data types Attachment, AwsVpcConfiguration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: The detail of an interface that says where its task is reached.
+ADDRESS = "privateIPv4Address"
+INTERFACE, VOLUME = "ElasticNetworkInterface", "AmazonElasticBlockStorage"
+#: PRECREATED: asked of EC2. ATTACHING: there, and its instance is told. ATTACHED: its agent has it. DETACHING: asked
+#: to go. DELETED: gone.
+PRECREATED, ATTACHING, ATTACHED, DETACHING, DELETED = "PRECREATED", "ATTACHING", "ATTACHED", "DETACHING", "DELETED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """One interface or volume of one task. ``details`` is what ECS shows of it, ``facts`` what its agent needs besides;
+    ``since`` is when its task was placed, ``released_at`` when it was first asked to go."""
+
+    id: str
+    type: str
+    status: str = PRECREATED
+    details: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    since: float | None = None
+    released_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskNetwork:
+    """What a task's own network interface is to be: ``subnets`` by Availability Zone, and its security groups; without
+    any it has the default one of its VPC."""
+
+    subnets: Mapping[str, str]
+    security_groups: tuple[str, ...] = ()

@@ -1,0 +1,29 @@
+"""A task's network interface in the form in which agents get it. Pure.
+
+Source: agent protocol, ElasticNetworkInterface.
+"""
+
+from __future__ import annotations
+
+from awsorch.core.model import Task
+from awsorch.core.model_attachments import ADDRESS, Attachment
+from awsorch.wire import acs
+
+
+def attachment_arn(task: Task, attachment: Attachment) -> str:
+    """How agents name an attachment."""
+    return f"{task.arn.partition(':task/')[0]}:attachment/{attachment.id}"
+
+
+def acs_interface(task: Task, attachment: Attachment) -> acs.ElasticNetworkInterface:
+    """The interface, which is the instance's from EC2's point of view."""
+    details = attachment.details
+    return acs.ElasticNetworkInterface(
+        attachment_arn=attachment_arn(task, attachment),
+        ec2_id=details.get("networkInterfaceId", ""),
+        mac_address=details.get("macAddress", ""),
+        interface_association_protocol="default",
+        ipv4_addresses=(acs.IPv4Address(primary=True, private_address=details.get(ADDRESS, "")),),
+        private_dns_name=details.get("privateDnsName", ""),
+        subnet_gateway_ipv4_address=attachment.facts.get("subnetGatewayIpv4Address", ""),
+    )
