@@ -29,11 +29,13 @@ from awsorch.agent.host import Host
 from awsorch.agent.identity import Identity, InstanceMetadata
 from awsorch.agent.images import ImageStock
 from awsorch.agent.inputs import TaskInputs
+from awsorch.agent.interface_reports import InterfaceReports
 from awsorch.agent.kernel_stats import NoKernelStats, StatsSource
 from awsorch.agent.leftovers import clean_for_ever
-from awsorch.agent.link_local import CannotRouteError, route
+from awsorch.agent.link_local import route
 from awsorch.agent.measurements import Measurements
 from awsorch.agent.metadata_files import HostFacts, MetadataFiles
+from awsorch.agent.network_commands import NetworkError
 from awsorch.agent.notices import drain_when_noticed
 from awsorch.agent.ports import Ports, Probe, default_range
 from awsorch.agent.registry_access import RegistryAccess
@@ -47,6 +49,7 @@ from awsorch.agent.state_file import Batch, Saved, StateFile, StateFileError, St
 from awsorch.agent.supervisor import Supervisor
 from awsorch.agent.surroundings import Surroundings
 from awsorch.agent.task_limits import TaskLimits
+from awsorch.agent.task_networks import TaskNetworks
 from awsorch.agent.telemetry import Publishing, Telemetry
 from awsorch.agent.usage import UsageSource
 
@@ -270,6 +273,7 @@ class Agent:
                 inputs=TaskInputs(services, roles, region),
                 registries=RegistryAccess(services, roles, self._own_credentials(), self._parts.clock),
                 cloudwatch=CloudWatchLogs(services, roles, self._own_credentials()),
+                networks=TaskNetworks(self._parts.engine, block_metadata=self._settings.block_metadata),
                 limits=TaskLimits(self._settings.engine.limits, facts.cgroup_parent),
                 store=store,
                 host=self._host(facts),
@@ -305,7 +309,8 @@ class Agent:
         reports = Reports(ecs.submit)
         supervisor = Supervisor(surroundings, reports, telemetry)
         commands = ExecSessions(self._http, ecs, parts.engine, surroundings.tasks)
-        asides = Asides(doctor.heartbeat, commands)
+        interfaces = InterfaceReports(ecs, registration.cluster)
+        asides = Asides(doctor.heartbeat, commands, interfaces)
         control = Control(self._http, ecs, registration, supervisor, roles, asides)
         try:
             async with asyncio.TaskGroup() as group:
@@ -322,6 +327,7 @@ class Agent:
                     group.create_task(drain_when_noticed(self._metadata, ecs, registration, settings.spot_interval))
         finally:
             await commands.close()
+            await interfaces.close()
             await supervisor.close()
             await surroundings.inputs.close()
             await reports.close()
@@ -354,9 +360,9 @@ class Agent:
         """Raises SettingError: an agent that cannot give tasks their roles is not to claim that it can."""
         try:
             if not port:
-                raise CannotRouteError(f"nothing can listen on {address}")
+                raise NetworkError(f"nothing can listen on {address}")
             await route(address, port, on_host=self._settings.task_roles_on_host)
-        except CannotRouteError as error:
+        except NetworkError as error:
             raise SettingError(
                 f"ECS_ENABLE_TASK_IAM_ROLE is set, but containers cannot be led here: {error}"
             ) from error

@@ -9,9 +9,10 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from awsorch.agent import efs, firelens, plan
+from awsorch.agent import efs, firelens, pause, plan
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.cloudwatch_logs import LogError
+from awsorch.agent.docker_config import ConfigError
 from awsorch.agent.engine import (
     CannotCreateContainerError,
     CannotCreateVolumeError,
@@ -46,6 +47,8 @@ from awsorch.agent.firelens_config import RouterError
 from awsorch.agent.images import PullError
 from awsorch.agent.inputs import InputError
 from awsorch.agent.log_shipping import LogShipper
+from awsorch.agent.network_commands import NetworkError
+from awsorch.agent.pause import is_internal
 from awsorch.agent.states import Call, Health, Status
 from awsorch.agent.surroundings import Surroundings
 from awsorch.agent.task_limits import LimitError
@@ -57,6 +60,7 @@ RETRY_DELAY = 1.0
 EVENT_GRACE = 5.0
 """Seconds after which a start whose event did not come is looked up."""
 ROUTER_REASON = "ResourceInitializationError: the log router cannot be configured"
+NETWORK_REASON = "ResourceInitializationError: the task's network cannot be set up"
 VOLUME_REASON = "VolumeError: Agent could not create task's volume resources"
 
 Tell = Callable[[str, Event], None]
@@ -107,6 +111,9 @@ class EngineCalls:
 
     async def _pull(self, assignment: Assignment, name: str) -> None:
         task, container = assignment.task, assignment.containers[name]
+        if is_internal(name):
+            await self._load_pause(assignment)
+            return
         self._around.inputs.prepare(task)
         try:
             digest = await self._around.images.make_ready(container.image, self._around.registries.of(task, container))
@@ -117,9 +124,26 @@ class EngineCalls:
         else:
             self._tell(assignment.arn, Pulled(container=name, image_digest=digest))
 
+    async def _load_pause(self, assignment: Assignment) -> None:
+        """Have the pause container's image, which no registry has."""
+        while True:
+            try:
+                if await self._engine.inspect_image(pause.IMAGE) is None:
+                    await self._engine.load_image(pause.image_archive())
+            except EngineUnavailableError:
+                await asyncio.sleep(RETRY_DELAY)
+                continue
+            except (EngineError, KeyError) as error:
+                reason = f"CannotPullContainerError: the pause container's image cannot be made: {error}"
+                self._tell(assignment.arn, PullFailed(container=pause.PAUSE, error=reason, fatal=True))
+            else:
+                self._tell(assignment.arn, Pulled(container=pause.PAUSE, image_digest=""))
+            return
+
     async def _create(self, assignment: Assignment, name: str) -> None:
         container = assignment.containers[name]
         try:
+            await self._ready_network(assignment, name)
             arguments = plan.create_arguments(
                 assignment.task,
                 container,
@@ -137,11 +161,14 @@ class EngineCalls:
         except InputError as error:
             self._tell(assignment.arn, StopWanted(reason=str(error)))
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
-        except (plan.ConfigError, LogError, LimitError) as error:
+        except (ConfigError, LogError, LimitError) as error:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
         except (RouterError, OSError) as error:
             self._tell(assignment.arn, StopWanted(reason=f"{ROUTER_REASON}: {error}"))
             self._tell(assignment.arn, CreateFailed(container=name, error=f"{ROUTER_REASON}: {error}"))
+        except NetworkError as error:
+            self._tell(assignment.arn, StopWanted(reason=f"{NETWORK_REASON}: {error}"))
+            self._tell(assignment.arn, CreateFailed(container=name, error=f"{NETWORK_REASON}: {error}"))
         except CannotCreateVolumeError as error:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error)))
             self._tell(assignment.arn, StopWanted(reason=VOLUME_REASON))
@@ -152,6 +179,12 @@ class EngineCalls:
             self._tell(assignment.arn, CreateFailed(container=name, error=str(error), image_missing=missing))
         else:
             self._tell(assignment.arn, Created(container=name, docker_id=docker_id))
+
+    async def _ready_network(self, assignment: Assignment, name: str) -> None:
+        """Have the network that a container shares with its pause container. Raises NetworkError, EngineError."""
+        holder = assignment.state.containers.get(pause.PAUSE)
+        if holder is not None and holder.docker_id is not None and not is_internal(name):
+            await self._around.networks.make_ready(assignment.task, holder.docker_id)
 
     async def _with_router(
         self, assignment: Assignment, container: Container, arguments: CreateArguments

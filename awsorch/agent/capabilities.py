@@ -90,6 +90,10 @@ def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
         yield PREFIX + "task-iam-role"
     if settings.task_roles_on_host and facts.bridge_address:
         yield PREFIX + "task-iam-role-network-host"
+    if settings.task_interfaces and facts.bridge_address and not settings.external:
+        yield "ecs.capability.task-eni"
+        if settings.block_metadata:
+            yield "ecs.capability.task-eni-block-instance-metadata"
     if not settings.engine.health_check_disabled:
         yield "ecs.capability.container-health-check"
     yield "ecs.capability.docker-plugin.local"

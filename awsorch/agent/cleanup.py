@@ -11,6 +11,7 @@ from awsorch.agent import firelens
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.calls import EngineCalls, remove_objects
 from awsorch.agent.engine import EngineError
+from awsorch.agent.pause import PAUSE
 from awsorch.agent.surroundings import Surroundings
 
 LOG = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Cleanup:
     async def _clean_up(self, assignment: Assignment) -> None:
         try:
             await remove_objects(assignment, self._around.engine)
+            holder = assignment.state.containers.get(PAUSE)
+            self._around.networks.forget(holder.docker_id if holder is not None else None)
             await self._around.limits.remove(assignment.task)
             self._around.metadata_files.remove(assignment)
             firelens.remove(assignment.task, self._around.place)

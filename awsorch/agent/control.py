@@ -15,6 +15,7 @@ import aiohttp
 from awsorch.agent import AGENT_HASH, AGENT_VERSION
 from awsorch.agent.api import ECS
 from awsorch.agent.exec_sessions import ExecSessions
+from awsorch.agent.interface_reports import InterfaceReports
 from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.session import Backoff, Ending, Registration, open_websocket, read, stay_connected, websocket_url
 from awsorch.agent.state_file import StateFileError, without_secrets
@@ -34,6 +35,7 @@ class Asides:
 
     heartbeat: Callable[[], None]
     commands: ExecSessions
+    interfaces: InterfaceReports
 
 
 class Control:
@@ -118,6 +120,9 @@ class Control:
                 await self._take_credentials(socket, message)
             case acs.AwsorchExecuteCommandMessage():
                 self._asides.commands.begin(message, self._base)
+            case acs.AttachTaskNetworkInterfacesMessage():
+                await self._send(socket, _ack(message))
+                self._asides.interfaces.begin(message)
             case acs.StageUpdateMessage() | acs.PerformUpdateMessage():
                 nack = acs.NackRequest(
                     cluster=message.cluster_arn,
@@ -185,7 +190,9 @@ class Control:
             LOG.info("ACS: an answer was not sent: %s", error)
 
 
-def _ack(message: acs.PayloadMessage | acs.TaskManifestMessage) -> acs.AckRequest:
+def _ack(
+    message: acs.PayloadMessage | acs.TaskManifestMessage | acs.AttachTaskNetworkInterfacesMessage,
+) -> acs.AckRequest:
     return acs.AckRequest(
         cluster=message.cluster_arn,
         container_instance=message.container_instance_arn,

@@ -263,6 +263,17 @@ class DockerEngine:
 
         return await self._run(self._quick, QUICK_TIMEOUT, "listed", call)
 
+    async def load_image(self, archive: bytes) -> None:
+        def call(client: APIClient) -> None:
+            try:
+                for line in client.load_image(archive, quiet=True):  # type: ignore[no-untyped-call]
+                    if "error" in line:
+                        raise EngineError(str(line["error"]))
+            except APIError as error:
+                raise EngineError(words(error)) from error
+
+        await self._run(self._starters, self._settings.create_timeout, "loaded", call)
+
     async def remove_image(self, image: str) -> None:
         def call(client: APIClient) -> None:
             try:

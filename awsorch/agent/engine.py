@@ -210,6 +210,9 @@ class Images(Protocol):
     async def list_images(self) -> list[ImageFacts]:
         """All images, those without a name as well."""
 
+    async def load_image(self, archive: bytes) -> None:
+        """Adds the images of an archive as `docker save` makes it."""
+
     async def remove_image(self, image: str) -> None:
         """No error when it does not exist; EngineError when a container uses it."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from awsorch.agent.docker_config import log_options
 from awsorch.agent.engine import CreateArguments
 from awsorch.agent.environment import NONE, Inputs, Placement
 from awsorch.agent.firelens_config import (
@@ -24,7 +25,6 @@ from awsorch.agent.firelens_config import (
     text_of,
     variable_of,
 )
-from awsorch.agent.plan import log_options
 from awsorch.wire import acs
 
 DRIVER = "awsfirelens"

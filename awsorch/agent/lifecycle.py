@@ -37,6 +37,7 @@ from awsorch.agent.events import (
     Terminate,
     Vanished,
 )
+from awsorch.agent.pause import is_internal
 from awsorch.agent.states import (
     Call,
     ContainerRules,
@@ -311,7 +312,7 @@ class _Turn:
     def _change(self, name: str, **fields: Any) -> ContainerState:
         before = self._containers[name]
         after = self._containers[name] = replace(before, **fields)
-        if after.known > before.known and after.known >= Status.RUNNING:
+        if after.known > before.known and after.known >= Status.RUNNING and not is_internal(name):
             change = change_of(name, after)
             self._task = replace(self._task, unreported=(*self._task.unreported, change))
         return after

@@ -6,12 +6,8 @@ the agent ends: containers run on, and find it again when it is back at the same
 Source: ecs-init, iptables rules; ECS developer guide, "Amazon ECS task IAM role".
 """
 
-import asyncio
-import logging
-
 from awsorch.agent.environment import LINK_LOCAL
-
-LOG = logging.getLogger(__name__)
+from awsorch.agent.network_commands import NetworkError, run
 
 CHAIN = "AWSORCH-TASKS"
 _WAIT = "5"
@@ -19,13 +15,9 @@ _WAIT = "5"
 _NAT = ("iptables", "-w", _WAIT, "-t", "nat")
 
 
-class CannotRouteError(Exception):
-    """The rules cannot be set; the text says why."""
-
-
 async def route(address: str, port: int, *, on_host: bool, chain: str = CHAIN, first: bool = True) -> None:
     """Lead containers on bridges, and with `on_host` the host's own network, to `address` and `port`: before whoever
-    else does, or after if not `first`. Raises CannotRouteError."""
+    else does, or after if not `first`. Raises NetworkError."""
     rules = [
         "*nat",
         f":{chain} - [0:0]",
@@ -33,22 +25,22 @@ async def route(address: str, port: int, *, on_host: bool, chain: str = CHAIN, f
         "COMMIT",
         "",
     ]
-    await _run("iptables-restore", "-w", _WAIT, "--noflush", given="\n".join(rules))
+    await run("iptables-restore", "-w", _WAIT, "--noflush", given="\n".join(rules))
     for hook, wanted in (("PREROUTING", True), ("OUTPUT", on_host)):
         there = await _succeeds(*_NAT, "-C", *_jump(hook, chain))
         if wanted and not there:
-            await _run(*_NAT, "-I" if first else "-A", *_jump(hook, chain))
+            await run(*_NAT, "-I" if first else "-A", *_jump(hook, chain))
         elif there and not wanted:
-            await _run(*_NAT, "-D", *_jump(hook, chain))
+            await run(*_NAT, "-D", *_jump(hook, chain))
 
 
 async def unroute(chain: str = CHAIN) -> None:
-    """Take the rules away. Raises CannotRouteError."""
+    """Take the rules away. Raises NetworkError."""
     for hook in ("PREROUTING", "OUTPUT"):
         if await _succeeds(*_NAT, "-C", *_jump(hook, chain)):
-            await _run(*_NAT, "-D", *_jump(hook, chain))
-    await _run(*_NAT, "-F", chain)
-    await _run(*_NAT, "-X", chain)
+            await run(*_NAT, "-D", *_jump(hook, chain))
+    await run(*_NAT, "-F", chain)
+    await run(*_NAT, "-X", chain)
 
 
 def _jump(hook: str, chain: str) -> tuple[str, ...]:
@@ -57,22 +49,7 @@ def _jump(hook: str, chain: str) -> tuple[str, ...]:
 
 async def _succeeds(*command: str) -> bool:
     try:
-        await _run(*command)
-    except CannotRouteError:
+        await run(*command)
+    except NetworkError:
         return False
     return True
-
-
-async def _run(*command: str, given: str = "") -> None:
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, said = await process.communicate(given.encode())
-    except OSError as error:
-        raise CannotRouteError(f"{command[0]}: {error}") from error
-    if process.returncode:
-        raise CannotRouteError(f"{' '.join(command)}: {said.decode('utf-8', 'replace').strip()}")

@@ -12,10 +12,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from awsorch.agent import plan
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.cloudwatch_logs import CloudWatchLogs, Destination, destination_of
 from awsorch.agent.credentials import NoCredentialsError
+from awsorch.agent.docker_config import log_options
 from awsorch.agent.engine import EngineError, GoneError, Logs
 from awsorch.agent.environment import Placement
 from awsorch.agent.log_events import Assembler, LogEvent, portions
@@ -74,7 +74,7 @@ class LogShipper:
         await asyncio.gather(*under_way, return_exceptions=True)
 
     def _destination(self, assignment: Assignment, name: str) -> Destination | None:
-        options = plan.log_options(assignment.containers[name], "awslogs") if self._place.ships_logs else None
+        options = log_options(assignment.containers[name], "awslogs") if self._place.ships_logs else None
         if options is None:
             return None
         return destination_of(options, assignment.names.containers[name], self._place.region)

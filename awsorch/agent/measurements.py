@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from awsorch.agent import plan
 from awsorch.agent.assignment import Assignment
+from awsorch.agent.pause import is_internal
 from awsorch.agent.states import Status
 from awsorch.agent.usage import Traffic, Usage, UsageSource
 from awsorch.wire import acs, tcs
@@ -88,6 +89,7 @@ class Measurements:
             containers = [
                 (assignment.containers[name], state.docker_id)
                 for name, state in assignment.state.containers.items()
+                if not is_internal(name)
                 if state.known is Status.RUNNING and state.docker_id is not None
             ]
             if containers:

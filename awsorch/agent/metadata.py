@@ -8,12 +8,15 @@ Source: ECS developer guide, "Amazon ECS task metadata endpoint version 4" and "
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv4Interface
 from typing import Any
 
 from awsorch.agent.assignment import Assignment
-from awsorch.agent.plan import log_options
+from awsorch.agent.docker_config import log_options
+from awsorch.agent.pause import is_internal
 from awsorch.agent.ports import Binding
 from awsorch.agent.states import ContainerState, Status
+from awsorch.wire import acs
 
 View = dict[str, Any]
 LEAST_CPU = 2
@@ -67,6 +70,7 @@ def container_view(assignment: Assignment, name: str, found: Mapping[str, Any], 
     """One container; `found` is what Docker's inspect says of it."""
     container, state = assignment.containers[name], assignment.state.containers[name]
     config, host = found.get("Config") or {}, found.get("HostConfig") or {}
+    own_network = assignment.task.elastic_network_interfaces
     shipped = log_options(container, "awslogs")
     log = host.get("LogConfig") or {} if shipped is None else {"Type": "awslogs", "Config": shipped}
     view = {
@@ -84,7 +88,7 @@ def container_view(assignment: Assignment, name: str, found: Mapping[str, Any], 
         "CreatedAt": _docker_time(found.get("Created")),
         "StartedAt": _time(state.began_at),
         "FinishedAt": _time(state.finished_at),
-        "Type": "NORMAL",
+        "Type": "CNI_PAUSE" if is_internal(name) else "NORMAL",
         "Health": _health(found, state) if container.health_check_type else None,
         "Volumes": list(_volumes(found)),
         "LogDriver": log.get("Type"),
@@ -92,7 +96,7 @@ def container_view(assignment: Assignment, name: str, found: Mapping[str, Any], 
         "ContainerARN": container.container_arn,
         "Snapshotter": found.get("Driver"),
         "RestartCount": state.restarts if container.restart_policy is not None else None,
-        "Networks": list(_networks(found, version)),
+        "Networks": list(_networks(found, version)) if not own_network else [_own_network(own_network[0], version)],
     }
     return _with_value(view if version >= 4 else _without(view, _ONLY_IN_4))
 
@@ -137,6 +141,28 @@ def _networks(found: Mapping[str, Any], version: int) -> Iterator[View]:
         newer = [each["GlobalIPv6Address"]] if each.get("GlobalIPv6Address") else []
         network: View = {"NetworkMode": mode, "IPv4Addresses": addresses}
         yield network | {"IPv6Addresses": newer} if version >= 4 and newer else network
+
+
+def _own_network(interface: acs.ElasticNetworkInterface, version: int) -> View:
+    """The network of all of a task's containers; version 4 tells more of it."""
+    network: View = {
+        "NetworkMode": "awsvpc",
+        "IPv4Addresses": [each.private_address for each in interface.ipv4_addresses],
+    }
+    if version < 4:
+        return network
+    gateway = interface.subnet_gateway_ipv4_address
+    return network | _with_value(
+        {
+            "AttachmentIndex": interface.index,
+            "MACAddress": interface.mac_address,
+            "IPv4SubnetCIDRBlock": str(IPv4Interface(gateway).network) if gateway else "",
+            "DomainNameServers": list(interface.domain_name_servers),
+            "DomainNameSearchList": list(interface.domain_name),
+            "PrivateDNSName": interface.private_dns_name,
+            "SubnetGatewayIpv4Address": gateway,
+        }
+    )
 
 
 def _without(view: View, members: tuple[str, ...]) -> View:

@@ -6,14 +6,16 @@ fields, so a key in its JSON wins, as with the official agent.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.agent import efs, engine, gpus
+from awsorch.agent.docker_config import ConfigError, decode, lay_over, log_options
 from awsorch.agent.environment import NONE, Inputs, Placement, variables
 from awsorch.agent.host import Needs
 from awsorch.agent.log_config import complete
+from awsorch.agent.pause import PAUSE
 from awsorch.agent.ports import Binding, Wanted
 from awsorch.agent.settings import InstanceSettings, Settings
 from awsorch.agent.states import Condition, ContainerRules, Dependency, RestartRule
@@ -23,7 +25,7 @@ NOTHING = InstanceSettings()
 MINIMUM_MEMORY = 4 * 1024 * 1024
 MINIMUM_CPU_SHARES = 2
 MAXIMUM_CPU_SHARES = 262144
-NETWORK_MODES = ("", "bridge", "host", "none")
+NETWORK_MODES = ("", "bridge", "host", "none", "awsvpc")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9-]+")
 _CONDITIONS = {
     "START": Condition.START,
@@ -39,10 +41,6 @@ class InvalidTaskError(Exception):
 
 class UnsupportedTaskError(Exception):
     """A task that is well formed and asks for something this agent does not offer as a capability."""
-
-
-class ConfigError(Exception):
-    """A dockerConfig that is not valid JSON; the text is the container's reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,11 +188,11 @@ def wanted_ports(container: acs.Container) -> tuple[Wanted, ...]:
 
 def is_bridged(task: acs.Task, container: acs.Container) -> bool:
     """Only a bridge has ports to publish and traffic to count; in the host's own network a port is simply there."""
-    return _network_mode(task, container) not in ("host", "none")
+    return _network_mode(task, container) not in ("host", "none", "awsvpc")
 
 
 def _network_mode(task: acs.Task, container: acs.Container) -> str:
-    over = _decode(container, "hostConfig", lenient=True)
+    over = decode(container, "hostConfig", lenient=True)
     return str(over.get("NetworkMode") or task.network_mode or "default")
 
 
@@ -216,17 +214,20 @@ def create_arguments(
             f"{port}/{each.protocol}": {}
             for each in wanted_ports(container)
             for port in range(each.container_port, each.container_port + each.count)
+            if task.network_mode != "awsvpc"  # Docker refuses them in another container's network
         },
     }
+    if container.name == PAUSE:
+        body["Hostname"] = host_name(task)
     command = _command(container)
     if command:
         body["Cmd"] = list(command)
     if container.entry_point is not None:
         body["Entrypoint"] = list(container.entry_point)
-    _lay_over(body, _decode(container, "config"))
+    lay_over(body, decode(container, "config"))
     body["Labels"] = {**(body.get("Labels") or {}), **_labels(task, container, place)}
     host = _host_config(task, container, names, bindings)
-    _lay_over(host, _decode(container, "hostConfig"))
+    lay_over(host, decode(container, "hostConfig"))
     if host.get("LogConfig"):
         host["LogConfig"] = complete(host["LogConfig"], task, container, place, inputs.log_options)
     gpus.give(task, container, place, body, host)
@@ -268,13 +269,20 @@ def _host_config(
     }
     if container.memory:
         host["Memory"] = max(container.memory * 1024 * 1024, MINIMUM_MEMORY)
-    if task.network_mode:
+    if task.network_mode == "awsvpc":
+        host["NetworkMode"] = "bridge" if container.name == PAUSE else f"container:{names.containers[PAUSE]}"
+    elif task.network_mode:
         host["NetworkMode"] = task.network_mode
     if task.pid_mode:
         host["PidMode"] = task.pid_mode
     if task.ipc_mode:
         host["IpcMode"] = task.ipc_mode
     return host
+
+
+def host_name(task: acs.Task) -> str:
+    """What a task with a network of its own is called there."""
+    return next((each.private_dns_name for each in task.elastic_network_interfaces), "")
 
 
 def _bind(task: acs.Task, mount: acs.MountPoint, names: Names) -> str:
@@ -300,42 +308,6 @@ def _command(container: acs.Container) -> tuple[str, ...]:
         raise InvalidTaskError(f"container {container.name}: only the command can be overridden")
     command = overrides.get("command")
     return tuple(command) if command is not None else container.command
-
-
-def _decode(container: acs.Container, which: str, *, lenient: bool = False) -> dict[str, Any]:
-    config = container.docker_config
-    text = "" if config is None else config.config if which == "config" else config.host_config
-    if not text:
-        return {}
-    try:
-        value = json.loads(text)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise ValueError("it is not an object")
-    except ValueError as error:
-        if lenient:
-            return {}
-        name = "DockerClientConfigError" if which == "config" else "HostConfigError"
-        raise ConfigError(f"{name}: Unable to decode given {which} of Docker: {error}") from None
-    return value
-
-
-def _lay_over(base: dict[str, Any], over: Mapping[str, Any]) -> None:
-    """Objects are merged, everything else replaces what is there; null says nothing."""
-    for key, value in over.items():
-        if value is None:
-            continue
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _lay_over(base[key], value)
-        else:
-            base[key] = value
-
-
-def log_options(container: acs.Container, driver: str) -> Mapping[str, str] | None:
-    """The log options of a container with this log driver; None for any other."""
-    log = _decode(container, "hostConfig", lenient=True).get("LogConfig") or {}
-    return log.get("Config") or {} if log.get("Type") == driver else None
 
 
 def volumes_for(
@@ -376,16 +348,17 @@ def needs_of(task: acs.Task) -> Needs:
         return Needs()
     cpu = round(task.cpu * 1024) or sum(each.cpu for each in task.containers)
     memory = task.memory or sum(_memory_need(each) for each in task.containers)
+    own_ports = task.network_mode == "awsvpc"
     ports = frozenset(
         (each.host_port + offset, each.protocol)
         for container in task.containers
         for each in wanted_ports(container)
-        if each.host_port
+        if each.host_port and not own_ports
         for offset in range(each.count)
     )
     return Needs(cpu=cpu, memory=memory, ports=ports)
 
 
 def _memory_need(container: acs.Container) -> int:
-    reservation = _decode(container, "hostConfig", lenient=True).get("MemoryReservation") or 0
+    reservation = decode(container, "hostConfig", lenient=True).get("MemoryReservation") or 0
     return int(reservation) // (1024 * 1024) or container.memory

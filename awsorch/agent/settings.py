@@ -100,7 +100,8 @@ class Settings:
     will take the instance back is looked for every `spot_interval` seconds. With `task_roles` containers are led to
     this agent at 169.254.170.2, with `task_roles_on_host` those in the host's network are; where a front leads them
     there, it calls at `task_front`, an address. `container_environment` is what all containers find, unless they say
-    otherwise.
+    otherwise. With `task_interfaces` tasks may have network interfaces of their own; with `block_metadata` those do not
+    reach EC2's metadata service.
     """
 
     cluster: str = "default"
@@ -119,6 +120,8 @@ class Settings:
     task_roles: bool = False
     task_roles_on_host: bool = False
     task_front: str = ""
+    task_interfaces: bool = False
+    block_metadata: bool = False
     container_environment: Mapping[str, str] = field(default_factory=dict)
     introspection_address: str = "127.0.0.1"
     introspection_port: int = 51678
@@ -180,6 +183,8 @@ def _load(read: "_Reader") -> Settings:
         task_roles=read("ECS_ENABLE_TASK_IAM_ROLE", _boolean, False),
         task_roles_on_host=read("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", _boolean, False),
         task_front=read("AWSORCH_TASK_FRONT", str, ""),
+        task_interfaces=read("ECS_ENABLE_TASK_ENI", _boolean, False),
+        block_metadata=read("ECS_AWSVPC_BLOCK_IMDS", _boolean, False),
         container_environment=read("AWSORCH_CONTAINER_ENVIRONMENT", _string_map, {}),
         introspection_address=read("AWSORCH_INTROSPECTION_ADDRESS", str, "127.0.0.1"),
         introspection_port=read("AWSORCH_INTROSPECTION_PORT", _integer, 51678),

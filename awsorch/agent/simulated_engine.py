@@ -14,6 +14,9 @@ SIMULATED_STOP           "ignore": the stop signal does nothing, only SIGKILL en
 """
 
 import asyncio
+import io
+import json
+import tarfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -250,6 +253,13 @@ class SimulatedEngine:
     async def list_images(self) -> list[ImageFacts]:
         self._may_fail("list_images")
         return [ImageFacts(id=name, names=(name,), created_at=at) for name, at in self._images.items()]
+
+    async def load_image(self, archive: bytes) -> None:
+        self._may_fail("load_image")
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            manifest = files.extractfile("manifest.json")
+            for each in json.load(manifest) if manifest is not None else ():
+                self._images |= dict.fromkeys(each["RepoTags"], self._clock())
 
     async def remove_image(self, image: str) -> None:
         self._may_fail("remove_image")

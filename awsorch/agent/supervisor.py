@@ -39,6 +39,7 @@ from awsorch.agent.events import (
     Terminate,
 )
 from awsorch.agent.log_shipping import LogShipper
+from awsorch.agent.pause import with_pause
 from awsorch.agent.ports import NoPortError
 from awsorch.agent.reports import Reports
 from awsorch.agent.state_file import Batch, Saved, SavedReport, StateFileError
@@ -309,7 +310,7 @@ class Supervisor:
             return False
         except plan.UnsupportedTaskError as error:
             reason = str(error)
-        self._begin(task, reason)
+        self._begin(with_pause(task), reason)
         return True
 
     def _begin(self, task: acs.Task, reason: str | None) -> None:

@@ -17,6 +17,7 @@ from awsorch.agent.registry_access import RegistryAccess
 from awsorch.agent.settings import Settings
 from awsorch.agent.state_file import Store
 from awsorch.agent.task_limits import TaskLimits
+from awsorch.agent.task_networks import TaskNetworks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Surroundings:
     registries: RegistryAccess
     cloudwatch: CloudWatchLogs
     limits: TaskLimits
+    networks: TaskNetworks
     store: Store
     host: Host
     ports: Ports

@@ -151,6 +151,15 @@ class Cgroups:
         return self._known[docker_id]
 
 
+    def process_of(self, docker_id: str) -> int | None:
+        """A container's first process, as this process counts: the engine may have another namespace of processes."""
+        for hierarchy in ("", "memory"):
+            form = self.find(hierarchy, docker_id)
+            if form is not None:
+                return int((self._root / hierarchy / form / "cgroup.procs").read_text().split()[0])
+        return None
+
+
 def fields_of(path: Path) -> dict[str, int]:
     """What a file of lines such as "name 12" says."""
     lines = (line.split() for line in path.read_text().splitlines())

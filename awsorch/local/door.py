@@ -72,6 +72,9 @@ wait for.
 """
 _FLEET_CALLS = frozenset(
     {
+        "AttachNetworkInterface",
+        "DeleteNetworkInterface",
+        "DetachNetworkInterface",
         "CreateFleet",
         "DeleteFleets",
         "ModifyFleet",

@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from awsorch.core.capacity.instance_types import CPU_PER_VCPU, visible_memory
 from awsorch.local.instances import ZONE_STEP, ZONES, LocalInstance, LocalNetwork
+from awsorch.local.interfaces import SeenInterface, seen_interfaces
 from awsorch.local.moto_child import INSTANCE_IDS_HEADER
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class SeenInstance:
     spot: bool = False
     tokens_required: bool = False
     shows_tags: bool = False
+    interfaces: tuple[SeenInterface, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,4 +298,5 @@ def _seen(instance: Mapping[str, Any]) -> SeenInstance:
         spot=instance.get("InstanceLifecycle") == "spot",
         tokens_required=metadata.get("HttpTokens") == "required",
         shows_tags=metadata.get("InstanceMetadataTags") == "enabled",
+        interfaces=seen_interfaces(instance.get("NetworkInterfaces", ())),
     )

@@ -15,6 +15,7 @@ import logging
 import secrets
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from awsorch.local.instances import (
     PowerState,
     address_of,
 )
+from awsorch.local.interfaces import SeenInterface
 from awsorch.local.user_data import agent_settings, cluster_user_data
 
 _log = logging.getLogger(__name__)
@@ -61,6 +63,9 @@ class Hosts(Protocol):
 
     async def settle(self) -> None:
         """Called when a round of changes is complete."""
+
+    async def attach(self, instance: LocalInstance, interfaces: Sequence[SeenInterface]) -> None:
+        """Give an instance that is on these network interfaces, besides its own, and no others."""
 
 
 class Fleet:
@@ -173,6 +178,9 @@ class Fleet:
             except Ec2Error as error:
                 failures.append(error)
         await self._hosts.settle()
+        for instance in self.instances:
+            if instance.id in seen and instance.state is PowerState.RUNNING:
+                await self._hosts.attach(instance, seen[instance.id].interfaces)
         if failures:
             raise failures[0]
 

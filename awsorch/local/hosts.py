@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from awsorch.local.containers import InstanceContainers
 from awsorch.local.files import remove_folder, write_private
 from awsorch.local.imds import MetadataService
 from awsorch.local.instances import LocalInstance
+from awsorch.local.interfaces import SeenInterface
 from awsorch.local.outages_sockets import hang_up
 from awsorch.local.refusal import Refused
 from awsorch.local.supervisor import ChildSpec, Supervisor
@@ -172,6 +173,9 @@ class DockerHosts:
     async def settle(self) -> None:
         """Nothing is left to do: each agent has its own process."""
 
+    async def attach(self, instance: LocalInstance, interfaces: Sequence[SeenInterface]) -> None:
+        """Nothing: instances that share this machine's network have no interfaces, nor do their agents claim so."""
+
 
 class SimulatedHosts:
     """All agents in one process, which starts afresh when the set of instances has changed."""
@@ -202,6 +206,9 @@ class SimulatedHosts:
     async def crash(self, instance: LocalInstance) -> None:
         self._on.pop(instance.id, None)
         await self.settle()
+
+    async def attach(self, instance: LocalInstance, interfaces: Sequence[SeenInterface]) -> None:
+        """Nothing: simulated containers have no network."""
 
     async def cut(self, instance: LocalInstance) -> None:
         raise Refused(

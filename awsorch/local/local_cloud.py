@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from awsorch.agent.link_local import CannotRouteError
+from awsorch.agent.network_commands import NetworkError
 from awsorch.local import notice, session_keys
 from awsorch.local.balancer import process as haproxy
 from awsorch.local.balancer.structure import connection_limit
@@ -145,7 +145,7 @@ class LocalCloud:
             return None
         try:
             return await self._open.enter_async_context(front_at(self._bridge))
-        except (OSError, CannotRouteError) as error:
+        except (OSError, NetworkError) as error:
             _log.warning("tasks here can't have roles: %s", error)
             return None
 

@@ -31,6 +31,7 @@ from awsorch.local import moto_objects, session_keys
 from awsorch.local.elb_arns import name_types
 from awsorch.local.moto_groups import mend_groups
 from awsorch.local.moto_groups_timer import GroupTimer
+from awsorch.local.moto_interfaces import mend_interfaces
 from awsorch.local.moto_launch_faults import LaunchFaults, mend_launches
 from awsorch.local.moto_notices import NoticesQueue
 from awsorch.local.moto_roles import mend_roles
@@ -122,6 +123,7 @@ def build_application(memory: Path | None, notices: NoticesQueue | None) -> WSGI
     instances.random_instance_id = wanted
     name_types()
     mend_templates()
+    mend_interfaces()
     mend_roles(os.environ.get(session_keys.VARIABLE, ""))
     faults = LaunchFaults(spared=wanted.is_asked)
     mend_launches(faults)

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import docker
 from docker.errors import DockerException
@@ -20,6 +21,7 @@ from awsorch.local.files import remove_folder
 from awsorch.local.hosts import TERMINAL_EXIT_CODE, AgentSettings, agent_name
 from awsorch.local.imds import MetadataService
 from awsorch.local.instances import LocalInstance
+from awsorch.local.interfaces import SeenInterface
 from awsorch.local.netns import HOLDER, Space, run, space_of
 from awsorch.local.netns_engine import CONTAINERD, HostEngine, left_over, run_folder
 from awsorch.local.netns_front import EngineFront
@@ -56,6 +58,7 @@ class _Machine:
     engine: HostEngine
     front: EngineFront
     space: Space | None = None
+    interfaces: dict[str, SeenInterface] = field(default_factory=dict)
 
 
 class NetnsHosts:
@@ -132,6 +135,17 @@ class NetnsHosts:
             if outcome is not None:
                 raise outcome
 
+    async def attach(self, instance: LocalInstance, interfaces: Sequence[SeenInterface]) -> None:
+        machine = self._machines.get(instance.id)
+        if machine is None or machine.space is None or not self._is_on(machine):
+            return
+        wanted = {each.id: each for each in interfaces}
+        for gone in machine.interfaces.keys() - wanted.keys():
+            await self._switch.router.disconnect(machine.interfaces.pop(gone))
+        for new in wanted.keys() - machine.interfaces.keys():
+            await self._switch.router.connect(machine.space, wanted[new])
+            machine.interfaces[new] = wanted[new]
+
     def _is_on(self, machine: _Machine) -> bool:
         """Whether it has been booted and has not died since; its engine and its agent are the supervisor's to keep."""
         holder = self._supervisor.process_id(_holder(machine.instance))
@@ -168,6 +182,7 @@ class NetnsHosts:
                     **self._settings.inherited,
                     **environment,
                     "DOCKER_HOST": f"unix://{machine.engine.front}",
+                    "ECS_ENABLE_TASK_ENI": "true",
                     "ECS_ENABLE_TASK_IAM_ROLE": "true",
                     "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "true",
                     "ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE": "true",
@@ -203,6 +218,7 @@ class NetnsHosts:
         if machine.space is not None:
             await machine.space.gone()
             machine.space = None
+        machine.interfaces.clear()  # they went with their namespace
         with contextlib.suppress(OSError):  # the switch has gone before: then so has the port
             await self._switch.unplug(_port(instance))
         await asyncio.to_thread(machine.engine.clear)

@@ -3,7 +3,7 @@
 The switch is a bridge in a namespace of its own, so that this machine's firewall, whose rules for forwarding concern
 bridges too, neither stops the instances' traffic nor is changed for it. This machine has one device for it, with an
 address: what listens there is bound to the device, since no other machine may reach it. All of it goes with the
-switch's process.
+switch's process. Interfaces of tasks are not on the bridge but behind a router beside it (`netns_router`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ipaddress import IPv4Network
 from awsorch.local.bridge import listen_on
 from awsorch.local.imds import PORT as METADATA_PORT
 from awsorch.local.netns import HOLDER, Space, run, space_of
+from awsorch.local.netns_router import Router
 from awsorch.local.supervisor import ChildSpec, Supervisor
 
 CHILD = "switch"
@@ -34,6 +35,7 @@ class Switch:
         self._environment = environment
         self.prefix = prefix
         self._space: Space | None = None
+        self.router = Router(prefix, self._inside_of)
 
     @property
     def address(self) -> str:
@@ -57,6 +59,7 @@ class Switch:
         await run(*self._inside(), lines=("link set lo up", bridge, f"link set {_BRIDGE} up"))
         await run(*_BATCH, lines=(pair, address, f"link set {self.device} up"))
         await run(*self._inside(), lines=(f"link set {_UPLINK} master {_BRIDGE} up",))
+        await self.router.start(_BRIDGE, self.address)
 
     async def close(self) -> None:
         """Take the network away."""
@@ -103,7 +106,11 @@ class Switch:
         await run(*self._inside(), lines=(f"link set {port} up",))
 
     def _inside(self) -> tuple[str, ...]:
-        return (*self._there().enter("net"), *_BATCH)
+        return (*self._inside_of(), *_BATCH)
+
+    def _inside_of(self) -> tuple[str, ...]:
+        """The words before a command for the switch's network. Raises OSError."""
+        return self._there().enter("net")
 
     def _there(self) -> Space:
         if self._space is None or self._supervisor.process_id(CHILD) != self._space.holder:

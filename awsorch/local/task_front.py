@@ -20,7 +20,8 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from awsorch.agent.link_local import CannotRouteError, route, unroute
+from awsorch.agent.link_local import route, unroute
+from awsorch.agent.network_commands import NetworkError
 from awsorch.agent.rates import RateLimit
 from awsorch.agent.task_endpoint import FRONT_PORT, KNOWS_PATH, LARGEST_BODY
 from awsorch.local.bridge import Bridge
@@ -152,7 +153,7 @@ class TaskFront:
 @contextlib.asynccontextmanager
 async def front_at(bridge: Bridge, peers: Path = _PEERS) -> AsyncIterator[TaskFront]:
     """A front for the bridge's containers, with the rules that lead there; the last front takes them away. Raises
-    OSError, CannotRouteError."""
+    OSError, NetworkError."""
     front = TaskFront(peers)
     with bridge.listen(PORT, shared=True) as listener:
         await front.start(listener)
@@ -162,7 +163,7 @@ async def front_at(bridge: Bridge, peers: Path = _PEERS) -> AsyncIterator[TaskFr
         finally:
             await front.close()
             if not any([await _is_alive(each) for each in peers.glob("*.sock")]):
-                with contextlib.suppress(CannotRouteError):
+                with contextlib.suppress(NetworkError):
                     await unroute(CHAIN)
 
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from awsorch.agent import plan
+from awsorch.agent.docker_config import ConfigError
 from awsorch.agent.environment import Placement
 from awsorch.agent.gpu_inventory import read_inventory
 from awsorch.agent.host import Needs
@@ -103,7 +104,7 @@ def test_docker_config_is_laid_over() -> None:
 )
 def test_a_docker_config_that_is_no_json_object(config: acs.DockerConfig, name: str) -> None:
     container = acs.Container(name="app", image="x", docker_config=config)
-    with pytest.raises(plan.ConfigError, match=f"^{name}: "):
+    with pytest.raises(ConfigError, match=f"^{name}: "):
         created(a_task(container))
 
 

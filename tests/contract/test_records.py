@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from awsorch.core import model, model_access, model_capacity, model_services
+from awsorch.core.model_story import Refused
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.ports import Change, StoreFailure
 from awsorch.store.records import KINDS, Kind, record_of, rows_of
@@ -62,7 +63,7 @@ def test_tuples_stay_tuples() -> None:
     again = through_bytes(task)
     assert isinstance(again.containers, tuple)
     assert isinstance(again.demand.attributes[0], tuple)
-    assert isinstance(again.placement.refused[0], model_story.Refused)
+    assert isinstance(again.placement.refused[0], Refused)
 
 
 def test_rows_that_the_first_version_wrote_still_load() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from awsorch.local.ec2 import InstanceSize, SeenInstance
 from awsorch.local.instances import ZONE_STEP, LocalInstance, LocalNetwork
+from awsorch.local.interfaces import SeenInterface
 from awsorch.local.refusal import Refused
 
 
@@ -151,6 +153,7 @@ class FakeHosts:
     crashed: list[str] = field(default_factory=list)
     cut_off: set[str] = field(default_factory=set)
     no_cut: set[str] = field(default_factory=set)
+    interfaces: dict[str, tuple[SeenInterface, ...]] = field(default_factory=dict)
     settled: int = 0
 
     def _try(self, instance: LocalInstance) -> None:
@@ -186,6 +189,9 @@ class FakeHosts:
 
     async def settle(self) -> None:
         self.settled += 1
+
+    async def attach(self, instance: LocalInstance, interfaces: Sequence[SeenInterface]) -> None:
+        self.interfaces[instance.id] = tuple(interfaces)
 
 
 @dataclass

@@ -1,0 +1,37 @@
+"""iproute2 and iptables, as this agent runs them. What goes wrong is one exception, with the command's words."""
+
+import asyncio
+import json
+from typing import Any
+
+
+class NetworkError(Exception):
+    """A command failed, or is not there; the text says which and why."""
+
+
+async def run(*command: str, given: str = "") -> bytes:
+    """Run a short command, with text for it to read; what it printed. Raises NetworkError."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        printed, said = await process.communicate(given.encode())
+    except OSError as error:
+        raise NetworkError(f"{command[0]}: {error}") from error
+    if process.returncode:
+        raise NetworkError(f"{' '.join(command)}: {said.decode('utf-8', 'replace').strip()}")
+    return printed
+
+
+def inside(process_id: int) -> tuple[str, ...]:
+    """The words before a command that is to run in the network of a process."""
+    return ("nsenter", f"--net=/proc/{process_id}/ns/net", "--")
+
+
+async def links(*where: str) -> dict[str, str]:
+    """The names of the network devices, by hardware address; `where` as `inside` says. Raises NetworkError."""
+    found: list[dict[str, Any]] = json.loads(await run(*where, "ip", "-json", "link", "show") or b"[]")
+    return {str(each.get("address", "")).lower(): str(each["ifname"]) for each in found}

@@ -1,0 +1,72 @@
+"""The router of local instances that are namespaces: it leads to the network interfaces that EC2 attaches to them.
+
+Like a VPC it knows each interface's address and asks nobody: every interface is a link of its own into the switch's
+namespace, with a route to its one address. It answers for all other addresses (proxy ARP), on those links and on the
+bridge, so that subnets need no gateway and instances reach tasks as their neighbours. Since each packet from or to an
+interface is forwarded here, this is where security groups apply.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from awsorch.local.interfaces import SeenInterface
+from awsorch.local.netns import Space, run
+
+_NAMED_BY = 12
+"""So many characters of an interface's id make the name of its link, which may have 15."""
+
+
+class Router:
+    """`inside` gives the words before a command that is to run in the switch's namespace; it may raise OSError."""
+
+    def __init__(self, prefix: str, inside: Callable[[], tuple[str, ...]]) -> None:
+        self._prefix = prefix
+        self._inside = inside
+
+    async def start(self, bridge: str, uplink: str) -> None:
+        """Begin to route between the bridge and the interfaces; what is elsewhere, `uplink` knows. Raises OSError."""
+        await self._batch(
+            f"address add {self._prefix}.255.254/32 dev {bridge}",
+            f"route replace {self._prefix}.0.0/16 dev {bridge} scope link src {self._prefix}.255.254",
+            f"route replace default via {uplink} dev {bridge}",
+        )
+        await self._set("ip_forward=1", *_answering(bridge))
+
+    async def connect(self, space: Space, interface: SeenInterface) -> None:
+        """Put an interface into an instance's namespace, down and without an address, as EC2 does. Raises OSError."""
+        link, name = _link(interface), f"ens{interface.index + 5}"
+        await self.disconnect(interface)
+        pair = f"link add {link} type veth peer name {name} address {interface.mac} netns {space.holder}"
+        await self._batch(pair, f"link set {link} up", f"route replace {interface.address}/32 dev {link}")
+        await self._set(*_answering(link))
+
+    async def disconnect(self, interface: SeenInterface) -> None:
+        """Take an interface away, wherever its instance has put it; none is no error. Raises OSError."""
+        self._inside()
+        with contextlib.suppress(OSError):  # it goes with the namespace that it is in
+            await self._batch(f"link delete {_link(interface)}")
+
+    async def _batch(self, *lines: str) -> None:
+        await run(*self._inside(), "ip", "-batch", "-", lines=lines)
+
+    async def _set(self, *values: str) -> None:
+        lines = (
+            f"echo {value} > /proc/sys/net/ipv4/{name}" for name, _, value in (each.partition("=") for each in values)
+        )
+        await run(*self._inside(), "bash", "-ec", "; ".join(lines))
+
+
+def _link(interface: SeenInterface) -> str:
+    return f"e{interface.id[-_NAMED_BY:]}"
+
+
+def _answering(device: str) -> tuple[str, ...]:
+    """What has a device answer at once for all that is elsewhere, and lets it not send others past the router."""
+    return (
+        f"conf/{device}/proxy_arp=1",
+        f"neigh/{device}/proxy_delay=0",
+        f"conf/{device}/send_redirects=0",
+        f"conf/{device}/rp_filter=0",
+    )
