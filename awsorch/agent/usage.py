@@ -150,7 +150,6 @@ class Cgroups:
         self._known[docker_id] = str(found.relative_to(top))
         return self._known[docker_id]
 
-
     def process_of(self, docker_id: str) -> int | None:
         """A container's first process, as this process counts: the engine may have another namespace of processes."""
         for hierarchy in ("", "memory"):

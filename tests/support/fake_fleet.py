@@ -15,6 +15,7 @@ from typing import Any
 
 from awsorch.adapters.aws import AwsError
 from tests.support.fake_groups import NO_CAPACITY, FakeGroups, refusal
+from tests.support.fake_interfaces import BLOCKS, FakeInterfaces, described
 from tests.support.unreliable import Unreliable
 
 SUBNETS = {"us-east-1a": "subnet-a", "us-east-1b": "subnet-b", "us-east-1c": "subnet-c"}
@@ -203,6 +204,7 @@ class FakeFleet(Unreliable):
         self.queues: dict[str, FakeQueue] = {}
         self.metrics: list[Mapping[str, Any]] = []
         self.image = "ami-1"
+        self.interfaces = FakeInterfaces(lambda: self.ec2.now)
         self._by_token: dict[str, FakeInstance] = {}
 
     # --- Auto Scaling ------------------------------------------------------------------------------------------------
@@ -287,7 +289,12 @@ class FakeFleet(Unreliable):
             found = [each for each in self.ec2.instances.values() if self.ec2.is_shown(each)]
         for each in parameters.get("Filters", ()):
             found = [instance for instance in found if _filtered(instance, each["Name"]) in each["Values"]]
-        return {"Reservations": [{"Instances": [_described(instance)]} for instance in found]}
+        return {"Reservations": [{"Instances": [self._with_interfaces(instance)]} for instance in found]}
+
+    def _with_interfaces(self, instance: FakeInstance) -> Mapping[str, Any]:
+        first = {"Attachment": {"DeviceIndex": 0}}
+        others = [described(each) for each in self.interfaces.on(instance.id)]
+        return {**_described(instance), "NetworkInterfaces": [first, *others]}
 
     def _terminate_instances(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         for instance in self.ec2.require(parameters["InstanceIds"]):
@@ -300,7 +307,38 @@ class FakeFleet(Unreliable):
         unknown = [subnet for subnet in parameters["SubnetIds"] if subnet not in zones]
         if unknown:
             raise not_found("InvalidSubnetID.NotFound", "subnet ID", unknown[:1])
-        return {"Subnets": [{"SubnetId": each, "AvailabilityZone": zones[each]} for each in parameters["SubnetIds"]]}
+        return {
+            "Subnets": [
+                {"SubnetId": each, "AvailabilityZone": zones[each], "CidrBlock": self._block(each)}
+                for each in parameters["SubnetIds"]
+            ]
+        }
+
+    def _block(self, subnet: str) -> str:
+        return BLOCKS[list(self.ec2.subnets.values()).index(subnet)]
+
+    def _create_network_interface(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        subnet = parameters["SubnetId"]
+        if subnet not in self.ec2.subnets.values():
+            raise not_found("InvalidSubnetID.NotFound", "subnet ID", [subnet])
+        return {"NetworkInterface": described(self.interfaces.create(parameters, self._block(subnet)))}
+
+    def _describe_network_interfaces(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        filters = {each["Name"]: each["Values"] for each in parameters["Filters"]}
+        return {"NetworkInterfaces": self.interfaces.describe(filters)}
+
+    def _attach_network_interface(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        (instance,) = self.ec2.require([parameters["InstanceId"]])
+        self.interfaces.attach(parameters["NetworkInterfaceId"], instance.id, parameters["DeviceIndex"])
+        return {}
+
+    def _detach_network_interface(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.interfaces.detach(parameters["AttachmentId"])
+        return {}
+
+    def _delete_network_interface(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.interfaces.delete(parameters["NetworkInterfaceId"])
+        return {}
 
     def _describe_instance_types(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         return {
