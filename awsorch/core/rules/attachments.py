@@ -27,6 +27,7 @@ from awsorch.core.model_attachments import (
 )
 from awsorch.core.rules.stop_tasks import finish, note
 from awsorch.core.state import ClusterState, Transaction
+from awsorch.core.wakes import RESEND_AFTER_S
 
 
 def attachment_provided(tx: Transaction[ClusterState], event: AttachmentProvided) -> None:
@@ -53,6 +54,7 @@ def attachments_reported(tx: Transaction[ClusterState], event: AttachmentsReport
         if task.last_status == "PROVISIONING" and all(each.status == ATTACHED for each in task.attachments):
             task = note(tx, replace(task, last_status="PENDING", version=task.version + 1), "PENDING")
             tx.send(SendTasks(instance_id=task.instance_id or "", task_ids=(task.id,)))
+            tx.wake(("mind_instances", task.instance_id or ""), tx.now + RESEND_AFTER_S)
         tx.put(task)
 
 
