@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -22,8 +22,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from awsorch.core.capacity.instance_types import CPU_PER_VCPU, visible_memory
 from awsorch.local.instances import ZONE_STEP, ZONES, LocalInstance, LocalNetwork
-from awsorch.local.interfaces import SeenInterface, seen_interfaces
+from awsorch.local.interfaces import SeenInterface, is_additional, seen_interfaces
 from awsorch.local.moto_child import INSTANCE_IDS_HEADER
+from awsorch.local.security_groups import members_of
 
 _log = logging.getLogger(__name__)
 
@@ -170,11 +171,25 @@ class MotoEc2:
         return {zone: subnets[zone] for zone in zones}
 
     async def describe_instances(self) -> list[SeenInstance]:
-        seen: list[SeenInstance] = []
+        found: list[Mapping[str, Any]] = []
         async for page in self._client.get_paginator("describe_instances").paginate():
             for reservation in page["Reservations"]:
-                seen.extend(_seen(instance) for instance in reservation["Instances"])
-        return seen
+                found.extend(reservation["Instances"])
+        groups = await self._describe_groups(found)
+        members = members_of(found)
+        return [
+            replace(_seen(each), interfaces=seen_interfaces(each.get("NetworkInterfaces", ()), groups, members))
+            for each in found
+        ]
+
+    async def _describe_groups(self, instances: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+        """Security groups by id; none are asked for while no instance has an additional interface."""
+        if not any(is_additional(each) for one in instances for each in one.get("NetworkInterfaces", ())):
+            return {}
+        groups: dict[str, Mapping[str, Any]] = {}
+        async for page in self._client.get_paginator("describe_security_groups").paginate():
+            groups |= {group["GroupId"]: group for group in page["SecurityGroups"]}
+        return groups
 
     async def describe_user_data(self, instance_id: str) -> str:
         answer = await self._client.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
@@ -298,5 +313,4 @@ def _seen(instance: Mapping[str, Any]) -> SeenInstance:
         spot=instance.get("InstanceLifecycle") == "spot",
         tokens_required=metadata.get("HttpTokens") == "required",
         shows_tags=metadata.get("InstanceMetadataTags") == "enabled",
-        interfaces=seen_interfaces(instance.get("NetworkInterfaces", ())),
     )

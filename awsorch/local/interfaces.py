@@ -6,28 +6,41 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from awsorch.local.security_groups import Rule, rules_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenInterface:
-    """`address` is its primary one; `groups` are the ids of its security groups."""
+    """`address` is its primary one; `rules` are those of its security groups."""
 
     id: str
     index: int
     mac: str
     address: str
-    groups: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
 
-def seen_interfaces(described: Iterable[Mapping[str, Any]]) -> tuple[SeenInterface, ...]:
-    """Those of a described instance's NetworkInterfaces that are not its own first one."""
+def is_additional(described: Mapping[str, Any]) -> bool:
+    """Whether a described interface is not its instance's own first one."""
+    return int(described.get("Attachment", {}).get("DeviceIndex", 0)) > 0
+
+
+def seen_interfaces(
+    described: Iterable[Mapping[str, Any]],
+    groups: Mapping[str, Mapping[str, Any]],
+    members: Mapping[str, set[str]],
+) -> tuple[SeenInterface, ...]:
+    """Those of a described instance's NetworkInterfaces that are additional. `groups`: described security groups by id,
+    `members`: the addresses in each."""
     found = (
         SeenInterface(
             id=each["NetworkInterfaceId"],
-            index=each.get("Attachment", {}).get("DeviceIndex", 0),
+            index=each["Attachment"]["DeviceIndex"],
             mac=each["MacAddress"],
             address=each["PrivateIpAddress"],
-            groups=tuple(sorted(group["GroupId"] for group in each.get("Groups", ()))),
+            rules=rules_of((groups[one["GroupId"]] for one in each["Groups"] if one["GroupId"] in groups), members),
         )
         for each in described
+        if is_additional(each)
     )
-    return tuple(sorted((each for each in found if each.index > 0), key=lambda each: each.index))
+    return tuple(sorted(found, key=lambda each: each.index))

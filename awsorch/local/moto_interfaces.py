@@ -1,7 +1,8 @@
 """moto's network interfaces, made to have addresses that nobody else has: local tasks are really reached there.
 
 moto draws any address of a subnet, and hardware addresses of three random bytes. Interfaces are in the upper half of
-their subnet, where local instances never are.
+their subnet, where local instances never are. And an interface is in its own security groups, where moto adds those of
+the instance that it is attached to.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 def mend_interfaces() -> None:
     """Have moto do so. Raises AttributeError where it no longer has what this was written for."""
     from moto.ec2.models import EC2Backend
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 
     create = EC2Backend.create_network_interface
 
@@ -28,6 +30,7 @@ def mend_interfaces() -> None:
         return made
 
     EC2Backend.create_network_interface = create_network_interface
+    NetworkInterface.group_set = property(lambda self: list(self._group_set))
 
 
 def _free_address(backend: Any, subnet: Any) -> str:

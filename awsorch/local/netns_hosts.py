@@ -139,12 +139,15 @@ class NetnsHosts:
         machine = self._machines.get(instance.id)
         if machine is None or machine.space is None or not self._is_on(machine):
             return
-        wanted = {each.id: each for each in interfaces}
+        wanted, router = {each.id: each for each in interfaces}, self._switch.router
         for gone in machine.interfaces.keys() - wanted.keys():
-            await self._switch.router.disconnect(machine.interfaces.pop(gone))
-        for new in wanted.keys() - machine.interfaces.keys():
-            await self._switch.router.connect(machine.space, wanted[new])
-            machine.interfaces[new] = wanted[new]
+            await router.disconnect(machine.interfaces.pop(gone))
+        for each in wanted.values():
+            # The rules come first: nothing gets through meanwhile that should not.
+            await router.guard(each)
+            if each.id not in machine.interfaces:
+                await router.connect(machine.space, each)
+            machine.interfaces[each.id] = each
 
     def _is_on(self, machine: _Machine) -> bool:
         """Whether it has been booted and has not died since; its engine and its agent are the supervisor's to keep."""

@@ -9,10 +9,11 @@ interface is forwarded here, this is where security groups apply.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from awsorch.local.interfaces import SeenInterface
 from awsorch.local.netns import Space, run
+from awsorch.local.security_groups import Rule
 
 _NAMED_BY = 12
 """So many characters of an interface's id make the name of its link, which may have 15."""
@@ -24,6 +25,7 @@ class Router:
     def __init__(self, prefix: str, inside: Callable[[], tuple[str, ...]]) -> None:
         self._prefix = prefix
         self._inside = inside
+        self._guarded: dict[str, SeenInterface] = {}
 
     async def start(self, bridge: str, uplink: str) -> None:
         """Begin to route between the bridge and the interfaces; what is elsewhere, `uplink` knows. Raises OSError."""
@@ -42,11 +44,25 @@ class Router:
         await self._batch(pair, f"link set {link} up", f"route replace {interface.address}/32 dev {link}")
         await self._set(*_answering(link))
 
+    async def guard(self, interface: SeenInterface) -> None:
+        """Let only that to and from an interface which its security groups let through. Raises OSError."""
+        if self._guarded.get(interface.id) == interface:
+            return
+        self._guarded[interface.id] = interface
+        await self._filter()
+
     async def disconnect(self, interface: SeenInterface) -> None:
         """Take an interface away, wherever its instance has put it; none is no error. Raises OSError."""
         self._inside()
         with contextlib.suppress(OSError):  # it goes with the namespace that it is in
             await self._batch(f"link delete {_link(interface)}")
+        if self._guarded.pop(interface.id, None) is not None:
+            await self._filter()
+
+    async def _filter(self) -> None:
+        """Replace all rules at once, as the kernel does it."""
+        lines = filter_lines(self._guarded.values(), f"{self._prefix}.0.1")
+        await run(*self._inside(), "iptables-restore", lines=lines)
 
     async def _batch(self, *lines: str) -> None:
         await run(*self._inside(), "ip", "-batch", "-", lines=lines)
@@ -56,6 +72,33 @@ class Router:
             f"echo {value} > /proc/sys/net/ipv4/{name}" for name, _, value in (each.partition("=") for each in values)
         )
         await run(*self._inside(), "bash", "-ec", "; ".join(lines))
+
+
+def filter_lines(interfaces: Iterable[SeenInterface], machine: str) -> tuple[str, ...]:
+    """The rules for iptables-restore: what is connected stays so, and what no group lets through is dropped. This
+    `machine`, where the load balancers and the users are, may connect to all."""
+    chains, jumps, rules = [], [], []
+    for each in interfaces:
+        link = _link(each)
+        for direction, ingress, device in (("to", True, f"-o {link}"), ("from", False, f"-i {link}")):
+            chain = f"{direction}-{link}"
+            chains.append(f":{chain} - [0:0]")
+            # All leave by one chain and arrive by another: those on the way out are asked first.
+            jumps.append((ingress, f"-A FORWARD {device} -j {chain}"))
+            rules += [f"-A {chain} -s {machine}/32 -j RETURN"] if ingress else []
+            rules += [f"-A {chain} {_match(rule)} -j RETURN" for rule in each.rules if rule.ingress is ingress]
+            rules.append(f"-A {chain} -j DROP")
+    known = "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    return ("*filter", ":FORWARD ACCEPT [0:0]", *chains, known, *(line for _, line in sorted(jumps)), *rules, "COMMIT")
+
+
+def _match(rule: Rule) -> str:
+    words = [f"{'-s' if rule.ingress else '-d'} {rule.network}"]
+    if rule.protocol != "-1":
+        words.append(f"-p {rule.protocol}")
+    if rule.ports is not None:
+        words.append(f"--dport {rule.ports[0]}:{rule.ports[1]}")
+    return " ".join(words)
 
 
 def _link(interface: SeenInterface) -> str:
