@@ -273,7 +273,7 @@ class Agent:
                 inputs=TaskInputs(services, roles, region),
                 registries=RegistryAccess(services, roles, self._own_credentials(), self._parts.clock),
                 cloudwatch=CloudWatchLogs(services, roles, self._own_credentials()),
-                networks=TaskNetworks(self._parts.engine, block_metadata=self._settings.block_metadata),
+                networks=TaskNetworks(self._parts.engine, block_metadata=self._settings.instance.block_metadata),
                 limits=TaskLimits(self._settings.engine.limits, facts.cgroup_parent),
                 store=store,
                 host=self._host(facts),

@@ -49,6 +49,14 @@ def attributes(
     return listed
 
 
+def _of_networks(settings: Settings, facts: EngineFacts) -> Iterator[str]:
+    """Tasks with interfaces of their own find their agent by way of the engine's bridge."""
+    if settings.instance.task_interfaces and facts.bridge_address and not settings.external:
+        yield "ecs.capability.task-eni"
+        if settings.instance.block_metadata:
+            yield "ecs.capability.task-eni-block-instance-metadata"
+
+
 def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     instance = settings.instance
     yield "ecs.capability.container-ordering"
@@ -90,10 +98,7 @@ def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
         yield PREFIX + "task-iam-role"
     if settings.task_roles_on_host and facts.bridge_address:
         yield PREFIX + "task-iam-role-network-host"
-    if settings.task_interfaces and facts.bridge_address and not settings.external:
-        yield "ecs.capability.task-eni"
-        if settings.block_metadata:
-            yield "ecs.capability.task-eni-block-instance-metadata"
+    yield from _of_networks(settings, facts)
     if not settings.engine.health_check_disabled:
         yield "ecs.capability.container-health-check"
     yield "ecs.capability.docker-plugin.local"

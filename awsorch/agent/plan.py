@@ -93,7 +93,7 @@ def _check_volume(volume: acs.Volume) -> None:
 
 def _check_supported(task: acs.Task, offers: InstanceSettings) -> None:
     what = ""
-    if task.network_mode not in NETWORK_MODES:
+    if task.network_mode not in NETWORK_MODES or (task.network_mode == "awsvpc" and not offers.task_interfaces):
         what = f"network mode {task.network_mode}"
     elif task.pid_mode not in ("", "host") or task.ipc_mode not in ("", "host", "none"):
         what = "a PID or IPC namespace shared by the task"
@@ -188,7 +188,7 @@ def wanted_ports(container: acs.Container) -> tuple[Wanted, ...]:
 
 def is_bridged(task: acs.Task, container: acs.Container) -> bool:
     """Only a bridge has ports to publish and traffic to count; in the host's own network a port is simply there."""
-    return _network_mode(task, container) not in ("host", "none", "awsvpc")
+    return task.network_mode != "awsvpc" and _network_mode(task, container) not in ("host", "none")
 
 
 def _network_mode(task: acs.Task, container: acs.Container) -> str:
@@ -214,11 +214,8 @@ def create_arguments(
             f"{port}/{each.protocol}": {}
             for each in wanted_ports(container)
             for port in range(each.container_port, each.container_port + each.count)
-            if task.network_mode != "awsvpc"  # Docker refuses them in another container's network
         },
     }
-    if container.name == PAUSE:
-        body["Hostname"] = host_name(task)
     command = _command(container)
     if command:
         body["Cmd"] = list(command)
@@ -231,6 +228,8 @@ def create_arguments(
     if host.get("LogConfig"):
         host["LogConfig"] = complete(host["LogConfig"], task, container, place, inputs.log_options)
     gpus.give(task, container, place, body, host)
+    if task.network_mode == "awsvpc":
+        _join_network(task, container, names, body, host)
     if cgroup:
         host.setdefault("CgroupParent", cgroup)
     body["HostConfig"] = host
@@ -269,9 +268,7 @@ def _host_config(
     }
     if container.memory:
         host["Memory"] = max(container.memory * 1024 * 1024, MINIMUM_MEMORY)
-    if task.network_mode == "awsvpc":
-        host["NetworkMode"] = "bridge" if container.name == PAUSE else f"container:{names.containers[PAUSE]}"
-    elif task.network_mode:
+    if task.network_mode:
         host["NetworkMode"] = task.network_mode
     if task.pid_mode:
         host["PidMode"] = task.pid_mode
@@ -280,9 +277,21 @@ def _host_config(
     return host
 
 
-def host_name(task: acs.Task) -> str:
-    """What a task with a network of its own is called there."""
-    return next((each.private_dns_name for each in task.elastic_network_interfaces), "")
+def _join_network(
+    task: acs.Task, container: acs.Container, names: Names, body: dict[str, Any], host: dict[str, Any]
+) -> None:
+    """The pause container begins on the bridge, under the task's name; the others are in its network, where Docker
+    refuses what that has already."""
+    body["ExposedPorts"], host["PortBindings"] = {}, {}
+    if container.name == PAUSE:
+        host["NetworkMode"] = "bridge"
+        body["Hostname"] = next((each.private_dns_name for each in task.elastic_network_interfaces), "")
+        return
+    host["NetworkMode"] = f"container:{names.containers[PAUSE]}"
+    for member in ("Hostname", "Domainname", "MacAddress"):
+        body.pop(member, None)
+    for member in ("Dns", "DnsSearch", "DnsOptions", "ExtraHosts", "Links"):
+        host.pop(member, None)
 
 
 def _bind(task: acs.Task, mount: acs.MountPoint, names: Names) -> str:

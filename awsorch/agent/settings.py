@@ -27,7 +27,8 @@ class SettingError(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSettings:
     """What this instance is and offers. `cpu` in CPU units, None for what the engine's host has; `gpus` are ids. The
-    folder `efs_folder` stands in for EFS."""
+    folder `efs_folder` stands in for EFS. With `task_interfaces` tasks may have network interfaces of their own; with
+    `block_metadata` those do not reach EC2's metadata service."""
 
     cpu: int | None = None
     memory: int | None = None
@@ -43,6 +44,8 @@ class InstanceSettings:
     apparmor_capable: bool = False
     gpus: tuple[str, ...] = ()
     gpu_runtime: str = "nvidia"
+    task_interfaces: bool = False
+    block_metadata: bool = False
     volume_plugin_capabilities: tuple[str, ...] = ()
     efs_folder: str = ""
     port_bind_address: str = "0.0.0.0"
@@ -100,8 +103,7 @@ class Settings:
     will take the instance back is looked for every `spot_interval` seconds. With `task_roles` containers are led to
     this agent at 169.254.170.2, with `task_roles_on_host` those in the host's network are; where a front leads them
     there, it calls at `task_front`, an address. `container_environment` is what all containers find, unless they say
-    otherwise. With `task_interfaces` tasks may have network interfaces of their own; with `block_metadata` those do not
-    reach EC2's metadata service.
+    otherwise.
     """
 
     cluster: str = "default"
@@ -120,8 +122,6 @@ class Settings:
     task_roles: bool = False
     task_roles_on_host: bool = False
     task_front: str = ""
-    task_interfaces: bool = False
-    block_metadata: bool = False
     container_environment: Mapping[str, str] = field(default_factory=dict)
     introspection_address: str = "127.0.0.1"
     introspection_port: int = 51678
@@ -183,8 +183,6 @@ def _load(read: "_Reader") -> Settings:
         task_roles=read("ECS_ENABLE_TASK_IAM_ROLE", _boolean, False),
         task_roles_on_host=read("ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST", _boolean, False),
         task_front=read("AWSORCH_TASK_FRONT", str, ""),
-        task_interfaces=read("ECS_ENABLE_TASK_ENI", _boolean, False),
-        block_metadata=read("ECS_AWSVPC_BLOCK_IMDS", _boolean, False),
         container_environment=read("AWSORCH_CONTAINER_ENVIRONMENT", _string_map, {}),
         introspection_address=read("AWSORCH_INTROSPECTION_ADDRESS", str, "127.0.0.1"),
         introspection_port=read("AWSORCH_INTROSPECTION_PORT", _integer, 51678),
@@ -214,6 +212,8 @@ def _load_instance(read: "_Reader") -> InstanceSettings:
         volume_plugin_capabilities=read("ECS_VOLUME_PLUGIN_CAPABILITIES", _strings, ()),
         efs_folder=read("AWSORCH_EFS_FOLDER", str, ""),
         gpus=_gpus(read),
+        task_interfaces=read("ECS_ENABLE_TASK_ENI", _boolean, False),
+        block_metadata=read("ECS_AWSVPC_BLOCK_IMDS", _boolean, False),
         gpu_runtime=read("ECS_NVIDIA_RUNTIME", str, "nvidia"),
         port_bind_address=read("AWSORCH_PORT_BIND_ADDRESS", str, "0.0.0.0"),
         dynamic_port_range=read("ECS_DYNAMIC_HOST_PORT_RANGE", _port_range, None),

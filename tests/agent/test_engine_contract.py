@@ -21,6 +21,7 @@ from awsorch.agent.engine import (
     Occurrence,
     VolumeArguments,
 )
+from awsorch.agent.pause import IMAGE, image_archive
 from awsorch.agent.settings import EngineSettings
 from awsorch.agent.simulated_engine import SimulatedEngine
 from awsorch.agent.states import Health
@@ -222,6 +223,15 @@ def test_a_missing_image_is_told_apart(attempt: Try) -> None:
         assert await bench.engine.inspect_image("nobody/nothing:never") is None
         with pytest.raises(CannotPullContainerError):
             await bench.engine.pull("nobody/nothing:never", None)
+
+    attempt(scenario)
+
+
+def test_an_image_can_be_brought_along(attempt: Try) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.engine.load_image(image_archive())
+        await bench.engine.load_image(image_archive())
+        assert await bench.engine.inspect_image(IMAGE) is not None
 
     attempt(scenario)
 

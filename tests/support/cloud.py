@@ -62,6 +62,10 @@ class Cloud:
                 raise CloudFailure("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
         return {ZONES[subnet]: subnet for subnet in reversed(subnets)}
 
+    def interfaces_of(self, instance_type: str) -> int | None:
+        """Catalogue: two of any type."""
+        return 2
+
     def offers(self, managed: Mapping[str, Any]) -> tuple[Offer, ...]:
         """Catalogue: one type with two vCPUs, which is too small for who wants more."""
         requirements = managed["instanceLaunchTemplate"].get("instanceRequirements", {})
