@@ -70,6 +70,7 @@ class Checkup:
         checks = [self._variables(), self._data_folder()]
         checks += await self._engine()
         checks.append(await self._firewall())
+        checks.append(self._interfaces())
         region = await self._region()
         checks.append(_region_check(region))
         checks += await self._controller()
@@ -159,6 +160,16 @@ class Checkup:
             mend = "Run as root (the unit does), or switch ECS_ENABLE_TASK_IAM_ROLE off."
             return Check(name="iptables", ok=False, found=said.decode(errors="replace").strip(), mend=mend)
         return Check(name="iptables", ok=True, found="rules can be read and written")
+
+    def _interfaces(self) -> Check:
+        """What tasks with interfaces of their own take."""
+        if not self._settings.instance.task_interfaces:
+            return Check(name="interfaces", ok=True, found="not needed while ECS_ENABLE_TASK_ENI is off")
+        missing = [each for each in ("ip", "nsenter") if shutil.which(each) is None]
+        if missing:
+            mend = "Install iproute2 and util-linux, or switch ECS_ENABLE_TASK_ENI off."
+            return Check(name="interfaces", ok=False, found=f"{' and '.join(missing)} cannot be found", mend=mend)
+        return Check(name="interfaces", ok=True, found="tasks may have network interfaces of their own")
 
     # The network
 

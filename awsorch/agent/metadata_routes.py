@@ -22,9 +22,10 @@ from awsorch.agent.container_stats import ContainerStats
 from awsorch.agent.credentials import NoCredentialsError
 from awsorch.agent.engine import EngineError
 from awsorch.agent.metadata import Place, View, container_view, task_view
+from awsorch.agent.pause import PAUSE, is_internal
 from awsorch.agent.recent import Recent
 from awsorch.agent.states import Status
-from awsorch.agent.task_endpoint import Answer, TaskEndpoint
+from awsorch.agent.task_endpoint import CALLER, Answer, TaskEndpoint
 from awsorch.wire import acs
 
 LOG = logging.getLogger(__name__)
@@ -81,8 +82,46 @@ class TaskMetadata:
             endpoint.add_whole("GET", f"{base}/task/stats", self._asker(version, self._task_stats))
             endpoint.add_whole("GET", f"{base}/associations/{{type}}", self._associations(version))
             endpoint.add_whole("GET", f"{base}/associations/{{type}}/{{name}}", self._associations(version))
-        for path in ("/v2/metadata", "/v2/metadata/{id}", "/v2/metadataWithTags", "/v2/stats", "/v2/stats/{id}"):
-            endpoint.add_whole("GET", path, _refuse_version_2)
+        for path, of_task, of_container in (
+            ("metadata", self._task, self._container),
+            ("metadataWithTags", self._task_with_tags, None),
+            ("stats", self._task_stats, self._container_stats),
+        ):
+            endpoint.add_whole("GET", f"/v2/{path}", self._asker_2(of_task))
+            if of_container is not None:
+                endpoint.add_whole("GET", f"/v2/{path}/{{id}}", self._asker_2(of_container))
+
+    def _asker_2(
+        self, answer: Callable[[Assignment, str, int], Awaitable[View | None]]
+    ) -> Callable[[Mapping[str, str]], Awaitable[Answer]]:
+        """Version 2 tells callers by their address, and names containers by what Docker calls them."""
+
+        async def ask(asked: Mapping[str, str]) -> Answer:
+            assignment = await self._calling(asked[CALLER])
+            if assignment is None:
+                return Answer(status=400, body=_NO_ADDRESS)
+            wanted = asked.get("id")
+            names = (name for name, each in assignment.state.containers.items() if each.docker_id == wanted)
+            name = next(names, None)
+            if wanted is not None and name is None:
+                return Answer(status=400, body=f"V2 metadata handler: unable to find container {wanted}")
+            try:
+                return Answer(body=await answer(assignment, name or "", 2))
+            except EngineError as error:
+                return Answer(status=500, body=f"V2 stats handler: unable to get container stats: {error}")
+
+        return ask
+
+    async def _calling(self, address: str) -> Assignment | None:
+        """The task that calls from this address of the engine's bridge, where those with networks of their own have one
+        for themselves."""
+        for assignment in self._tasks.values():
+            if assignment.task.elastic_network_interfaces and PAUSE in assignment.state.containers:
+                found = await self._describe(assignment, PAUSE)
+                bridge = ((found.get("NetworkSettings") or {}).get("Networks") or {}).get("bridge") or {}
+                if address and bridge.get("IPAddress") == address:
+                    return assignment
+        return None
 
     def _asker(
         self, version: int, answer: Callable[[Assignment, str, int], Awaitable[View | None]]
@@ -132,7 +171,8 @@ class TaskMetadata:
         return container_view(assignment, name, await self._describe(assignment, name), version=version)
 
     async def _task(self, assignment: Assignment, _: str, version: int) -> View:
-        names = [name for name, state in assignment.state.containers.items() if state.docker_id]
+        containers = assignment.state.containers.items()
+        names = [name for name, state in containers if state.docker_id and not is_internal(name)]
         described = await asyncio.gather(*(self._describe(assignment, name) for name in names))
         return task_view(assignment, dict(zip(names, described, strict=True)), self._place, version=version)
 
@@ -145,7 +185,8 @@ class TaskMetadata:
 
     async def _task_stats(self, assignment: Assignment, _: str, version: int) -> View:
         """By the containers' ids; null for one that does not run."""
-        ids = {each.docker_id: name for name, each in assignment.state.containers.items() if each.docker_id}
+        containers = assignment.state.containers.items()
+        ids = {each.docker_id: name for name, each in containers if each.docker_id and not is_internal(name)}
         found = await asyncio.gather(*(self._container_stats(assignment, name, version) for name in ids.values()))
         return dict(zip(ids, found, strict=True))
 
@@ -210,5 +251,4 @@ def _tag_error(member: str, arn: str, error: Exception) -> View:
     }
 
 
-async def _refuse_version_2(_: Mapping[str, str]) -> Answer:
-    return Answer(status=400, body="Unable to get task arn from request: the task has no address of its own")
+_NO_ADDRESS = "Unable to get task arn from request: the task has no address of its own"

@@ -27,7 +27,7 @@ KNOWS_PATH = "/awsorch/knows/"
 """Below it a front asks whether an id is one of this agent's."""
 FRONT_PORT = 51679
 """Where a front calls."""
-BY_HOST = "called by the host"
+BY_HOST, CALLER = "called by the host", "caller's address"
 LARGEST_BODY = 4096
 READ_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
@@ -75,12 +75,13 @@ class TaskEndpoint:
         self._app.router.add_route(method, PATH + path, handle)
 
     def add_whole(self, method: str, path: str, handler: Callable[[Mapping[str, str]], Awaitable[Answer]]) -> None:
-        """Let `handler` answer `method` at `path` itself; it takes what the path and the query name, and BY_HOST:
-        whether the host itself calls."""
+        """Let `handler` answer `method` at `path` itself; it takes what the path and the query name, CALLER, and
+        BY_HOST: whether the host itself calls."""
 
         async def handle(request: web.Request) -> web.Response:
             by_host = "true" if _is_own(request.remote or "") else ""
-            answer = await handler({**request.query, **request.match_info, BY_HOST: by_host})
+            caller = {CALLER: request.remote or "", BY_HOST: by_host}
+            answer = await handler({**request.query, **request.match_info, **caller})
             return _respond(answer.status, answer.body)
 
         self._app.router.add_route(method, path, handle)

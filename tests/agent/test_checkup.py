@@ -127,6 +127,14 @@ def test_iptables_is_needed_for_roles_only(tmp_path: Path) -> None:
     assert examine(tmp_path, ECS_ENABLE_TASK_IAM_ROLE="false")["iptables"].ok
 
 
+def test_interfaces_of_tasks_need_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert examine(tmp_path)["interfaces"].ok
+    assert examine(tmp_path, ECS_ENABLE_TASK_ENI="true")["interfaces"].ok
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check = examine(tmp_path, ECS_ENABLE_TASK_ENI="true")["interfaces"]
+    assert (check.ok, check.found) == (False, "ip and nsenter cannot be found")
+
+
 def test_without_a_folder_no_state_is_kept(tmp_path: Path) -> None:
     check = examine(tmp_path, ECS_DATADIR="")["data folder"]
     assert not check.ok

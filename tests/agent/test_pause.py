@@ -18,8 +18,9 @@ from awsorch.agent.host import Needs
 from awsorch.agent.metadata import container_view
 from awsorch.agent.pause import IMAGE, PAUSE, image_archive, is_internal, with_pause
 from awsorch.agent.settings import load
+from awsorch.agent.simulated_engine import SimulatedEngine
 from awsorch.agent.states import Condition, Dependency
-from awsorch.agent.task_networks import _renamed
+from awsorch.agent.task_networks import TaskNetworks, _renamed
 from awsorch.wire import acs
 from tests.agent.tasks import a_container, a_task
 
@@ -131,6 +132,14 @@ def test_the_host_name_is_the_tasks_address() -> None:
         "",
         "172.17.0.22\tother",
     ]
+
+
+def test_the_metadata_service_is_out_of_reach_where_settings_say_so() -> None:
+    engine = SimulatedEngine()
+    blocked = TaskNetworks(engine, block_metadata=True)._own(INTERFACE, "ens6")
+    assert "route replace blackhole 169.254.169.254/32" in blocked
+    assert blocked[:-1] == TaskNetworks(engine)._own(INTERFACE, "ens6")
+    assert "address add 10.0.64.7/18 dev eth0" in blocked
 
 
 def test_a_task_of_a_payload_survives_its_pause_container() -> None:

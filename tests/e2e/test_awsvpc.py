@@ -150,9 +150,15 @@ def test_a_task_is_reached_at_its_own_address(vpc: Vpc) -> None:
     assert vpc.inside(one, "side", "hostname -i").split() == [address]
     path = "${ECS_CONTAINER_METADATA_URI_V4#http://169.254.170.2}/task"
     told = vpc.inside(one, "side", asking("169.254.170.2", 80, path))
-    network = json.loads(told[told.index("{") :])["Containers"][1]["Networks"][0]
+    view = json.loads(told[told.index("{") :])
+    assert [each["Name"] for each in view["Containers"]] == ["web", "side"]
+    (network,) = view["Containers"][0]["Networks"]
     assert (network["NetworkMode"], network["IPv4Addresses"]) == ("awsvpc", [address])
     assert network["MACAddress"] == details["macAddress"]
+    told = vpc.inside(other, "side", asking("169.254.170.2", 80, "/v2/metadata"))
+    assert json.loads(told[told.index("{") :])["TaskARN"] == other["taskArn"], (
+        "version 2 knows callers by their address"
+    )
     vpc.stop(one, other)
     assert vpc.interfaces() == []
     assert {each["status"] for each in vpc.cloud.describe(one["taskArn"])["attachments"]} == {"DELETED"}
