@@ -17,6 +17,23 @@ _FIRELENS = (
     "ecs.capability.firelens.non-root-user",
     "ecs.capability.logging-driver.awsfirelens.log-driver-buffer-limit",
 )
+_ALWAYS = (
+    "ecs.capability.container-ordering",
+    "ecs.capability.full-sync",
+    "ecs.capability.network.container-port-range",
+    "ecs.capability.container-restart-policy",
+    "ecs.capability.pid-ipc-namespace-sharing",
+    "ecs.capability.execute-command",
+    "ecs.capability.secrets.ssm.environment-variables",
+    "ecs.capability.secrets.ssm.bootstrap.log-driver",
+    "ecs.capability.secrets.asm.environment-variables",
+    "ecs.capability.secrets.asm.bootstrap.log-driver",
+    "ecs.capability.env-files.s3",
+    "ecs.capability.private-registry-authentication.secretsmanager",
+    "ecs.capability.ecr-endpoint",
+    "ecs.capability.execution-role-ecr-pull",
+    PREFIX + "ecr-auth",
+)
 API_VERSIONS = (17, 18, 19, 20, 21, 22, 23, 24, 25, 28, 29, 30, 32)
 """Minor versions of the Docker API (1.x) that ECS knows as attributes."""
 
@@ -59,20 +76,7 @@ def _of_networks(settings: Settings, facts: EngineFacts) -> Iterator[str]:
 
 def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     instance = settings.instance
-    yield "ecs.capability.container-ordering"
-    yield "ecs.capability.full-sync"
-    yield "ecs.capability.network.container-port-range"
-    yield "ecs.capability.container-restart-policy"
-    yield "ecs.capability.execute-command"
-    yield "ecs.capability.secrets.ssm.environment-variables"
-    yield "ecs.capability.secrets.ssm.bootstrap.log-driver"
-    yield "ecs.capability.secrets.asm.environment-variables"
-    yield "ecs.capability.secrets.asm.bootstrap.log-driver"
-    yield "ecs.capability.env-files.s3"
-    yield "ecs.capability.private-registry-authentication.secretsmanager"
-    yield "ecs.capability.ecr-endpoint"
-    yield "ecs.capability.execution-role-ecr-pull"
-    yield PREFIX + "ecr-auth"
+    yield from _ALWAYS
     if not instance.privileged_disabled:
         yield PREFIX + "privileged-container"
     if instance.selinux_capable:

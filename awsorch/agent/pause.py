@@ -47,7 +47,8 @@ def is_internal(container: str) -> bool:
 
 def with_pause(task: acs.Task) -> acs.Task:
     """The task with its pause container, if its containers share anything; each of the others waits for it."""
-    if task.network_mode != "awsvpc" or any(each.name == PAUSE for each in task.containers):
+    shares = task.network_mode == "awsvpc" or "task" in (task.pid_mode, task.ipc_mode)
+    if not shares or any(each.name == PAUSE for each in task.containers):
         return task
     waiting = acs.ContainerDependency(container_name=PAUSE, condition="START")
     others = (msgspec.structs.replace(each, depends_on=(*each.depends_on, waiting)) for each in task.containers)

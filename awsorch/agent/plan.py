@@ -95,8 +95,8 @@ def _check_supported(task: acs.Task, offers: InstanceSettings) -> None:
     what = ""
     if task.network_mode not in NETWORK_MODES or (task.network_mode == "awsvpc" and not offers.task_interfaces):
         what = f"network mode {task.network_mode}"
-    elif task.pid_mode not in ("", "host") or task.ipc_mode not in ("", "host", "none"):
-        what = "a PID or IPC namespace shared by the task"
+    elif task.pid_mode not in ("", "host", "task") or task.ipc_mode not in ("", "host", "none", "task"):
+        what = f"pidMode {task.pid_mode or 'none'} with ipcMode {task.ipc_mode or 'none'}"
     elif any(each.type == "attachment" for each in task.volumes):
         what = "volumes of type attachment"
     else:
@@ -228,8 +228,10 @@ def create_arguments(
     if host.get("LogConfig"):
         host["LogConfig"] = complete(host["LogConfig"], task, container, place, inputs.log_options)
     gpus.give(task, container, place, body, host)
-    if task.network_mode == "awsvpc":
-        _join_network(task, container, names, body, host)
+    if container.name == PAUSE:
+        _hold(task, body, host)
+    else:
+        _join(task, names, body, host)
     if cgroup:
         host.setdefault("CgroupParent", cgroup)
     body["HostConfig"] = host
@@ -270,24 +272,33 @@ def _host_config(
         host["Memory"] = max(container.memory * 1024 * 1024, MINIMUM_MEMORY)
     if task.network_mode:
         host["NetworkMode"] = task.network_mode
-    if task.pid_mode:
+    if task.pid_mode == "host":
         host["PidMode"] = task.pid_mode
-    if task.ipc_mode:
+    if task.ipc_mode in ("host", "none"):
         host["IpcMode"] = task.ipc_mode
     return host
 
 
-def _join_network(
-    task: acs.Task, container: acs.Container, names: Names, body: dict[str, Any], host: dict[str, Any]
-) -> None:
-    """The pause container begins on the bridge, under the task's name; the others are in its network, where Docker
-    refuses what that has already."""
-    body["ExposedPorts"], host["PortBindings"] = {}, {}
-    if container.name == PAUSE:
-        host["NetworkMode"] = "bridge"
+def _hold(task: acs.Task, body: dict[str, Any], host: dict[str, Any]) -> None:
+    """The pause container holds the network that it gets on the bridge, under the task's name, or none; and what else
+    the others share."""
+    own = task.network_mode == "awsvpc"
+    host["NetworkMode"] = "bridge" if own else "none"
+    host["PidMode"], host["IpcMode"] = "", "shareable" if task.ipc_mode == "task" else "private"
+    if own:
         body["Hostname"] = next((each.private_dns_name for each in task.elastic_network_interfaces), "")
+
+
+def _join(task: acs.Task, names: Names, body: dict[str, Any], host: dict[str, Any]) -> None:
+    """The others share what it holds. Docker refuses what a network of another container has already."""
+    shared = f"container:{names.containers.get(PAUSE, '')}"
+    if task.pid_mode == "task":
+        host["PidMode"] = shared
+    if task.ipc_mode == "task":
+        host["IpcMode"] = shared
+    if task.network_mode != "awsvpc":
         return
-    host["NetworkMode"] = f"container:{names.containers[PAUSE]}"
+    host["NetworkMode"], host["PortBindings"], body["ExposedPorts"] = shared, {}, {}
     for member in ("Hostname", "Domainname", "MacAddress"):
         body.pop(member, None)
     for member in ("Dns", "DnsSearch", "DnsOptions", "ExtraHosts", "Links"):

@@ -68,6 +68,20 @@ def test_the_others_are_in_its_network_and_publish_nothing() -> None:
     assert plan.needs_of(task) == Needs(cpu=task.containers[1].cpu, memory=task.containers[1].memory)
 
 
+def test_a_task_may_share_its_processes_and_their_memory_only() -> None:
+    task = with_pause(a_task(a_container("app"), network_mode="bridge", pid_mode="task", ipc_mode="task"))
+    names = plan.names_for(task, lambda: "0f")
+    pause, app = (
+        plan.create_arguments(task, each, names=names, bindings=(), place=PLACE).body["HostConfig"]
+        for each in task.containers
+    )
+    assert (pause["NetworkMode"], pause["PidMode"], pause["IpcMode"]) == ("none", "", "shareable")
+    shared = f"container:{names.containers[PAUSE]}"
+    assert (app["NetworkMode"], app["PidMode"], app["IpcMode"]) == ("bridge", shared, shared)
+    host = a_task(a_container("app"), network_mode="bridge", pid_mode="host", ipc_mode="host")
+    assert with_pause(host) == host
+
+
 def test_nobody_hears_of_it() -> None:
     task = in_vpc(a_container("app"))
     assignment = Assignment(task, fresh_life(task, plan.names_for(task, lambda: "0f"), load({})), load({}))

@@ -204,7 +204,7 @@ def test_invalid_tasks(task: acs.Task, words: str) -> None:
     "task",
     [
         a_task(network_mode="awsvpc"),
-        a_task(pid_mode="task"),
+        a_task(pid_mode="of another task"),
         a_task(volumes=(acs.Volume(name="v", type="attachment"),)),
     ],
 )
