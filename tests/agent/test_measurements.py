@@ -117,7 +117,7 @@ def test_a_real_container_s_usage(docker: APIClient, image: str) -> None:
     made = docker.create_container(image, ["sleep", "3600"], stop_signal="SIGKILL")
     try:
         docker.start(made["Id"])
-        ping = docker.exec_create(made["Id"], ["ping", "-c", "1", "-W", "1", _gateway_of(docker)])
+        ping = docker.exec_create(made["Id"], ["ping", "-c", "1", "-W", "1", _gateway_of(docker, made["Id"])])
         docker.exec_start(ping["Id"])
         usage = KernelUsage().read(made["Id"])
         assert usage is not None
@@ -130,5 +130,5 @@ def test_a_real_container_s_usage(docker: APIClient, image: str) -> None:
         docker.remove_container(made["Id"], force=True)
 
 
-def _gateway_of(docker: APIClient) -> str:
-    return str(docker.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"])
+def _gateway_of(docker: APIClient, container: str) -> str:
+    return str(docker.inspect_container(container)["NetworkSettings"]["Gateway"])

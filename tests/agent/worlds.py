@@ -24,6 +24,7 @@ from awsorch.agent.state_file import Batch, Saved, SavedReport, StateFile, State
 from awsorch.agent.supervisor import Supervisor
 from awsorch.agent.surroundings import Surroundings
 from awsorch.agent.task_limits import TaskLimits
+from awsorch.agent.task_networks import TaskNetworks
 from awsorch.wire import acs
 from awsorch.wire.sigv4 import Credentials
 from tests.agent.fake_services import FakeServices
@@ -124,6 +125,7 @@ class World:
             engine=self.engine,
             images=images,
             inputs=TaskInputs(self.services, self.roles, PLACE.region),
+            networks=TaskNetworks(self.engine),
             limits=TaskLimits(LimitSettings(), ""),
             cloudwatch=CloudWatchLogs(self.services, self.roles, INSTANCE),
             registries=RegistryAccess(self.services, self.roles, INSTANCE, self._loop.clock),

@@ -222,7 +222,7 @@ def test_external_tasks_go_to_external_instances(
     assert {task["containerInstanceArn"] for task in tasks} == {ours}
 
 
-def test_awsvpc_needs_its_network_and_is_to_come(ecs: Any, register_instance: Callable[..., str]) -> None:
+def test_awsvpc_needs_its_network_and_an_ec2(ecs: Any, register_instance: Callable[..., str]) -> None:
     register_instance()
     ecs.register_task_definition(
         family="vpc",
@@ -234,7 +234,7 @@ def test_awsvpc_needs_its_network_and_is_to_come(ecs: Any, register_instance: Ca
     with refused("InvalidParameterException", "Network Configuration must be provided when networkMode 'awsvpc'"):
         ecs.run_task(taskDefinition="vpc")
     network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
-    with refused("UnsupportedFeatureException", "awsvpc"):
+    with refused("UnsupportedFeatureException", "networkMode awsvpc is not available"):
         ecs.run_task(taskDefinition="vpc", networkConfiguration=network)
     with refused("ClientException", "Launch type FARGATE is not available"):
         ecs.run_task(taskDefinition="vpc", networkConfiguration=network, launchType="FARGATE")

@@ -14,7 +14,6 @@ from awsorch.core.definitions.roles import roles_of
 from awsorch.core.errors import Refusal, client_error, invalid_parameter, unsupported
 from awsorch.core.events import TaskTemplate
 from awsorch.core.model import Cluster, Constraint, Strategy, StrategyItem, TaskDefinition
-from awsorch.core.model_attachments import TaskNetwork
 from awsorch.core.placement.filters import validate_constraints
 from awsorch.core.placement.strategies import validate_strategies
 from awsorch.core.resources import demand_of
@@ -63,14 +62,10 @@ def read_strategies(request: Mapping[str, Any]) -> tuple[Strategy, ...]:
 
 
 def read_template(
-    call: Call,
-    cluster: Cluster,
-    definition: TaskDefinition,
-    strategy: tuple[StrategyItem, ...] = (),
-    network: TaskNetwork | None = None,
+    call: Call, cluster: Cluster, definition: TaskDefinition, strategy: tuple[StrategyItem, ...] = ()
 ) -> TaskTemplate:
-    """Everything that the request says of each of its tasks, which follow this capacity provider strategy and are in
-    this network. Raises ECS's refusals for what can't be."""
+    """Everything but the network that the request says of each of its tasks, which follow this capacity provider
+    strategy. Raises ECS's refusals for what can't be."""
     request = call.request
     launch_type = read_launch_type(request, definition, strategy)
     check_volumes(request, definition)
@@ -92,7 +87,6 @@ def read_template(
         tags=_tags(request, cluster, definition),
         enable_execute_command=request.get("enableExecuteCommand", False),
         reference_id=request.get("referenceId"),
-        network=network,
     )
 
 

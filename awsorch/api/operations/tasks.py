@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from awsorch.api.calls import Answer, Call, operation
@@ -53,8 +54,8 @@ async def run_task(call: Call) -> Answer:
             raise
         return await _placed(call, cluster, partition, again)
     strategy = await read_strategy(call, cluster)
-    network = await read_network(call, request, definition)
-    template = read_template(call, cluster, definition, strategy, network)
+    template = read_template(call, cluster, definition, strategy)
+    template = replace(template, network=await read_network(call, request, definition))
     await check_roles(call, template)
     event = RunTasks(
         cause=call.cause,
@@ -80,8 +81,8 @@ async def start_task(call: Call) -> Answer:
     if len(names) > MAX_COUNT:
         raise invalid_parameter(f"Container instances can have at most {MAX_COUNT} items.")
     definition = await find_definition(call, request["taskDefinition"])
-    network = await read_network(call, request, definition)
-    template = read_template(call, cluster, definition, network=network)
+    template = read_template(call, cluster, definition)
+    template = replace(template, network=await read_network(call, request, definition))
     await check_roles(call, template)
     event = StartTasks(
         cause=call.cause,
