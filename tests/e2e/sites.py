@@ -64,14 +64,14 @@ class Site:
 
 
 @contextmanager
-def site_at(folder: Path, *, live_restore: bool) -> Iterator[Site]:
+def site_at(folder: Path, *, live_restore: bool = False, **controller: str) -> Iterator[Site]:
     """A site whose controller and agent keep their state in a folder; `live_restore`: whether containers outlive the
-    engine's restart."""
+    engine's restart. More settings are the controller's."""
     port = free_port()
     with ExitStack() as stack:
         engine = stack.enter_context(PrivateEngine(live_restore=live_restore))
-        controller = {"AWSORCH_PORT": str(port), "AWSORCH_DATA_DIR": str(folder / "store")}
-        stack.enter_context(process("awsorch.app", controller | {"AWSORCH_LOG_LEVEL": "WARNING"}))
+        controller |= {"AWSORCH_PORT": str(port), "AWSORCH_DATA_DIR": str(folder / "store")}
+        stack.enter_context(process("awsorch.app", {"AWSORCH_LOG_LEVEL": "WARNING"} | controller))
         until("the controller listens", lambda: listens(port))
         ecs = boto3.client(
             "ecs",
