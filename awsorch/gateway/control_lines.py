@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: A partition that could not be read is asked again after this long. Seconds.
 RETRY_S = 1.0
+#: STS that did not answer is asked again for running tasks after this long. Seconds.
+REFRESH_RETRY_S = 15.0
 
 
 def new_message_id() -> str:
@@ -41,9 +43,10 @@ def new_message_id() -> str:
 
 class ControlLine:
     """One control connection: its conversation, its socket, its partition. ``given``: (task id, role type) → when the
-    credentials expire that its agent was last given; ``asking``: the tasks whose roles are being asked for."""
+    credentials expire that its agent was last given; ``asking``: the tasks whose roles are being asked for;
+    ``asks_again``: STS is to be asked once more for those that run."""
 
-    __slots__ = ("asking", "busy", "connection", "given", "id", "partition", "runs_commands", "session")
+    __slots__ = ("asking", "asks_again", "busy", "connection", "given", "id", "partition", "runs_commands", "session")
 
     def __init__(self, session: ControlSession, connection: Connection, partition: Partition[ClusterState]) -> None:
         self.id = uuid.uuid4().hex
@@ -53,6 +56,7 @@ class ControlLine:
         self.busy = False
         self.given: dict[tuple[str, str], str] = {}
         self.asking: set[str] = set()
+        self.asks_again = False
         self.runs_commands = False
 
     @property
@@ -333,12 +337,26 @@ class ControlLines:
             for kind, role_arn in roles.items():
                 await self._give(line, (task_id, kind), task_arn, role_arn)
 
+    def _refresh_later(self, line: ControlLine) -> None:
+        """Once for all of an instance's tasks: what they have may have expired already."""
+
+        def again() -> None:
+            line.asks_again = False
+            if self._is_open(line):
+                self._start(self._refresh(line))
+
+        if not line.asks_again:
+            line.asks_again = True
+            asyncio.get_running_loop().call_later(REFRESH_RETRY_S, again)
+
     async def _give(self, line: ControlLine, key: tuple[str, str], task_arn: str, role_arn: str) -> None:
         assert self._credentials is not None
         try:
             fresh = await self._credentials.of(task_arn, key[1], role_arn)
         except (Refusal, Unanswered) as error:
             logger.warning("%s keeps its old credentials: %s", task_arn, error)
+            if isinstance(error, Unanswered):
+                self._refresh_later(line)
             return
         if line.given.get(key) == fresh.expiration or not self._is_open(line):
             return
