@@ -25,6 +25,8 @@ pytestmark = pytest.mark.docker
 PIDS = 40
 OTHER_FILES = 100
 """More than an agent that is left in peace has open."""
+LONGEST_SECONDS = 5.0
+"""In which a neighbour of a flood is answered, on a machine whose CPUs are taken too."""
 IMAGE = "awsorch/sdk:latest"
 
 ASKS = """
@@ -137,14 +139,14 @@ def address_of(docker: APIClient, container: str) -> str:
 
 
 def test_a_container_gets_its_own_credentials_only(
-    tmp_path: Path, docker: APIClient, python: str, image: str, instance_arn: str
+    tmp_path: Path, docker: APIClient, python: str, image: str, instance_arn: str, other_instance_arn: str
 ) -> None:
     """Not those of its neighbour, nor its own execution role's, nor anything of another instance's agent."""
     board, mount = board_of(tmp_path)
 
     async def scenario(backend: Backend, agent: AgentProcess) -> None:
         await agent.start()
-        other = AgentProcess(backend, tmp_path / "other", f"{instance_arn}-other")
+        other = AgentProcess(backend, tmp_path / "other", other_instance_arn)
         try:
             neighbour, far = (a_task(sleeper(image), role_credentials=role(each)) for each in (2, 3))
             await backend.send_tasks(neighbour)
@@ -198,9 +200,15 @@ def test_a_flood_of_connections_and_calls(
         assert ended["containers"][-1]["exitCode"] == 0, ended
         keys, longest = json.loads((tmp_path / "victim").read_text())
         assert keys == ["KEY1"]
-        assert longest < 2.0
-        files = len(list(Path(f"/proc/{agent.pid}/fd").iterdir()))
-        assert CONNECTIONS < files < CONNECTIONS + OTHER_FILES, "no flood, or one that takes the agent's files"
+        assert longest < LONGEST_SECONDS
+        files: list[int] = []
+
+        def are_taken() -> bool:
+            files.append(len(list(Path(f"/proc/{agent.pid}/fd").iterdir())))
+            return files[-1] >= CONNECTIONS
+
+        await asyncio.to_thread(until, "the flood takes what it may", are_taken)
+        assert max(files) < CONNECTIONS + OTHER_FILES, "one container takes the files of all"
         await backend.send_tasks(stop(floods))
         assert (await backend.reported(floods.arn, "STOPPED"))["containers"][-1]["exitCode"] == 137
 
