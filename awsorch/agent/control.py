@@ -83,7 +83,7 @@ class Control:
                 "dockerVersion": f"DockerVersion: {about.docker_version}",
                 "protocolVersion": "2",
                 "seqNum": "1",
-                "sendCredentials": "false" if self._was_connected else "true",
+                "sendCredentials": "false" if self._was_connected and not self._roles.are_wanted() else "true",
             },
         )
         socket = await open_websocket(self._http, self._ecs, url)

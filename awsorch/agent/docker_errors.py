@@ -12,13 +12,19 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, StreamParseError
 
-from awsorch.agent.engine import CannotPullContainerError, DockerTimeoutError, EngineError, EngineUnavailableError
+from awsorch.agent.engine import (
+    DISK_FULL,
+    CannotPullContainerError,
+    DockerTimeoutError,
+    EngineError,
+    EngineUnavailableError,
+)
 
 BROKEN_OFF = (requests.exceptions.ChunkedEncodingError, urllib3.exceptions.HTTPError, HTTPException)
 """The connection ended, or was not HTTP any more, in the middle of an answer."""
 MALFORMED = (StreamParseError, ValueError, LookupError, TypeError, AttributeError)
 """An answer is no JSON, or not the JSON that the API's documentation promises."""
-_FINAL_PULL_ERRORS = ("not found", "denied", "unauthorized", "no basic auth", "manifest unknown", "invalid")
+_FINAL_PULL_ERRORS = ("not found", "denied", "unauthorized", "no basic auth", "manifest unknown", "invalid", DISK_FULL)
 
 
 @contextmanager

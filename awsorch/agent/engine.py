@@ -19,6 +19,10 @@ CLUSTER_LABEL = LABELS + "cluster"
 INSTANCE_LABEL = LABELS + "container-instance-arn"
 
 
+DISK_FULL = "no space left on device"
+"""What an engine says at the end when its disk is full."""
+
+
 class EngineError(Exception):
     """A call that failed. `name` is ECS's word for it; `str()` is the reason as ECS reports it."""
 

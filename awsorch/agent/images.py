@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from awsorch.agent.engine import (
+    DISK_FULL,
     CannotPullContainerError,
     EngineError,
     EngineUnavailableError,
@@ -207,8 +208,10 @@ class ImageStock:
 
 
 def _explain(error: CannotPullContainerError) -> str:
-    """The engine's words after a hint at what to look at."""
+    """The engine's words after a hint at what to look at; alone where they say it all."""
     text = error.text.lower()
+    if DISK_FULL in text:
+        return str(error)
     if any(words in text for words in _MISSING_WORDS):
         hint = "Check whether the image exists."
     elif any(words in text for words in _PERMISSION_WORDS):

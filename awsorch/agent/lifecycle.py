@@ -220,7 +220,7 @@ class _Turn:
     def _conclude(self) -> bool:
         for name, container in self._containers.items():
             if container.known is Status.STOPPED:
-                if self._rules[name].essential and not self._task.stopping:
+                if self._rules[name].essential and self._task.execution_stopped_at is None:
                     self._task = replace(self._task, execution_stopped_at=container.finished_at)
                     self._stop()
                     return True

@@ -78,6 +78,7 @@ class Assembler:
         self._line = b""
         self._line_at = 0
         self._event: list[str] = []
+        self._event_size = 0
         self._event_at = 0
 
     def feed(self, at: int, piece: bytes) -> Iterator[LogEvent]:
@@ -99,7 +100,8 @@ class Assembler:
         if not self._event:
             self._event_at = at
         self._event.append(line)
-        if sum(map(len, self._event)) > EVENT_LIMIT:
+        self._event_size += len(line) + 1
+        if self._event_size > EVENT_LIMIT:
             yield from self._complete()
 
     def rest(self) -> Iterator[LogEvent]:
@@ -110,7 +112,7 @@ class Assembler:
         yield from self._complete()
 
     def _complete(self) -> Iterator[LogEvent]:
-        event, self._event = self._event, []
+        event, self._event, self._event_size = self._event, [], 0
         yield from _cut(self._event_at, "\n".join(event))
 
 

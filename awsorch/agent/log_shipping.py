@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.cloudwatch_logs import CloudWatchLogs, Destination, destination_of
@@ -25,11 +24,54 @@ from awsorch.agent.states import Status
 LOG = logging.getLogger(__name__)
 
 COLLECT = 1.0
-"""Seconds for which lines are collected before they are sent."""
-WAITING = 20000
-"""So many events at most wait to be sent; then reading waits."""
+"""Seconds for which lines are collected before they are sent, unless there are enough sooner."""
+WAITING = 4 * 1024 * 1024
+"""Bytes of memory that one container's events take at most while they wait to be sent; then reading waits."""
+EVENT_SIZE = 200
+"""Bytes of memory that an event takes besides its message, about."""
 RETRY_DELAYS = (1.0, 60.0)
 READ_AGAIN = 1.0
+
+
+class Waiting:
+    """Events of one container that wait to be sent, `limit` bytes of memory at most."""
+
+    def __init__(self, limit: int = WAITING) -> None:
+        self._limit = limit
+        self._events: list[LogEvent] = []
+        self._size = 0
+        self._is_over = False
+        self._has_room, self._has_some, self._is_full = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def add(self, event: LogEvent) -> None:
+        """Once there is room."""
+        while self._size >= self._limit:
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._events.append(event)
+        self._size += len(event.message) + EVENT_SIZE
+        self._has_some.set()
+        if self._size >= self._limit:
+            self._is_full.set()
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self._is_over = True
+        self._has_some.set()
+        self._is_full.set()
+
+    async def take(self) -> list[LogEvent]:
+        """What has come together; nothing only after the end."""
+        await self._has_some.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COLLECT):
+                await self._is_full.wait()
+        events, self._events, self._size = self._events, [], 0
+        self._has_room.set()
+        if not self._is_over:
+            self._has_some.clear()
+            self._is_full.clear()
+        return events
 
 
 class LogShipper:
@@ -81,7 +123,7 @@ class LogShipper:
 
     async def _follow(self, assignment: Assignment, name: str, docker_id: str, to: Destination) -> None:
         """Until the container has ended and all of it is sent."""
-        waiting: asyncio.Queue[LogEvent | None] = asyncio.Queue(WAITING)
+        waiting = Waiting()
         reading = asyncio.create_task(self._read(assignment, name, docker_id, to, waiting))
         try:
             await self._send(assignment, name, to, waiting)
@@ -90,9 +132,7 @@ class LogShipper:
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
 
-    async def _read(
-        self, assignment: Assignment, name: str, docker_id: str, to: Destination, waiting: asyncio.Queue[Any]
-    ) -> None:
+    async def _read(self, assignment: Assignment, name: str, docker_id: str, to: Destination, waiting: Waiting) -> None:
         position = assignment.shipped.get(name, 0)
         assembler = Assembler(to.start)
         while True:
@@ -101,7 +141,7 @@ class LogShipper:
                 async for at, piece in self._engine.logs(docker_id, position):
                     position = at
                     for event in assembler.feed(at, piece):
-                        await waiting.put(event)
+                        await waiting.add(event)
                 if has_ended:
                     break
             except GoneError:
@@ -110,20 +150,12 @@ class LogShipper:
                 LOG.info("the lines of %s cannot be read yet: %s", assignment.names.containers[name], error)
             await asyncio.sleep(READ_AGAIN)
         for event in assembler.rest():
-            await waiting.put(event)
-        await waiting.put(None)
+            await waiting.add(event)
+        waiting.end()
 
-    async def _send(
-        self, assignment: Assignment, name: str, to: Destination, waiting: asyncio.Queue[LogEvent | None]
-    ) -> None:
-        is_over = False
-        while not is_over:
-            events = [await waiting.get()]
-            await asyncio.sleep(COLLECT)
-            while not waiting.empty():
-                events.append(waiting.get_nowait())
-            is_over = events[-1] is None
-            for portion in portions(each for each in events if each is not None):
+    async def _send(self, assignment: Assignment, name: str, to: Destination, waiting: Waiting) -> None:
+        while events := await waiting.take():
+            for portion in portions(events):
                 await self._put(assignment, to, portion)
                 assignment.shipped[name] = max(each.at for each in portion)
                 self._note(assignment)

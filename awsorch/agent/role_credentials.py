@@ -1,8 +1,9 @@
 """The credentials of their task's role, for the containers that know their id: SDKs ask by themselves.
 
 The id is a random-looking UUID in the containers' environment. After a restart ids are known from the state file and
-the secrets come with the next connection; until then callers are asked to wait. The host's own engine, which sends
-containers' lines to CloudWatch Logs, may have those of execution roles.
+the secrets come with the next connection. Until then callers are asked to wait, as they are when what is here has
+expired because no controller was there to send others. The host's own engine, which sends containers' lines to
+CloudWatch Logs, may have those of execution roles.
 Source: the official agent's credentials handlers (paths, codes and texts).
 """
 

@@ -11,6 +11,8 @@ from awsorch.wire import acs
 from awsorch.wire.sigv4 import Credentials
 
 TASK, EXECUTION = "TaskApplication", "TaskExecution"
+SOON = 900.0
+"""Seconds before their end at which SDKs begin to ask for others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +62,31 @@ class RoleCredentialsStore:
             await self._fresh.wait()
 
     def of_task_role(self, wanted: str) -> acs.IAMRoleCredentials | None:
-        """The credentials that a container may have for this id: its task's own. Those of execution roles are the
-        agent's, and nobody is told their ids."""
+        """The credentials that a container may have for this id: its task's own, while they are good. Those of
+        execution roles are the agent's, and nobody is told their ids."""
         held = self._held.get(wanted)
-        usable = held is not None and held.kind == TASK and held.task_arn in self._tasks
-        return held.credentials if held is not None and usable else None
+        if held is None or held.kind != TASK or held.task_arn not in self._tasks:
+            return None
+        return held.credentials if _expiry(held.credentials) > self._clock() else None
 
     def of_any_role(self, wanted: str) -> acs.IAMRoleCredentials | None:
         """The same, or an execution role's: for the host's own engine, which sends containers' lines in its name."""
         held = self._held.get(wanted)
         return held.credentials if held is not None and held.task_arn in self._tasks else None
+
+    def are_wanted(self) -> bool:
+        """Whether there is a task with a role whose credentials are not here, or not good for long."""
+        return any(
+            self._is_short_of(given)
+            for each in self._tasks.values()
+            if not each.is_stopped
+            for given in (each.task.role_credentials, each.task.execution_role_credentials)
+            if given is not None
+        )
+
+    def _is_short_of(self, named: acs.IAMRoleCredentials) -> bool:
+        held = self._held.get(named.credentials_id)
+        return held is None or _expiry(held.credentials) <= self._clock() + SOON
 
     def is_expected(self, wanted: str) -> bool:
         """Whether a task's containers know this id, so that its credentials are to come."""

@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
+from awsorch.agent.callers import PerCaller
 from awsorch.agent.rates import RateLimit
 
 LOG = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ class TaskEndpoint:
             keepalive_timeout=READ_TIMEOUT,
             shutdown_timeout=CLOSE_TIMEOUT,
         )
+        self._callers = PerCaller(self._connect)
+        self._listening: list[asyncio.Server] = []
         self._trying: list[asyncio.Task[None]] = []
         self._front = ""
 
@@ -103,7 +106,7 @@ class TaskEndpoint:
         """
         await self._runner.setup()
         listening = await self._listen_patiently(address, port)
-        taken = int(self._runner.addresses[0][1]) if listening else port
+        taken = int(self._listening[0].sockets[0].getsockname()[1]) if listening else port
         if self._front:
             await self._listen_patiently(self._front, FRONT_PORT)
         return taken
@@ -124,15 +127,17 @@ class TaskEndpoint:
         for trying in self._trying:
             trying.cancel()
         await asyncio.gather(*self._trying, return_exceptions=True)
+        for each in self._listening:
+            each.close()
         await self._runner.cleanup()
 
     async def _listen(self, address: str, port: int) -> None:
-        site = web.TCPSite(self._runner, address, port)
-        try:
-            await site.start()
-        except OSError:
-            await site.stop()
-            raise
+        loop = asyncio.get_running_loop()
+        self._listening.append(await loop.create_server(self._callers, address, port))
+
+    def _connect(self) -> asyncio.Protocol:
+        assert self._runner.server is not None
+        return self._runner.server()
 
     async def _keep_trying(self, address: str, port: int) -> None:
         while True:

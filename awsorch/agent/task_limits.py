@@ -19,6 +19,7 @@ from awsorch.wire import acs
 LOG = logging.getLogger(__name__)
 
 MEBIBYTE = 1024 * 1024
+LEAST_SHARES = 2
 _CONTROLLERS = ("cpu", "memory", "pids")
 
 
@@ -40,7 +41,7 @@ class TaskLimits:
 
     async def make(self, task: acs.Task) -> str:
         """What to put into `CgroupParent`; empty for a task without limits of its own. Raises LimitError."""
-        if not (self._parent and (task.cpu or task.memory)):
+        if not self._limits(task):
             return ""
         try:
             if self._parent == SLICE:
@@ -51,7 +52,7 @@ class TaskLimits:
 
     async def remove(self, task: acs.Task) -> None:
         """Of a task whose containers are gone; no error where there is nothing."""
-        if not (self._parent and (task.cpu or task.memory)):
+        if not self._limits(task):
             return
         try:
             if self._parent == SLICE:
@@ -60,6 +61,10 @@ class TaskLimits:
                 await asyncio.to_thread(self._remove_folder, task)
         except (OSError, subprocess.SubprocessError) as error:
             LOG.warning("the cgroup of task %s is left: %s", task.arn, error)
+
+    def _limits(self, task: acs.Task) -> bool:
+        """Whether the task has a cgroup: the limit of processes is for all of them, whatever they say of themselves."""
+        return bool(self._parent and (task.cpu or task.memory or self._settings.pids))
 
     # Without systemd
 
@@ -87,8 +92,10 @@ class TaskLimits:
             limits["cpu"] = {
                 "cpu.cfs_period_us": str(self._period_us),
                 "cpu.cfs_quota_us": str(round(task.cpu * self._period_us)),
-                "cpu.shares": str(max(round(task.cpu * 1024), 2)),
+                "cpu.shares": str(max(round(task.cpu * 1024), LEAST_SHARES)),
             }
+        else:
+            limits["cpu"] = {"cpu.shares": str(_shares(task))}
         if task.memory:
             limits["memory"] = {"memory.limit_in_bytes": str(task.memory * MEBIBYTE)}
         if self._settings.pids:
@@ -99,6 +106,8 @@ class TaskLimits:
         limits = {}
         if task.cpu:
             limits["cpu.max"] = f"{round(task.cpu * self._period_us)} {self._period_us}"
+        else:
+            limits["cpu.weight"] = str(_weight(task))
         if task.memory:
             limits["memory.max"] = str(task.memory * MEBIBYTE)
         if self._settings.pids:
@@ -122,6 +131,8 @@ class TaskLimits:
         properties = []
         if task.cpu:
             properties += [f"CPUQuota={task.cpu * 100:g}%", f"CPUQuotaPeriodSec={self._period_us}us"]
+        else:
+            properties.append(f"CPUWeight={_weight(task)}")
         if task.memory:
             properties.append(f"MemoryMax={task.memory}M")
         if self._settings.pids:
@@ -138,6 +149,16 @@ class TaskLimits:
 
 def _id(task: acs.Task) -> str:
     return task.arn.rpartition("/")[2]
+
+
+def _shares(task: acs.Task) -> int:
+    """Of a task that says nothing of its own: what its containers would have beside the others' without it."""
+    return max(sum(each.cpu for each in task.containers), LEAST_SHARES)
+
+
+def _weight(task: acs.Task) -> int:
+    """The same as version 2 counts it, as runc converts it for containers."""
+    return 1 + (_shares(task) - LEAST_SHARES) * 9999 // 262142
 
 
 def _slice(task: acs.Task) -> str:

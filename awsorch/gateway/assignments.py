@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from awsorch.core.definitions.roles import roles_of
 from awsorch.core.lifecycle import is_final
 from awsorch.core.model import Task
 from awsorch.core.model_attachments import ATTACHING, INTERFACE
@@ -54,6 +55,24 @@ def unconfirmed_interfaces(
         if waiting:
             found[task_id] = TaskInterfaces(task.arn, tuple(acs_interface(task, each) for each in waiting))
     return found
+
+
+def roles_by_task(state: ClusterState, tasks: Iterable[Task]) -> dict[str, Mapping[str, str]]:
+    """The roles of those tasks that have any: kind → ARN, by task id."""
+    found = {task.id: roles_of(state.definitions[task.definition].definition, task.overrides) for task in tasks}
+    return {task_id: roles for task_id, roles in found.items() if roles}
+
+
+def news_for(
+    state: ClusterState, instance_id: str, wanted: Iterable[str], *, everything: bool
+) -> tuple[dict[str, acs.Task], dict[str, Mapping[str, str]], dict[str, TaskInterfaces]]:
+    """What one instance is to be told of these tasks, or of ``everything``: those that it has yet to start or to stop,
+    the roles of those that it is to start, and the interfaces that it is to look for."""
+    tasks = unsettled_tasks(state, instance_id, None) if everything else {}
+    tasks |= unsettled_tasks(state, instance_id, wanted)
+    starting = [state.tasks[task_id] for task_id, task in tasks.items() if task.desired_status != "STOPPED"]
+    interfaces = unconfirmed_interfaces(state, instance_id, None if everything else wanted)
+    return tasks, roles_by_task(state, starting), interfaces
 
 
 def manifest_of(state: ClusterState, instance_id: str) -> list[acs.TaskIdentifier]:

@@ -9,23 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from awsorch.core.definitions.roles import EXECUTION, TASK, roles_of
+from awsorch.core.definitions.roles import EXECUTION, TASK
 from awsorch.core.errors import Refusal
 from awsorch.core.events import AgentConnected, AgentDisconnected, TaskRefused
-from awsorch.core.model import Task
 from awsorch.core.state import ClusterState
 from awsorch.engine.partition import Partition, Unavailable
 from awsorch.engine.ports import Unanswered
 from awsorch.gateway.admission import Visitor
 from awsorch.gateway.assignments import (
-    TaskInterfaces,
     manifest_of,
+    news_for,
+    roles_by_task,
     tasks_to_stop,
-    unconfirmed_interfaces,
-    unsettled_tasks,
 )
 from awsorch.gateway.connection import REFUSED, TRY_LATER, Connection, close_connections
 from awsorch.gateway.control import SILENCE_S, ControlSession, Instance, Numbers, Question
@@ -38,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 #: A partition that could not be read is asked again after this long. Seconds.
 RETRY_S = 1.0
+#: STS that did not answer is asked again for running tasks after this long. Seconds.
+REFRESH_RETRY_S = 15.0
 
 
 def new_message_id() -> str:
@@ -47,9 +47,10 @@ def new_message_id() -> str:
 
 class ControlLine:
     """One control connection: its conversation, its socket, its partition. ``given``: (task id, role type) → when the
-    credentials expire that its agent was last given; ``asking``: the tasks whose roles are being asked for."""
+    credentials expire that its agent was last given; ``asking``: the tasks whose roles are being asked for;
+    ``asks_again``: STS is to be asked once more for those that run."""
 
-    __slots__ = ("asking", "busy", "connection", "given", "id", "partition", "runs_commands", "session")
+    __slots__ = ("asking", "asks_again", "busy", "connection", "given", "id", "partition", "runs_commands", "session")
 
     def __init__(self, session: ControlSession, connection: Connection, partition: Partition[ClusterState]) -> None:
         self.id = uuid.uuid4().hex
@@ -59,6 +60,7 @@ class ControlLine:
         self.busy = False
         self.given: dict[tuple[str, str], str] = {}
         self.asking: set[str] = set()
+        self.asks_again = False
         self.runs_commands = False
 
     @property
@@ -255,15 +257,10 @@ class ControlLines:
         pending, everything = line.session.delivery.take()
         instance_id = line.instance.id
 
-        def look(state: ClusterState) -> tuple[dict[str, acs.Task], dict[str, Roles], dict[str, TaskInterfaces]]:
-            tasks = unsettled_tasks(state, instance_id, None) if everything else {}
-            tasks |= unsettled_tasks(state, instance_id, pending)
-            starting = [state.tasks[each] for each, task in tasks.items() if task.desired_status != "STOPPED"]
-            interfaces = unconfirmed_interfaces(state, instance_id, None if everything else pending)
-            return tasks, _with_roles(state, starting), interfaces
-
         try:
-            tasks, roles, interfaces = await line.partition.read(look)
+            tasks, roles, interfaces = await line.partition.read(
+                lambda state: news_for(state, instance_id, pending, everything=everything)
+            )
         except Unavailable:
             line.session.delivery.put_back(pending, everything)
             raise
@@ -330,7 +327,7 @@ class ControlLines:
         def look(state: ClusterState) -> dict[str, tuple[str, Roles]]:
             every = (state.tasks[each] for each in state.fleet.tasks_on(instance_id))
             tasks = [task for task in every if task.last_status not in _COMING]
-            return {each: (state.tasks[each].arn, roles) for each, roles in _with_roles(state, tasks).items()}
+            return {each: (state.tasks[each].arn, roles) for each, roles in roles_by_task(state, tasks).items()}
 
         try:
             wanted = await line.partition.read(look)
@@ -341,12 +338,26 @@ class ControlLines:
             for kind, role_arn in roles.items():
                 await self._give(line, (task_id, kind), task_arn, role_arn)
 
+    def _refresh_later(self, line: ControlLine) -> None:
+        """Once for all of an instance's tasks: what they have may have expired already."""
+
+        def again() -> None:
+            line.asks_again = False
+            if self._is_open(line):
+                self._start(self._refresh(line))
+
+        if not line.asks_again:
+            line.asks_again = True
+            asyncio.get_running_loop().call_later(REFRESH_RETRY_S, again)
+
     async def _give(self, line: ControlLine, key: tuple[str, str], task_arn: str, role_arn: str) -> None:
         assert self._credentials is not None
         try:
             fresh = await self._credentials.of(task_arn, key[1], role_arn)
         except (Refusal, Unanswered) as error:
             logger.warning("%s keeps its old credentials: %s", task_arn, error)
+            if isinstance(error, Unanswered):
+                self._refresh_later(line)
             return
         if line.given.get(key) == fresh.expiration or not self._is_open(line):
             return
@@ -374,12 +385,6 @@ class ControlLines:
 
 _COMING = ("PROVISIONING", "PENDING")
 """Tasks that get credentials when they are sent."""
-
-
-def _with_roles(state: ClusterState, tasks: Iterable[Task]) -> dict[str, Roles]:
-    """The roles of those tasks that have any."""
-    found = {task.id: roles_of(state.definitions[task.definition].definition, task.overrides) for task in tasks}
-    return {task_id: roles for task_id, roles in found.items() if roles}
 
 
 def _now() -> float:

@@ -14,16 +14,17 @@ import re
 import socket
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 
+from awsorch.agent.callers import PerCaller
 from awsorch.agent.link_local import route, unroute
 from awsorch.agent.network_commands import NetworkError
 from awsorch.agent.rates import RateLimit
-from awsorch.agent.task_endpoint import FRONT_PORT, KNOWS_PATH, LARGEST_BODY
+from awsorch.agent.task_endpoint import FRONT_PORT, KNOWS_PATH, LARGEST_BODY, READ_TIMEOUT
 from awsorch.local.bridge import Bridge
 
 PORT = 51680
@@ -36,6 +37,8 @@ _KNOWN = 4096
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=2)
 _ID = re.compile(r"^/(?:v[0-9]+/credentials|v[0-9]+|api)/([^/]+)")
 _PASSED_ON = ("Content-Type",)
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class TaskFront:
@@ -58,22 +61,27 @@ class TaskFront:
             self._http = await opening.enter_async_context(
                 aiohttp.ClientSession(timeout=_TIMEOUT, auto_decompress=False)
             )
-            await self._serve(opening, web.SockSite, self._answer_container, listener)
+            containers = await self._serve(opening, self._answer_container)
+            assert containers.server is not None
+            callers = PerCaller(containers.server)
+            listening = await asyncio.get_running_loop().create_server(callers, sock=listener)
+            opening.callback(listening.close)
             self._peers.mkdir(mode=0o700, parents=True, exist_ok=True)
             opening.callback(self._own.unlink, missing_ok=True)
-            await self._serve(opening, web.UnixSite, self._answer_peer, str(self._own))
+            peers = await self._serve(opening, self._answer_peer)
+            await web.UnixSite(peers, str(self._own)).start()
             self._open = opening.pop_all()
 
     async def close(self) -> None:
         await self._open.aclose()
 
     @staticmethod
-    async def _serve(opening: contextlib.AsyncExitStack, kind: type, handler: object, at: object) -> None:
-        server = web.Server(handler, access_log=None)  # type: ignore[arg-type]
+    async def _serve(opening: contextlib.AsyncExitStack, handler: Handler) -> web.ServerRunner:
+        server = web.Server(handler, access_log=None, keepalive_timeout=READ_TIMEOUT)
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
         opening.push_async_callback(runner.cleanup)
-        await kind(runner, at).start()
+        return runner
 
     # Containers
 

@@ -26,6 +26,16 @@ def image(docker: APIClient) -> str:
 @pytest.fixture
 def instance_arn(docker: APIClient) -> Iterator[str]:
     """A container instance of this test alone; its containers and volumes are removed afterwards."""
+    yield from _instance(docker)
+
+
+@pytest.fixture
+def other_instance_arn(docker: APIClient) -> Iterator[str]:
+    """Another one."""
+    yield from _instance(docker)
+
+
+def _instance(docker: APIClient) -> Iterator[str]:
     arn = f"arn:aws:ecs:us-east-1:123456789012:container-instance/tests/{uuid.uuid4().hex}"
     yield arn
     for found in docker.containers(all=True, filters={"label": f"{INSTANCE_LABEL}={arn}"}):

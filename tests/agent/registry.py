@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import socket
 import tarfile
 from base64 import b64encode
 from typing import Any
@@ -19,11 +20,12 @@ _LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 
 
 class ImageRegistry:
-    """Serves what was pushed on a port of this machine, with ``login`` only to whoever shows it. Use as an async
-    context manager; ``asked`` has the references of the manifests that were asked for."""
+    """Serves what was pushed on a port of this machine, or at a ``listener``, with ``login`` only to whoever shows it.
+    Use as an async context manager; ``asked`` has the references of the manifests that were asked for."""
 
-    def __init__(self, login: tuple[str, str] | None = None) -> None:
+    def __init__(self, login: tuple[str, str] | None = None, listener: socket.socket | None = None) -> None:
         self._login = login
+        self._listener = listener
         self.host = ""
         self.asked: list[str] = []
         self._blobs: dict[str, bytes] = {}
@@ -37,8 +39,8 @@ class ImageRegistry:
         app.router.add_get("/v2/{name:.+}/blobs/{digest}", self._blob)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
+        listener = self._listener or socket.create_server(("127.0.0.1", 0))
+        await web.SockSite(self._runner, listener).start()
         self.host = "{}:{}".format(*self._runner.addresses[0][:2])
         return self
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from awsorch.agent import task_endpoint
+from awsorch.agent.callers import CONNECTIONS
 from awsorch.agent.rates import KNOWN_CALLERS, RateLimit
 from awsorch.agent.task_endpoint import LARGEST_BODY, Answer, TaskEndpoint
 from awsorch.agent.task_protection import PATH
@@ -112,6 +113,47 @@ def test_too_many_calls_are_refused_whatever_they_ask_for() -> None:
         assert statuses == [200, 404, 429]
 
     serve(scenario, RateLimit(1, 2, lambda: 0.0))
+
+
+async def knock(port: int, source: str) -> asyncio.StreamWriter | None:
+    """A connection from an address, if it is kept."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    writer.write(b"GET /guess HTTP/1.1\r\nHost: a\r\n\r\n")
+    try:
+        kept = (await reader.readline()).startswith(b"HTTP/1.1 ")
+    except ConnectionError:
+        kept = False
+    if kept:
+        return writer
+    writer.close()
+    return None
+
+
+async def opens_too_many(port: int) -> None:
+    """From one address, until it may not; another address may, and so may the first when it has closed one."""
+    held = [await knock(port, "127.0.0.3") for _ in range(CONNECTIONS)]
+    assert all(held)
+    assert await knock(port, "127.0.0.3") is None
+    held.append(await knock(port, "127.0.0.4"))
+    assert held[-1] is not None
+    assert held[0] is not None
+    held[0].close()
+    await held[0].wait_closed()
+    for _ in range(100):  # until the server has seen it
+        again = await knock(port, "127.0.0.3")
+        if again is not None:
+            break
+    assert again is not None
+    for each in (*held[1:], again):
+        assert each is not None
+        each.close()
+
+
+def test_a_caller_has_so_many_connections_and_no_more() -> None:
+    async def scenario(url: str, http: aiohttp.ClientSession) -> None:
+        await opens_too_many(int(url.rpartition(":")[2]))
+
+    serve(scenario)
 
 
 def test_an_address_that_is_not_ours_is_an_error() -> None:

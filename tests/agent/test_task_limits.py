@@ -69,10 +69,30 @@ def test_systemd(tmp_path: Path) -> None:
 
 
 def test_tasks_without_limits_and_hosts_without_cgroups(tmp_path: Path) -> None:
-    assert make(TaskLimits(SETTINGS, "/ecs", root=tmp_path), a_task()) == ""
+    assert make(TaskLimits(LimitSettings(), "/ecs", root=tmp_path), a_task()) == ""
     assert make(TaskLimits(SETTINGS, "", root=tmp_path), a_sized_task()) == ""
     assert make(TaskLimits(LimitSettings(enabled=False), "/ecs", root=tmp_path), a_sized_task()) == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_tasks_have_a_limit_of_processes(tmp_path: Path) -> None:
+    """Also those that say nothing of themselves; the CPU is shared as if their cgroup were not there."""
+    task = a_task(a_container("a", cpu=512), a_container("b", cpu=514))
+    assert make(TaskLimits(SETTINGS, "/ecs", root=tmp_path / "1"), task) == f"/ecs/{id_of(task)}"
+    read = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*.*")}
+    assert read == {
+        f"1/cpu/ecs/{id_of(task)}/cpu.shares": "1026",
+        f"1/pids/ecs/{id_of(task)}/pids.max": "100",
+    }
+    second = tmp_path / "2"
+    second.mkdir()
+    (second / "cgroup.controllers").write_text("cpu memory pids")
+    make(TaskLimits(SETTINGS, "/ecs", root=second), task)
+    folder = second / "ecs" / id_of(task)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"cpu.weight": "40", "pids.max": "100"}
+    slices = TaskLimits(SETTINGS, SLICE, systemctl=a_systemctl(tmp_path, ""))
+    make(slices, a_task(a_container(cpu=0)))
+    assert (tmp_path / "asked").read_text().endswith(".slice CPUWeight=1 TasksMax=100\n")
 
 
 def test_a_refusal_is_a_reason(tmp_path: Path) -> None:

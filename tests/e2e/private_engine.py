@@ -7,12 +7,15 @@ however the test ended. Needs root, util-linux and Docker; of the machine's engi
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from docker import APIClient
@@ -28,13 +31,15 @@ FIRST_PROCESS = "mount -t tmpfs tmpfs /run && echo ready && read"
 
 
 class PrivateEngine:
-    """An engine in a folder of its own; a context manager. Containers outlive it if `live_restore`.
+    """An engine in a folder of its own; a context manager. Containers outlive it if `live_restore`; its disk has
+    `disk_mib` MiB, 0 for those of the folder.
 
     `client` is a Docker SDK client of it, `host` its DOCKER_HOST, `image` the test image, which it has.
     """
 
-    def __init__(self, *, live_restore: bool) -> None:
+    def __init__(self, *, live_restore: bool, disk_mib: int = 0) -> None:
         self._live_restore = live_restore
+        self._disk_mib = disk_mib
         self._cgroup = f"awsorch-{uuid.uuid4().hex[:12]}"
         self._folder = Path(tempfile.mkdtemp(prefix="engine-"))  # short: a socket's path has 107 characters at most
         self._log = self._folder / "log"
@@ -47,6 +52,10 @@ class PrivateEngine:
         try:
             assert self._namespaces.stdout is not None
             assert self._namespaces.stdout.readline() == b"ready\n", "no namespaces: are you root?"
+            self.run("ip", "link", "set", "lo", "up")
+            if self._disk_mib:
+                (self._folder / "data").mkdir()
+                self.run("mount", "-t", "tmpfs", "-o", f"size={self._disk_mib}m", "tmpfs", f"{self._folder}/data")
             self.start()
             self.client = APIClient(base_url=self.host, version="auto", timeout=START_SECONDS)
             self.image = self._copy_image()
@@ -76,6 +85,11 @@ class PrivateEngine:
         self._signal(signal.SIGKILL)
         self._nsenter.wait()
 
+    def stop(self) -> None:
+        """End the daemon as an operator does. Without live-restore it stops its containers first, as they ask for."""
+        self._signal(signal.SIGTERM)
+        self._nsenter.wait()
+
     def hang(self) -> None:
         """The daemon takes connections and answers nothing. nsenter stops when its child does."""
         self._signal(signal.SIGSTOP)
@@ -88,6 +102,26 @@ class PrivateEngine:
     def run(self, *command: str) -> None:
         """Run a command in the engine's namespaces."""
         subprocess.run((*self._inside(), *command), check=True)
+
+    def fill_disk(self) -> None:
+        """Leave no room on its disk."""
+        disk = f"{self._folder}/data"
+        self.run("sh", "-c", f"cat /dev/zero > {disk}/filler 2>/dev/null; test $(stat -fc %a {disk}) = 0")
+
+    def free_disk(self) -> None:
+        """Take away what fills it."""
+        self.run("rm", f"{self._folder}/data/filler")
+
+    def listener(self) -> socket.socket:
+        """A socket that listens on the loopback address of its network, from where it pulls without TLS."""
+        with ThreadPoolExecutor(1) as inside:  # a network namespace is a thread's own, and so is lost with it
+            return inside.submit(self._listen).result()
+
+    def _listen(self) -> socket.socket:
+        with open(f"/proc/{self._namespaces.pid}/ns/net") as space:
+            if ctypes.CDLL(None, use_errno=True).setns(space.fileno(), 0):
+                raise OSError(ctypes.get_errno(), "setns")
+        return socket.create_server(("127.0.0.1", 0))
 
     def close(self) -> None:
         """End whatever is left of it, and leave nothing behind."""

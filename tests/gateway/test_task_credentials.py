@@ -197,6 +197,29 @@ def test_an_agent_that_asks_for_them_gets_the_credentials_of_all_its_tasks() -> 
     with_door(scenario)
 
 
+def test_an_agent_whose_credentials_have_expired_gets_others_as_soon_as_sts_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(control_lines, "REFRESH_RETRY_S", 0.01)
+
+    async def scenario(door: Door, roles: FakeRoles) -> None:
+        instance = await door.register()
+        async with door.agent(instance.arn) as agent:
+            task = await run_task(door, execution=OTHER)
+            await agent.ack(await agent.next(acs.PayloadMessage))
+            await door.partition.submit(TaskReported(task_id=task.id, status="RUNNING"))
+        roles.expires_at += 3600
+        roles.away = True
+        async with door.agent(instance.arn, sendCredentials="true") as agent:
+            await run_task(door, task=None)
+            await agent.next(acs.PayloadMessage)
+            roles.away = False
+            fresh = [await agent.next(acs.IAMRoleCredentialsMessage) for _ in range(2)]
+            assert {each.role_credentials.expiration for each in fresh} == {"2033-05-18T04:33:20Z"}
+
+    with_door(scenario)
+
+
 def test_fresh_credentials_are_sent_once() -> None:
     async def scenario(door: Door, roles: FakeRoles) -> None:
         instance = await door.register()

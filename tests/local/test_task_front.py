@@ -17,6 +17,7 @@ import pytest
 from awsorch.agent.rates import RateLimit
 from awsorch.agent.task_endpoint import Answer, TaskEndpoint
 from awsorch.local.task_front import TaskFront
+from tests.agent.test_task_endpoint import opens_too_many
 
 _addresses = itertools.count(1)
 
@@ -89,6 +90,14 @@ def test_each_call_reaches_the_agent_that_knows_the_caller(folder: Path) -> None
         assert await ask(http, f"{url}/") == nameless
         async with http.put(f"{url}/api/b/task-protection/v1/state", data=b"x" * 5000) as answer:
             assert answer.status == 413
+
+    play(folder, scenario)
+
+
+def test_a_container_has_so_many_connections_and_no_more(folder: Path) -> None:
+    async def scenario(play: Play, http: aiohttp.ClientSession) -> None:
+        _, url = await play.front(await play.agent("a"))
+        await opens_too_many(int(url.rpartition(":")[2]))
 
     play(folder, scenario)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,6 +23,8 @@ from awsorch.engine.ports import Unanswered
 
 #: The name of the session in which a role is tried.
 ROLE_SESSION = "awsorch-check"
+#: For so long a caller waits for STS, in seconds: it has better things to do than to repeat a call that was too slow.
+ROLES_S = 3.0
 _LAUNCH_TYPES = ("EC2", "EXTERNAL")
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]*\Z")
 
@@ -94,9 +97,11 @@ async def check_roles(call: Call, template: TaskTemplate) -> None:
     """Raises ClientException for a role that can't be assumed. Where that is not known now, tasks wait for it."""
     if call.task_roles is None:
         return
-    for role_arn in roles_of(template.definition.definition, template.overrides).values():
-        with suppress(Unanswered):
-            await call.task_roles.assume(role_arn, ROLE_SESSION)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ROLES_S):
+            for role_arn in roles_of(template.definition.definition, template.overrides).values():
+                with suppress(Unanswered):
+                    await call.task_roles.assume(role_arn, ROLE_SESSION)
 
 
 def read_launch_type(
