@@ -191,7 +191,7 @@ def test_a_bug_in_making_a_payload_is_logged_and_the_connection_lives_on(
         async with door.agent(instance.arn) as agent:
             await until(lambda: connected(door, instance.id))
             with monkeypatch.context() as broken:
-                broken.setattr(control_lines, "unsettled_tasks", lambda *arguments: {"t": 1 / 0})
+                broken.setattr(control_lines, "news_for", lambda *arguments, **named: {"t": 1 / 0})
                 await door.run_task()
                 await until(lambda: "a bug in telling" in caplog.text)
             task = await door.run_task()
