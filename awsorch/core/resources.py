@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from awsorch.core.definitions.document import network_mode_of
+from awsorch.core.definitions.document import is_windows, network_mode_of
 from awsorch.core.model import Demand
 from awsorch.core.model_access import EXTERNAL
 
@@ -52,10 +52,20 @@ def demand_of(
         interfaces=int(network_mode_of(definition) == "awsvpc"),
         attributes=(
             *((a["name"], a.get("value")) for a in definition.get("requiresAttributes", ())),
+            *_platform(definition),
             *(((EXTERNAL, None),) if launch_type == "EXTERNAL" else ()),
             *(((EXECUTE_COMMAND, None),) if execute_command else ()),
         ),
     )
+
+
+def _platform(definition: Definition) -> Iterator[tuple[str, str]]:
+    """What ``runtimePlatform`` asks of an instance; one that it says nothing of may be anything."""
+    platform = definition.get("runtimePlatform") or {}
+    if platform.get("cpuArchitecture"):
+        yield "ecs.cpu-architecture", str(platform["cpuArchitecture"]).lower()
+    if platform.get("operatingSystemFamily"):
+        yield "ecs.os-type", "windows" if is_windows(definition) else "linux"
 
 
 def container_gpus(container: Mapping[str, Any]) -> int | None:

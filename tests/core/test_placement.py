@@ -15,6 +15,7 @@ from awsorch.core.placement.fleet import Fleet
 from awsorch.core.placement.kinds import MOST_FILTERS
 from awsorch.core.placement.place import MOST_FAILURES, Decision, Request, matches, place
 from awsorch.core.placement.strategies import validate_strategies
+from awsorch.core.resources import demand_of
 from tests.core.placement_records import ZONE, a_task, an_instance
 
 SMALL = Demand(cpu=256, memory=512)
@@ -327,3 +328,20 @@ def test_what_is_accepted() -> None:
     validate_constraints(
         [Constraint(type="distinctInstance"), Constraint(type="memberOf", expression="attribute:a exists")]
     )
+
+
+@pytest.mark.parametrize(
+    ("platform", "attributes", "fits"),
+    [
+        ({"cpuArchitecture": "ARM64"}, {"ecs.cpu-architecture": "arm64"}, True),
+        ({"cpuArchitecture": "ARM64"}, {"ecs.cpu-architecture": "x86_64"}, False),
+        ({"operatingSystemFamily": "LINUX"}, {"ecs.os-type": "linux"}, True),
+        ({"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}, {"ecs.os-type": "linux"}, False),
+        ({}, {}, True),
+    ],
+)
+def test_a_task_goes_where_its_platform_is(platform: dict[str, str], attributes: dict[str, str], fits: bool) -> None:
+    definition = {"runtimePlatform": platform, "containerDefinitions": [{"name": "app", "cpu": 1, "memory": 1}]}
+    decision = run(a_fleet(1, attributes=attributes), demand_of(definition, {}))
+    assert bool(decision.placed) is fits
+    assert fits or [reason for _, reason in decision.failures] == ["ATTRIBUTE"]

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from awsorch.core.commands import SendTasks
 from awsorch.core.errors import Refusal
-from awsorch.core.events import Look, StopTask
+from awsorch.core.events import Look, StopTask, TaskRefused
 from awsorch.core.events_services import ProtectTasks, StopServiceDeployment
 from awsorch.core.model import Strategy
 from awsorch.core.rules import services
@@ -384,3 +385,16 @@ def test_a_cluster_has_so_many_services_that_are_not_gone(world: ServiceWorld, m
     world.run(5, until=lambda: world.state.services["a"].status == "INACTIVE")
     world.create("c", count=0)
     assert world.state.services["c"].status == "ACTIVE"
+
+
+def test_a_role_that_cannot_be_assumed_is_said_once(world: ServiceWorld) -> None:
+    why = "ECS was unable to assume the role 'arn:aws:iam::123456789012:role/gone' that was provided for this task."
+    world.drops = lambda command: isinstance(command, SendTasks)
+    world.create(count=2)
+    world.run(5)
+    for task in list(world.state.tasks.values()):
+        world.act(TaskRefused(task_id=task.id, reason=why))
+    assert [each for each in world.said() if "failed to launch" in each] == [
+        f"failed to launch a task with (error {why})."
+    ]
+    assert {task.stop_code for task in world.state.tasks.values()} == {"TaskFailedToStart"}

@@ -14,6 +14,7 @@ from awsorch.core.events import StopTask, TaskRefused
 from awsorch.core.model import Task
 from awsorch.core.model_story import StoryEntry
 from awsorch.core.services.failures import count_end
+from awsorch.core.services.speech import complain
 from awsorch.core.services.targets import withdraw
 from awsorch.core.state import ClusterState, Transaction
 from awsorch.core.wakes import RESEND_AFTER_S
@@ -54,8 +55,11 @@ def request_stop(tx: Transaction[ClusterState], task: Task, code: str, reason: s
 def task_refused(tx: Transaction[ClusterState], event: TaskRefused) -> None:
     """Stop a task that can't be started."""
     task = tx.state.tasks.get(event.task_id)
-    if task is not None and task.desired_status != "STOPPED":
-        request_stop(tx, task, "TaskFailedToStart", event.reason)
+    if task is None or task.desired_status == "STOPPED":
+        return
+    if task.service is not None and task.service.name in tx.state.services:
+        complain(tx, task.service.name, "launch", f"failed to launch a task with (error {event.reason}).")
+    request_stop(tx, task, "TaskFailedToStart", event.reason)
 
 
 def send_stop(tx: Transaction[ClusterState], task: Task) -> Task:
