@@ -11,13 +11,16 @@ SEEDS ?= 1-200
 SIM   ?= --processes 2
 BENCH ?= $(filter-out benchmarks/sink_agent.py benchmarks/fake_scaling.py,$(sort $(wildcard benchmarks/*.py)))
 
-.PHONY: help demo test lint sim bench setup environment engine balancer cloudinit clean
+.PHONY: help demo given test lint sim bench setup environment engine balancer cloudinit clean
 
 help: ## Say what each target does
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: setup ## Run the demo: a cloud of two instances, real containers, faults and all (about a minute)
 	@$(BIN)/python scripts/demo.py
+
+given: setup ## Run the second demo: roles, secrets, logs, a shell, and networks of tasks (root on Linux; a minute)
+	@$(BIN)/python scripts/demo_given.py
 
 test: setup cloudinit lint ## Run every check: ruff, mypy, then every test against a real Docker Engine
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)

@@ -42,10 +42,10 @@ def volumes() -> set[str]:
         engine.close()
 
 
-def run_demo(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The demo, with this as the machine's folder for temporary files."""
+def run_demo(folder: Path, script: str = "demo.py", **environment: str) -> subprocess.CompletedProcess[str]:
+    """A demo, with this as the machine's folder for temporary files."""
     return subprocess.run(
-        (sys.executable, "scripts/demo.py"),
+        (sys.executable, f"scripts/{script}"),
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(folder)} | environment,
         stdin=subprocess.DEVNULL,
@@ -74,4 +74,12 @@ def test_the_demo_fails_when_something_is_not_as_it_should_be(tmp_path: Path) ->
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✗" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_second_demo_shows_what_a_task_is_given(tmp_path: Path) -> None:
+    done = run_demo(tmp_path, "demo_given.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✓ All as it should be" in done.stdout
+    assert "0 failed" in done.stdout
     assert list(tmp_path.iterdir()) == []
