@@ -46,7 +46,7 @@ def read_request(operation: Any, form: Mapping[str, str]) -> dict[str, Any]:
         return {}
     members: dict[str, Any] = _read(operation.input_shape, form, "") or {}
     for name in operation.input_shape.required_members:
-        if not members.get(name):
+        if members.get(name) in (None, "", []):
             member = f"{name[0].lower()}{name[1:]}"
             said = f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: "
             raise QueryRefused("ValidationError", f"{said}Member must not be null")

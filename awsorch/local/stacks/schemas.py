@@ -85,7 +85,14 @@ def _followed(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str
     return schema
 
 
-_NAMES = {"array": "JSONArray", "object": "JSONObject", "string": "String", "boolean": "Boolean"}
+_NAMES = {
+    "array": "JSONArray",
+    "boolean": "Boolean",
+    "integer": "Integer",
+    "number": "Number",
+    "object": "JSONObject",
+    "string": "String",
+}
 
 
 def _is_of(kind: str, value: Any) -> bool:
