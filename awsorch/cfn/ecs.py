@@ -23,6 +23,7 @@ _CODES = {
 }
 _BUSY = frozenset({"ClusterContainsTasksException", "ClusterContainsServicesException", "UpdateInProgressException"})
 """Refusals that end by themselves while the stack's other resources go."""
+_BUSY_TRIES = 300
 
 
 class Handler(Protocol):
@@ -78,6 +79,7 @@ class EcsProvider:
             said = f"Properties validation failed for resource {request.logical_id} with message:[{error}]"
             return failed(said, physical_id=request.physical_id)
         except CallRefused as error:
-            if error.code in _BUSY:
-                return waiting(request.physical_id, **request.callback)
+            tries = int(request.callback.get("tries", 0))
+            if error.code in _BUSY and tries < _BUSY_TRIES:
+                return waiting(request.physical_id, 1.0, **{**request.callback, "tries": tries + 1})
             return failed(str(error), _CODES.get(error.code, "GeneralServiceException"), request.physical_id)

@@ -63,7 +63,7 @@ class EcsService:
         return _begun(service, model)
 
     async def delete(self, calls: AwsCalls, request: Request) -> Progress:
-        """DeleteService by force, then until its tasks have stopped."""
+        """DeleteService by force, then until it is INACTIVE: its tasks stop."""
         named = {"cluster": _cluster(request.model), "service": request.physical_id}
         try:
             if not request.callback:
@@ -73,7 +73,7 @@ class EcsService:
             if error.code not in _GONE:
                 raise
             return done(request.physical_id)
-        if service is None or (service["status"] == "INACTIVE" and not service["runningCount"]):
+        if service is None or service["status"] == "INACTIVE":
             return done(request.physical_id)
         return waiting(request.physical_id, deleting=True)
 
@@ -119,7 +119,11 @@ async def _follow_other(calls: AwsCalls, request: Request, service: Mapping[str,
     if status == "SUCCESSFUL":
         return _complete(service)
     why = latest.get("statusReason") or f"The deployment ended as {status}."
-    return failed(f"Error occurred during operation '{why}'.", "GeneralServiceException", request.physical_id)
+    if (latest.get("deploymentCircuitBreaker") or {}).get("status") == "TRIGGERED":
+        why = _BREAKER
+    reason = str((latest.get("rollback") or {}).get("reason", ""))
+    said = f"Error occurred during operation '{why}'." + (f" {reason}" if reason else "")
+    return failed(said, "GeneralServiceException", request.physical_id)
 
 
 def _why(deployment: Mapping[str, Any]) -> str:

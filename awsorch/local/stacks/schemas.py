@@ -38,6 +38,12 @@ class Schemas:
             if not same(_at(pointer, previous), _at(pointer, model))
         )
 
+    def attributes(self, type: str) -> frozenset[str]:
+        """What GetAtt may name, as far as the schema has it; parts of structures with dots."""
+        pointers = (_schema(type) or {}).get("readOnlyProperties") or []
+        names = {each.removeprefix("/properties/").replace("/", ".") for each in pointers}
+        return frozenset(names | set((_schema(type) or {}).get("properties") or {}))
+
     def problems(self, type: str, properties: Properties) -> list[str]:
         """What is wrong with a resource's properties, each with its path. Values that functions make are not looked
         at."""

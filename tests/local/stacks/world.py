@@ -25,8 +25,9 @@ TYPE = "AWS::SQS::Queue"
 @dataclass
 class FakeCloud:
     """Implements Provider and AwsCalls. `QueueName` is the property that needs a replacement. `failing`: (action,
-    logical id) that are refused; `stuck`: logical ids that never settle; `lost`: logical ids whose creation is carried out and
-    whose caller is killed before it hears of it."""
+    logical id) that are refused; `stuck`: logical ids that never settle; `lost`: logical ids whose creation is carried
+    out and whose caller is killed before it hears of it.
+    """
 
     breaking: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """What fails from then on, by the step that brings it about."""

@@ -91,6 +91,7 @@ KINDS = (
         ),
         id="name",
         named=("AutoScalingGroupName", 255),
+        renamed={"Cooldown": "DefaultCooldown"},
         adopt=Op(name="DescribeAutoScalingGroups", members={"AutoScalingGroupNames": ["$name"]}),
         adopted="answer.AutoScalingGroups[0].AutoScalingGroupName",
         read=Op(name="DescribeAutoScalingGroups", members={"AutoScalingGroupNames": ["$id"]}),

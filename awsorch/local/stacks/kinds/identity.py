@@ -110,6 +110,7 @@ KINDS = (
         service="iam",
         create=None,
         id="PolicyName",
+        named=("PolicyName", 128),
         items=(_holders("Roles", "Role"), _holders("Users", "User"), _holders("Groups", "Group")),
         gone=_GONE,
     ),
