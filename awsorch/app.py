@@ -53,6 +53,8 @@ from awsorch.local.outages_door import OutagesDoor
 from awsorch.local.outages_line import Desk
 from awsorch.local.session_keys import LocalKeys
 from awsorch.local.signatures import ServiceVerifier
+from awsorch.local.stacks.clients import AwsClients
+from awsorch.local.stacks.local_stacks import LocalStacks
 from awsorch.local.user_data import cluster_user_data
 from awsorch.settings import BadSetting, Settings
 from awsorch.store.memory import MemoryStore
@@ -126,6 +128,8 @@ class App:
         self._outages = OutagesDoor(self._authenticator, self._desk)
         self._faults = FaultsDoor(self._authenticator, settings.upstream)
         self.door = self._open_door(local_keys)
+        self._stacks = _open_stacks(settings)
+        self.door.stacks = self._stacks.calls if self._stacks is not None else None
         self._runner: web.ServerRunner | None = None
 
     def _open_door(self, local_keys: LocalKeys) -> Door:
@@ -196,9 +200,13 @@ class App:
         await web.TCPSite(self._runner, self.settings.host, self.settings.port, backlog=1024).start()
         if self.settings.door_socket:
             await web.SockSite(self._runner, socket.socket(fileno=int(self.settings.door_socket))).start()
+        if self._stacks is not None:
+            self._stacks.start()
 
     async def stop(self) -> None:
         """Stop serving; what was answered is stored."""
+        if self._stacks is not None:
+            await self._stacks.close()
         await self._adapters.stop_notices()  # in a local cloud they are read through the door
         if self._desk is not None:
             self._desk.close()
@@ -300,6 +308,18 @@ def _open_elb(settings: Settings) -> LocalElb | None:
     return LocalElb(
         folder=Path(settings.local_dir), network=settings.loopback_network, region=settings.region, reader=reader
     )
+
+
+def _open_stacks(settings: Settings) -> LocalStacks | None:
+    """The stack engine of the local cloud, which calls AWS through the door; None outside a local cloud."""
+    if not settings.local_dir or not settings.upstream or not settings.aws_endpoint:
+        return None
+    key_id, secret = next(iter(settings.access_keys.items()), UPSTREAM_KEYS)
+    clients = AwsClients(
+        url=settings.aws_endpoint, region=settings.region, access_key_id=key_id, secret_access_key=secret
+    )
+    folder = Path(settings.local_dir) / "controller"
+    return LocalStacks(folder=folder, region=settings.region, account_id=settings.account_id, clients=clients)
 
 
 def _collect_seldom() -> None:

@@ -50,6 +50,7 @@ RULES = {
     "gateway": Rule(("core", "engine", "wire", "gateway"), ("aiohttp", "msgspec")),
     "api": Rule(("core", "engine", "wire", "api"), ("aiohttp", "msgspec", "prometheus_client")),
     "agent": Rule(("wire", "agent"), None),
+    "cfn": Rule(("cfn",), ("botocore",)),
     "cli": Rule(("cli", "local"), None),
     "local": Rule(("",), None),
 }

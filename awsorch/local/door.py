@@ -31,6 +31,7 @@ from awsorch.local.moto_child import FAULT_HEADER, INSTANCE_IDS_HEADER
 from awsorch.local.outages_door import is_reboot, rebooted_instances
 from awsorch.local.service_call import ServiceCall, is_own_path, is_scrape, read_call, signing_service
 from awsorch.local.service_errors import ServiceError, write_error
+from awsorch.local.stacks.calls import StackCalls
 from awsorch.wire.errors import WireError
 from awsorch.wire.sigv4 import credential_scope
 
@@ -132,6 +133,8 @@ class Door:
         self._changed = changed
         self._elb = elb
         self._rebooted = rebooted
+        self.stacks: StackCalls | None = None
+        """What answers CloudFormation's calls; None: the upstream does."""
         self._session: aiohttp.ClientSession | None = None
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._calls = 0
@@ -179,15 +182,16 @@ class Door:
             return _refuse(request, call, unsigned)
         if self._upstream is None:
             return _refuse(request, call, _no_upstream(call))
-        elb = self._elb_for(request, call)
-        if elb is None:
+        elb, stacks = self._elb_for(request, call), self._stacks_for(request, call)
+        if elb is None and stacks is None:
             return await self._pass_on(request, call, body, None)
         if body.seek(0, 2) > _SPOOL_BYTES:
             large = f"A request of {call.service} may have at most {_SPOOL_BYTES} bytes."
             return _refuse(request, call, ServiceError(status=413, code="RequestTooLarge", message=large))
-        if not elb.answers(call):
+        answers = stacks or (elb if elb is not None and elb.answers(call) else None)
+        if answers is None:
             return await self._pass_on(request, call, body, elb)
-        status, answer = await elb.answer(call, request.rel_url.raw_query_string, _whole(body))
+        status, answer = await answers.answer(call, request.rel_url.raw_query_string, _whole(body))
         return web.Response(status=status, headers=answer.headers, body=answer.body)
 
     def _elb_for(self, request: web.BaseRequest, call: ServiceCall) -> ElbCalls | None:
@@ -195,6 +199,12 @@ class Door:
         if self._elb is None or scope is None or not self._elb.concerns(call, scope.region):
             return None
         return self._elb
+
+    def _stacks_for(self, request: web.BaseRequest, call: ServiceCall) -> StackCalls | None:
+        scope = credential_scope(request.headers, request.rel_url.raw_query_string)
+        if self.stacks is None or scope is None or not self.stacks.answers(call, scope.region):
+            return None
+        return self.stacks
 
     def _verify(self, request: web.BaseRequest, body: IO[bytes]) -> ServiceError | None:
         if self._verifier is None:

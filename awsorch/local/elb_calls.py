@@ -14,8 +14,8 @@ from typing import Any
 
 from awsorch.local.elb_facts import classic_key
 from awsorch.local.elb_names import RENAMED, rename
-from awsorch.local.elb_query import QueryRefused, read_form, read_request, service_model, write_answer
 from awsorch.local.front_ends import FrontEnds, Kept
+from awsorch.local.query_protocol import QueryRefused, read_form, read_request, service_model, write_answer
 from awsorch.local.service_call import Protocol, ServiceCall
 from awsorch.local.service_errors import ErrorAnswer, ServiceError, write_error
 from awsorch.local.targets import Targets

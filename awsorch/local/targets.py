@@ -17,9 +17,9 @@ from typing import Any
 from awsorch.local.balancer.model import ServerHealth
 from awsorch.local.ec2 import Ec2Error
 from awsorch.local.elb_facts import Facts, Shape, TargetGroup
-from awsorch.local.elb_query import QueryRefused
 from awsorch.local.elb_watch import FactsUnknown
 from awsorch.local.front_ends import Carrier, FrontEnds, Kept
+from awsorch.local.query_protocol import QueryRefused
 from awsorch.local.targets_db import Registration
 from awsorch.local.targets_instances import OVER, Instances
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from awsorch.local.balancer.model import ServerHealth
 from awsorch.local.elb_facts import Facts, Shape, TargetGroup, classic_key
-from awsorch.local.elb_query import QueryRefused
+from awsorch.local.query_protocol import QueryRefused
 from awsorch.local.targets import Targets
 from awsorch.local.targets_db import Registration, Registrations
 

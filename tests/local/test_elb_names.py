@@ -8,7 +8,7 @@ import pytest
 from botocore.parsers import create_parser
 
 from awsorch.local.elb_names import rename
-from awsorch.local.elb_query import service_model, write_answer
+from awsorch.local.query_protocol import service_model, write_answer
 
 V2, CLASSIC = "2015-12-01", "2012-06-01"
 ADDRESSES = {"arn:web": "127.9.192.1", "classic/old": "127.9.192.2"}

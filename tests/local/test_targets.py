@@ -14,10 +14,10 @@ import pytest
 from awsorch.local.balancer.model import HealthCheck, ServerHealth, TrafficReport, Wish
 from awsorch.local.balancer.runtime import BalancerDown
 from awsorch.local.elb_facts import Facts, LoadBalancer, TargetGroup, classic_key
-from awsorch.local.elb_query import QueryRefused
 from awsorch.local.elb_reader import SeenInstance
 from awsorch.local.front_ends import FrontEnds, Kept
 from awsorch.local.front_ends_addresses import AddressBook
+from awsorch.local.query_protocol import QueryRefused
 from awsorch.local.targets import Targets
 from awsorch.local.targets_classic import ClassicTargets
 from awsorch.local.targets_db import Registrations, open_db

@@ -1,13 +1,14 @@
 """AWS's query protocol from the server's side: what a form asks for, and an answer as XML.
 
-It exists for the few operations of Elastic Load Balancing that the local cloud answers itself; botocore has only the
-client's side. Shapes are botocore's, of either API version. Nothing here knows what an operation does.
+It exists for the operations of Elastic Load Balancing and CloudFormation that the local cloud answers itself; botocore
+has only the client's side. Shapes are botocore's. Nothing here knows what an operation does.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree
@@ -41,9 +42,11 @@ def read_form(query: str, body: bytes) -> dict[str, str]:
 
 def read_request(operation: Any, form: Mapping[str, str]) -> dict[str, Any]:
     """What a form asks for, in the operation's shape. Raises QueryRefused for a missing or malformed member."""
+    if operation.input_shape is None:
+        return {}
     members: dict[str, Any] = _read(operation.input_shape, form, "") or {}
     for name in operation.input_shape.required_members:
-        if not members.get(name):
+        if members.get(name) in (None, "", []):
             member = f"{name[0].lower()}{name[1:]}"
             said = f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: "
             raise QueryRefused("ValidationError", f"{said}Member must not be null")
@@ -54,7 +57,8 @@ def write_answer(operation: Any, value: Mapping[str, Any], request_id: str) -> b
     """An answer in the operation's shape, as XML."""
     shape = operation.output_shape
     root = ElementTree.Element(f"{operation.name}Response", xmlns=operation.service_model.metadata["xmlNamespace"])
-    _write(ElementTree.SubElement(root, shape.serialization["resultWrapper"]), shape, value)
+    if shape is not None:
+        _write(ElementTree.SubElement(root, shape.serialization["resultWrapper"]), shape, value)
     ElementTree.SubElement(ElementTree.SubElement(root, "ResponseMetadata"), "RequestId").text = request_id
     answer: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return answer
@@ -70,6 +74,8 @@ def _read(shape: Any, form: Mapping[str, str], prefix: str) -> Any:
     text = form.get(prefix)
     if text is None or shape.type_name == "string":
         return text
+    if shape.type_name == "boolean":
+        return text.lower() == "true"
     try:
         return int(text)
     except ValueError:
@@ -96,5 +102,9 @@ def _write(parent: ElementTree.Element, shape: Any, value: Any) -> None:
     elif shape.type_name == "list":
         for item in value:
             _write(ElementTree.SubElement(parent, "member"), shape.member, item)
+    elif shape.type_name == "timestamp":
+        parent.text = datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    elif shape.type_name == "boolean":
+        parent.text = "true" if value else "false"
     else:
         parent.text = str(value)

@@ -8,7 +8,7 @@ import pytest
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
-from awsorch.local.elb_query import QueryRefused, read_form, read_request, service_model, write_answer
+from awsorch.local.query_protocol import QueryRefused, read_form, read_request, service_model, write_answer
 
 V2, CLASSIC = "2015-12-01", "2012-06-01"
 

@@ -1,0 +1,1 @@
+"""CloudFormation's ECS resources, over the ECS API as any client calls it."""

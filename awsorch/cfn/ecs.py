@@ -1,0 +1,85 @@
+"""The provider of the types `AWS::ECS::*`: which handler has which, and what becomes of refused calls."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from awsorch.cfn.capacity import CapacityProviderAssociations, EcsCapacityProvider
+from awsorch.cfn.cluster import EcsCluster
+from awsorch.cfn.contract import Action, AwsCalls, CallRefused, Progress, Properties, Request, failed, same, waiting
+from awsorch.cfn.service import EcsService
+from awsorch.cfn.shapes import Unfit
+from awsorch.cfn.task_definition import EcsTaskDefinition
+
+_CODES = {
+    "AccessDeniedException": "AccessDenied",
+    "ClientException": "InvalidRequest",
+    "ClusterNotFoundException": "NotFound",
+    "InvalidParameterException": "InvalidRequest",
+    "ServerException": "ServiceInternalError",
+    "ServiceNotFoundException": "NotFound",
+    "ServiceUnavailable": "ServiceInternalError",
+    "ThrottlingException": "Throttling",
+}
+_BUSY = frozenset({"ClusterContainsTasksException", "ClusterContainsServicesException", "UpdateInProgressException"})
+"""Refusals that end by themselves while the stack's other resources go."""
+_BUSY_TRIES = 300
+
+
+class Handler(Protocol):
+    """Handles one type. Methods may raise CallRefused and Unfit."""
+
+    @property
+    def type(self) -> str:
+        """The type's name."""
+
+    @property
+    def replaced_by(self) -> frozenset[str] | None:
+        """The properties whose change needs another resource; None: all but Tags."""
+
+    async def create(self, calls: AwsCalls, request: Request) -> Progress:
+        """A step of making it."""
+
+    async def update(self, calls: AwsCalls, request: Request) -> Progress:
+        """A step of changing it."""
+
+    async def delete(self, calls: AwsCalls, request: Request) -> Progress:
+        """A step of removing it. What is not there any more is removed."""
+
+
+class EcsProvider:
+    """Implements Provider for Amazon ECS's types that awsorch has."""
+
+    def __init__(self, calls: AwsCalls) -> None:
+        self._calls = calls
+        handlers: tuple[Handler, ...] = (
+            EcsCluster(),
+            EcsTaskDefinition(),
+            EcsService(),
+            EcsCapacityProvider(),
+            CapacityProviderAssociations(),
+        )
+        self._handlers = {each.type: each for each in handlers}
+
+    def types(self) -> frozenset[str]:
+        return frozenset(self._handlers)
+
+    def replaced_by(self, type: str, previous: Properties, model: Properties) -> frozenset[str]:
+        names = (previous.keys() | model.keys()) - {"Tags"}
+        wanted = self._handlers[type].replaced_by
+        candidates = names if wanted is None else names & wanted
+        return frozenset(name for name in candidates if not same(previous.get(name), model.get(name)))
+
+    async def step(self, request: Request) -> Progress:
+        handler = self._handlers[request.type]
+        does = {Action.CREATE: handler.create, Action.UPDATE: handler.update, Action.DELETE: handler.delete}
+        try:
+            return await does[request.action](self._calls, request)
+        except Unfit as error:
+            said = f"Properties validation failed for resource {request.logical_id} with message:[{error}]"
+            return failed(said, physical_id=request.physical_id)
+        except CallRefused as error:
+            tries = int(request.callback.get("tries", 0))
+            if error.code in _BUSY and tries < _BUSY_TRIES:
+                return waiting(request.physical_id, 1.0, **{**request.callback, "tries": tries + 1})
+            return failed(str(error), _CODES.get(error.code, "GeneralServiceException"), request.physical_id)

@@ -1,0 +1,1 @@
+"""CloudFormation on a laptop: stacks of resources made over the wire, behind the local door."""

@@ -1,0 +1,1 @@
+"""The resource types that are made over the wire, as tables."""

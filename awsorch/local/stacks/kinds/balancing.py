@@ -1,0 +1,151 @@
+"""Elastic Load Balancing: load balancers, listeners, rules, target groups."""
+
+from __future__ import annotations
+
+from awsorch.local.stacks.kinds.kind import Kind, Op, Setting, Tagging
+
+_TAGGING = Tagging(
+    at_create={"Tags": "$tags"},
+    set=Op(name="AddTags", members={"ResourceArns": ["$id"], "Tags": "$fresh"}),
+    unset=Op(name="RemoveTags", members={"ResourceArns": ["$id"], "TagKeys": "$gone"}),
+)
+_CHECKS = (
+    "HealthCheckEnabled",
+    "HealthCheckIntervalSeconds",
+    "HealthCheckPath",
+    "HealthCheckPort",
+    "HealthCheckProtocol",
+    "HealthCheckTimeoutSeconds",
+    "HealthyThresholdCount",
+    "Matcher",
+    "UnhealthyThresholdCount",
+)
+_LISTENED = ("AlpnPolicy", "Certificates", "DefaultActions", "MutualAuthentication", "Port", "Protocol", "SslPolicy")
+
+KINDS = (
+    Kind(
+        type="AWS::ElasticLoadBalancingV2::LoadBalancer",
+        service="elbv2",
+        create=Op(name="CreateLoadBalancer", takes=None),
+        id="answer.LoadBalancers[0].LoadBalancerArn",
+        named=("Name", 32),
+        adopt=Op(name="DescribeLoadBalancers", members={"Names": ["$name"]}),
+        read=Op(name="DescribeLoadBalancers", members={"LoadBalancerArns": ["$id"]}),
+        found="answer.LoadBalancers[0]",
+        ready="contains(['active', 'active_impaired'], read.State.Code)",
+        broken="read.State.Code == 'failed' && (read.State.Reason || 'The load balancer failed.') || `null`",
+        attributes={
+            "CanonicalHostedZoneID": "read.CanonicalHostedZoneId",
+            "DNSName": "read.DNSName",
+            "LoadBalancerArn": "id",
+            "LoadBalancerName": "read.LoadBalancerName",
+            "SecurityGroups": "read.SecurityGroups",
+        },
+        settings=(
+            Setting(
+                on=("LoadBalancerAttributes",),
+                op=Op(
+                    name="ModifyLoadBalancerAttributes",
+                    members={"LoadBalancerArn": "$id", "Attributes": "$LoadBalancerAttributes"},
+                ),
+            ),
+            Setting(
+                on=("SecurityGroups",),
+                op=Op(name="SetSecurityGroups", members={"LoadBalancerArn": "$id"}, takes=("SecurityGroups",)),
+                at_create=False,
+            ),
+            Setting(
+                on=("Subnets", "SubnetMappings"),
+                op=Op(name="SetSubnets", members={"LoadBalancerArn": "$id"}, takes=("Subnets", "SubnetMappings")),
+                at_create=False,
+            ),
+            Setting(
+                on=("IpAddressType",),
+                op=Op(name="SetIpAddressType", members={"LoadBalancerArn": "$id"}, takes=("IpAddressType",)),
+                at_create=False,
+            ),
+        ),
+        tagging=_TAGGING,
+        delete=Op(name="DeleteLoadBalancer", members={"LoadBalancerArn": "$id"}),
+        gone=frozenset({"LoadBalancerNotFound"}),
+    ),
+    Kind(
+        type="AWS::ElasticLoadBalancingV2::TargetGroup",
+        service="elbv2",
+        create=Op(name="CreateTargetGroup", takes=None),
+        id="answer.TargetGroups[0].TargetGroupArn",
+        named=("Name", 32),
+        adopt=Op(name="DescribeTargetGroups", members={"Names": ["$name"]}),
+        read=Op(name="DescribeTargetGroups", members={"TargetGroupArns": ["$id"]}),
+        found="answer.TargetGroups[0]",
+        attributes={
+            "LoadBalancerArns": "read.LoadBalancerArns",
+            "TargetGroupArn": "id",
+            "TargetGroupName": "read.TargetGroupName",
+        },
+        settings=(
+            Setting(
+                on=("TargetGroupAttributes",),
+                op=Op(
+                    name="ModifyTargetGroupAttributes",
+                    members={"TargetGroupArn": "$id", "Attributes": "$TargetGroupAttributes"},
+                ),
+            ),
+            Setting(
+                on=("Targets",),
+                op=Op(name="RegisterTargets", members={"TargetGroupArn": "$id"}, takes=("Targets",)),
+            ),
+            Setting(
+                on=_CHECKS,
+                op=Op(name="ModifyTargetGroup", members={"TargetGroupArn": "$id"}, takes=_CHECKS),
+                at_create=False,
+            ),
+        ),
+        tagging=_TAGGING,
+        delete=Op(name="DeleteTargetGroup", members={"TargetGroupArn": "$id"}),
+        gone=frozenset({"TargetGroupNotFound"}),
+        busy=frozenset({"ResourceInUse"}),
+    ),
+    Kind(
+        type="AWS::ElasticLoadBalancingV2::Listener",
+        service="elbv2",
+        create=Op(name="CreateListener", takes=None),
+        id="answer.Listeners[0].ListenerArn",
+        attributes={"ListenerArn": "id"},
+        settings=(
+            Setting(
+                on=_LISTENED,
+                op=Op(name="ModifyListener", members={"ListenerArn": "$id"}, takes=_LISTENED),
+                at_create=False,
+            ),
+        ),
+        tagging=_TAGGING,
+        delete=Op(name="DeleteListener", members={"ListenerArn": "$id"}),
+        gone=frozenset({"ListenerNotFound"}),
+    ),
+    Kind(
+        type="AWS::ElasticLoadBalancingV2::ListenerRule",
+        service="elbv2",
+        create=Op(name="CreateRule", takes=None),
+        id="answer.Rules[0].RuleArn",
+        attributes={"RuleArn": "id"},
+        settings=(
+            Setting(
+                on=("Actions", "Conditions"),
+                op=Op(name="ModifyRule", members={"RuleArn": "$id"}, takes=("Actions", "Conditions")),
+                at_create=False,
+            ),
+            Setting(
+                on=("Priority",),
+                op=Op(
+                    name="SetRulePriorities",
+                    members={"RulePriorities": [{"RuleArn": "$id", "Priority": "$Priority"}]},
+                ),
+                at_create=False,
+            ),
+        ),
+        tagging=_TAGGING,
+        delete=Op(name="DeleteRule", members={"RuleArn": "$id"}),
+        gone=frozenset({"RuleNotFound"}),
+    ),
+)

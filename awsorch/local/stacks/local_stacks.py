@@ -1,0 +1,61 @@
+"""The stacks of a local cloud, put together from their parts, in the controller's process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from awsorch.cfn.contract import Provider
+from awsorch.cfn.ecs import EcsProvider
+from awsorch.local.stacks.calls import StackCalls
+from awsorch.local.stacks.change_sets import ChangeSets
+from awsorch.local.stacks.clients import AwsClients
+from awsorch.local.stacks.engine import StackEngine
+from awsorch.local.stacks.kinds.tables import KINDS
+from awsorch.local.stacks.kinds.wire import WireProvider
+from awsorch.local.stacks.operations import StackOperations
+from awsorch.local.stacks.preparation import Preparation
+from awsorch.local.stacks.readings import Readings
+from awsorch.local.stacks.schemas import Schemas
+from awsorch.local.stacks.store import StackStore
+from awsorch.local.stacks.surroundings import Surveyor
+
+_HOLD_SECONDS = 20.0
+"""The AWS CLI looks every 30 seconds, so an answer that waits for a short operation to end saves it that; clients give
+a call up after 60."""
+
+
+class LocalStacks:
+    """`calls` is for the door. `start`, when the door answers, then `close`, once each."""
+
+    def __init__(self, *, folder: Path, region: str, account_id: str, clients: AwsClients) -> None:
+        """Raises OSError where what is kept in the folder cannot be read."""
+        self._clients = clients
+        self._store = StackStore(folder / "stacks.db")
+        schemas = Schemas()
+        ecs = EcsProvider(clients)
+        wire = WireProvider(clients, KINDS, schemas, region=region, account_id=account_id)
+        providers: Mapping[str, Provider] = {type: provider for provider in (wire, ecs) for type in provider.types()}
+        surveyor = Surveyor(self._store, clients, region, account_id)
+        self._engine = StackEngine(
+            store=self._store, providers=providers, calls=clients, surveyor=surveyor, clock=time.time
+        )
+        preparation = Preparation(clients, schemas, frozenset(providers))
+        stacks = StackOperations(self._engine, preparation, time.time, _HOLD_SECONDS)
+        self.calls = StackCalls(
+            region=region,
+            stacks=stacks,
+            change_sets=ChangeSets(self._engine, stacks, preparation, time.time),
+            readings=Readings(self._engine, preparation),
+        )
+
+    def start(self) -> None:
+        """Carry on with what was under way."""
+        self._engine.start()
+
+    async def close(self) -> None:
+        """Stop where it stands."""
+        await self._engine.close()
+        await self._clients.close()
+        self._store.close()

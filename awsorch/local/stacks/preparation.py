@@ -1,0 +1,91 @@
+"""What a call asks a stack to be, checked before anything is begun."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from awsorch.cfn.contract import AwsCalls, CallRefused
+from awsorch.local.stacks.dynamic import ssm_values
+from awsorch.local.stacks.errors import StackRefused, TemplateError
+from awsorch.local.stacks.parameters import Given, settle, ssm_names
+from awsorch.local.stacks.records import Stack, Wanted
+from awsorch.local.stacks.schemas import Schemas
+from awsorch.local.stacks.template import Template, parse
+
+MOST_TEXT = 1024 * 1024
+_NAMED = "CAPABILITY_NAMED_IAM"
+
+
+class Preparation:
+    """Reads templates and parameters of calls. Methods raise StackRefused."""
+
+    def __init__(self, calls: AwsCalls, schemas: Schemas, types: frozenset[str]) -> None:
+        self._calls = calls
+        self._schemas = schemas
+        self._types = types
+
+    async def template(self, request: Mapping[str, Any], stack: Stack | None = None) -> Template:
+        """The template that a call brings, or the stack's."""
+        if request.get("UsePreviousTemplate") and stack is not None and stack.wanted.template:
+            return parse(stack.wanted.template)
+        text = request.get("TemplateBody")
+        if text is None and request.get("TemplateURL"):
+            text = await self._fetch(str(request["TemplateURL"]))
+        if not text:
+            raise StackRefused("Either Template URL or Template Body must be specified.")
+        if len(text) > MOST_TEXT:
+            raise StackRefused(f"Template may not exceed {MOST_TEXT} bytes in size.")
+        return parse(text)
+
+    async def wanted(self, request: Mapping[str, Any], template: Template, stack: Stack | None) -> Wanted:
+        """What the stack is to be."""
+        capabilities = tuple(request.get("Capabilities", ()))
+        needed, _ = template.capabilities()
+        if needed and needed not in capabilities and _NAMED not in capabilities:
+            raise StackRefused(f"Requires capabilities : [{needed}]", "InsufficientCapabilitiesException")
+        self._check_types(template)
+        given = {
+            each["ParameterKey"]: Given(
+                value=each.get("ParameterValue"), use_previous=bool(each.get("UsePreviousValue"))
+            )
+            for each in request.get("Parameters", ())
+        }
+        previous = stack.wanted.parameters if stack is not None else {}
+        values = settle(template, given, previous)
+        tags = request.get("Tags")
+        kept = stack.wanted.tags if stack is not None and tags is None else {}
+        return Wanted(
+            template=template.text,
+            parameters=values,
+            resolved=await ssm_values(self._calls, ssm_names(template, values)),
+            tags={each["Key"]: each.get("Value", "") for each in tags} if tags is not None else kept,
+            capabilities=capabilities,
+        )
+
+    def _check_types(self, template: Template) -> None:
+        unknown = [type for type in template.types() if type not in self._types]
+        if unknown:
+            raise TemplateError(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
+        for name, resource in template.resources.items():
+            problems = self._schemas.problems(resource["Type"], resource.get("Properties") or {})
+            if problems:
+                said = ", ".join(problems)
+                raise TemplateError(f"Properties validation failed for resource {name} with message:[{said}]")
+
+    async def _fetch(self, url: str) -> str:
+        """A template from S3, by any of the forms of its URL."""
+        parts = urlsplit(url)
+        host, path = parts.hostname or "", unquote(parts.path.lstrip("/"))
+        virtual = re.fullmatch(r"(.+)\.s3[.-].*amazonaws\.com|(.+)\.s3\.amazonaws\.com", host)
+        bucket, key = (virtual[1] or virtual[2], path) if virtual else path.split("/", 1) if "/" in path else ("", "")
+        if not bucket or not key:
+            raise StackRefused(f"TemplateURL must reference a valid S3 object to which you have access: {url}")
+        try:
+            answer = await self._calls.call("s3", "GetObject", {"Bucket": bucket, "Key": key})
+            body: bytes = await answer["Body"].read()
+        except CallRefused as error:
+            raise StackRefused(f"S3 error: {error}") from None
+        return body.decode("utf-8", "replace")

@@ -1,0 +1,119 @@
+"""A template from nothing to tasks behind a load balancer, changed, broken, and gone again."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.e2e.conftest import ROOT, Cloud, until
+
+pytestmark = pytest.mark.timeout(120)
+
+TEMPLATE = (ROOT / "cloudformation" / "examples" / "web-service.yaml").read_text()
+NETWORK = ("describe_vpcs", "describe_subnets", "describe_security_groups", "describe_internet_gateways")
+
+
+def client(cloud: Cloud, service: str) -> Any:
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.client(service, endpoint_url=cloud.endpoint, region_name="us-east-1", **keys)
+
+
+def deploy(cloud: Cloud, kind: str, name: str, **parameters: str) -> dict[str, Any]:
+    """What `aws cloudformation deploy` calls, without its half-minute naps; answers the stack when nothing is under
+    way any more."""
+    stacks = client(cloud, "cloudformation")
+    stacks.create_change_set(
+        StackName="web",
+        ChangeSetName=name,
+        ChangeSetType=kind,
+        TemplateBody=TEMPLATE,
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    assert stacks.describe_change_set(StackName="web", ChangeSetName=name)["Status"] == "CREATE_COMPLETE"
+    stacks.execute_change_set(StackName="web", ChangeSetName=name)
+    return settled(cloud, "web")
+
+
+def settled(cloud: Cloud, name: str) -> dict[str, Any]:
+    stacks = client(cloud, "cloudformation")
+    until("the stack has settled", lambda: not stack_of(stacks, name)["StackStatus"].endswith("_IN_PROGRESS"))
+    return stack_of(stacks, name)
+
+
+def stack_of(stacks: Any, name: str) -> dict[str, Any]:
+    return dict(stacks.describe_stacks(StackName=name)["Stacks"][0])
+
+
+def read(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode().strip())
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+
+
+def inventory(cloud: Cloud) -> dict[str, Any]:
+    """What there is of everything that the template makes."""
+    ec2, balancing, iam = (client(cloud, service) for service in ("ec2", "elbv2", "iam"))
+    found = {call: getattr(ec2, call)() for call in NETWORK}
+    counts: dict[str, Any] = {
+        call: len(next(value for name, value in answer.items() if isinstance(value, list)))
+        for call, answer in found.items()
+    }
+    counts["load balancers"] = len(balancing.describe_load_balancers()["LoadBalancers"])
+    counts["target groups"] = len(balancing.describe_target_groups()["TargetGroups"])
+    counts["roles"] = len(iam.list_roles()["Roles"])
+    counts["profiles"] = len(iam.list_instance_profiles()["InstanceProfiles"])
+    counts["groups"] = len(client(cloud, "autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"])
+    counts["templates"] = len(ec2.describe_launch_templates()["LaunchTemplates"])
+    counts["logs"] = len(client(cloud, "logs").describe_log_groups()["logGroups"])
+    counts["clusters"] = cloud.ecs.list_clusters()["clusterArns"]
+    counts["definitions"] = cloud.ecs.list_task_definitions(familyPrefix="web-web")["taskDefinitionArns"]
+    return counts
+
+
+def test_a_template_is_deployed_updated_rolled_back_and_deleted(cloud: Cloud) -> None:
+    stacks = client(cloud, "cloudformation")
+    before = inventory(cloud)
+
+    made = deploy(cloud, "CREATE", "first")
+    assert made["StackStatus"] == "CREATE_COMPLETE", reasons(stacks)
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in made["Outputs"]}
+    assert read(outputs["Address"]) == "hello"
+    names = {each["Name"]: each["Value"] for each in stacks.list_exports()["Exports"]}
+    assert names == {"web-address": outputs["Address"]}
+
+    updated = deploy(cloud, "UPDATE", "second", Greeting="good day")
+    assert updated["StackStatus"] == "UPDATE_COMPLETE", reasons(stacks)
+    assert read(outputs["Address"]) == "good day"
+    (revision,) = cloud.ecs.list_task_definitions(familyPrefix="web-web")["taskDefinitionArns"]
+    assert revision.endswith("/web-web:2"), "the revision that was replaced is deregistered"
+
+    broken = deploy(cloud, "UPDATE", "third", Greeting="good day", Image="awsorch/there-is-none:1")
+    assert broken["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    (why,) = [each["ResourceStatusReason"] for each in events(stacks) if each["ResourceStatus"] == "UPDATE_FAILED"]
+    assert "ECS Deployment Circuit Breaker was triggered" in why
+    assert read(outputs["Address"]) == "good day"
+    assert cloud.ecs.list_task_definitions(familyPrefix="web-web")["taskDefinitionArns"] == [revision]
+
+    stacks.delete_stack(StackName="web")
+    assert settled(cloud, made["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(stacks)
+    assert inventory(cloud) == before
+    with pytest.raises(ClientError, match="Stack with id web does not exist"):
+        stacks.describe_stacks(StackName="web")
+
+
+def events(stacks: Any) -> list[dict[str, Any]]:
+    return list(stacks.describe_stack_events(StackName="web")["StackEvents"])
+
+
+def reasons(stacks: Any) -> list[str]:
+    """Why resources failed, for the message of a test that does."""
+    failed = (each for each in events(stacks) if each["ResourceStatus"].endswith("_FAILED"))
+    return [f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason')}" for each in failed]

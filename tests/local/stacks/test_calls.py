@@ -1,0 +1,279 @@
+"""The API as boto3 sees it: shapes through the wire, errors in CloudFormation's words, change sets, exports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from aiohttp import web
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from awsorch.local.door import Door
+from awsorch.local.stacks.calls import StackCalls
+from tests.local.serving import fronting
+from tests.local.stacks.world import StackWorld, queue
+
+Use = Callable[[Any, StackWorld], None]
+TEMPLATE = json.dumps(
+    {
+        "Description": "Two queues",
+        "Parameters": {
+            "Delay": {"Type": "Number", "Default": 1, "Description": "Seconds"},
+            "Secret": {"Type": "String", "Default": "x", "NoEcho": True},
+        },
+        "Resources": {"A": queue({"Ref": "Delay"}), "B": queue({"Ref": "A"})},
+        "Outputs": {"Id": {"Value": {"Ref": "A"}, "Export": {"Name": "a-id"}}},
+    }
+)
+SHOP = {"StackName": "shop"}
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Callable[[Use], None]:
+    """Lets boto3 call a door in front of a world."""
+
+    async def nobody(_: web.BaseRequest) -> web.Response:
+        raise AssertionError("nobody asked for ECS")
+
+    def play(use: Use) -> None:
+        async def scene() -> None:
+            world = StackWorld(tmp_path)
+            door = Door(upstream="http://127.0.0.1:9", ecs=nobody, verifier=None)
+            door.stacks = StackCalls(
+                region="us-east-1", stacks=world.stacks, change_sets=world.sets, readings=world.reads
+            )
+            async with fronting(door.handle) as url:
+                await asyncio.to_thread(use, client(url), world)
+            await door.close()
+            await world.close()
+
+        asyncio.run(asyncio.wait_for(scene(), 30))
+
+    return play
+
+
+def client(url: str) -> Any:
+    return boto3.client(
+        "cloudformation",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+def refused(call: Callable[[], Any]) -> tuple[str, str]:
+    with pytest.raises(ClientError) as error:
+        call()
+    said = error.value.response["Error"]
+    return said["Code"], said["Message"]
+
+
+def test_a_stack_is_made_described_and_deleted(api: Callable[[Use], None]) -> None:
+    def use(stacks: Any, world: StackWorld) -> None:
+        before = time.time()
+        tags = [{"Key": "team", "Value": "a"}]
+        id = stacks.create_stack(**SHOP, TemplateBody=TEMPLATE, Tags=tags)["StackId"]
+        assert id.startswith("arn:aws:cloudformation:us-east-1:123456789012:stack/shop/")
+        (stack,) = stacks.describe_stacks(**SHOP)["Stacks"]
+        assert (stack["StackStatus"], stack["Tags"], stack["Description"]) == ("CREATE_COMPLETE", tags, "Two queues")
+        shown = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+        assert shown == {"Delay": "1", "Secret": "****"}
+        assert stack["CreationTime"].timestamp() < before
+        resources = stacks.describe_stack_resources(**SHOP)["StackResources"]
+        assert [each["LogicalResourceId"] for each in resources] == ["A", "B"]
+        physical = resources[0]["PhysicalResourceId"]
+        found = stacks.describe_stack_resources(PhysicalResourceId=physical)["StackResources"]
+        assert [each["StackName"] for each in found] == ["shop", "shop"]
+        detail = stacks.describe_stack_resource(**SHOP, LogicalResourceId="A")["StackResourceDetail"]
+        assert (detail["PhysicalResourceId"], detail["ResourceStatus"]) == (physical, "CREATE_COMPLETE")
+        assert len(stacks.list_stack_resources(**SHOP)["StackResourceSummaries"]) == 2
+        assert json.dumps(stacks.get_template(**SHOP)["TemplateBody"]) == TEMPLATE
+        assert stacks.list_exports()["Exports"] == [{"ExportingStackId": id, "Name": "a-id", "Value": physical}]
+        events = stacks.describe_stack_events(**SHOP)["StackEvents"]
+        assert [each["ResourceStatus"] for each in (events[0], events[-1])] == ["CREATE_COMPLETE", "CREATE_IN_PROGRESS"]
+        stacks.delete_stack(**SHOP)
+        code, message = refused(lambda: stacks.describe_stacks(**SHOP))
+        assert (code, message) == ("ValidationError", "Stack with id shop does not exist")
+        (gone,) = stacks.describe_stacks(StackName=id)["Stacks"]
+        assert gone["StackStatus"] == "DELETE_COMPLETE"
+        kept = stacks.list_stacks(StackStatusFilter=["DELETE_COMPLETE"])["StackSummaries"]
+        assert [each["StackName"] for each in kept] == ["shop"]
+        stacks.delete_stack(**SHOP)
+
+    api(use)
+
+
+def test_change_sets_show_and_do(api: Callable[[Use], None]) -> None:
+    def use(stacks: Any, world: StackWorld) -> None:
+        first = {**SHOP, "ChangeSetName": "first"}
+        stacks.create_change_set(**first, ChangeSetType="CREATE", TemplateBody=TEMPLATE)
+        assert stacks.describe_stacks(**SHOP)["Stacks"][0]["StackStatus"] == "REVIEW_IN_PROGRESS"
+        changes = [each["ResourceChange"] for each in stacks.describe_change_set(**first)["Changes"]]
+        assert [(each["Action"], each["LogicalResourceId"]) for each in changes] == [("Add", "A"), ("Add", "B")]
+        stacks.execute_change_set(**first)
+        assert stacks.describe_stacks(**SHOP)["Stacks"][0]["Outputs"][0]["ExportName"] == "a-id"
+
+        second = {**SHOP, "ChangeSetName": "second"}
+        parameters = [{"ParameterKey": "Delay", "ParameterValue": "5"}]
+        stacks.create_change_set(**second, UsePreviousTemplate=True, Parameters=parameters)
+        (change,) = (each["ResourceChange"] for each in stacks.describe_change_set(**second)["Changes"])
+        assert (change["Action"], change["LogicalResourceId"], change["Replacement"]) == ("Modify", "A", "False")
+        assert change["Details"][0]["Target"]["Name"] == "DelaySeconds"
+        stacks.execute_change_set(**second)
+        assert [each["ExecutionStatus"] for each in stacks.list_change_sets(**SHOP)["Summaries"]] == [
+            "EXECUTE_COMPLETE"
+        ]
+
+        third = {**SHOP, "ChangeSetName": "third"}
+        previous = [{"ParameterKey": "Delay", "UsePreviousValue": True}]
+        stacks.create_change_set(**third, TemplateBody=TEMPLATE, Parameters=previous)
+        nothing = stacks.describe_change_set(**third)
+        assert (nothing["Status"], nothing["ExecutionStatus"]) == ("FAILED", "UNAVAILABLE")
+        assert nothing["StatusReason"].startswith("The submitted information didn't contain changes.")
+        assert refused(lambda: stacks.execute_change_set(**third))[0] == "InvalidChangeSetStatus"
+        stacks.delete_change_set(**third)
+        assert refused(lambda: stacks.describe_change_set(**third)) == (
+            "ChangeSetNotFound",
+            "ChangeSet [third] does not exist",
+        )
+
+    api(use)
+
+
+def test_exports_in_use_stay(api: Callable[[Use], None]) -> None:
+    def use(stacks: Any, world: StackWorld) -> None:
+        stacks.create_stack(**SHOP, TemplateBody=TEMPLATE)
+        importing = json.dumps({"Resources": {"C": queue({"Fn::ImportValue": "a-id"})}})
+        stacks.create_stack(StackName="user", TemplateBody=importing)
+        assert stacks.list_imports(ExportName="a-id")["Imports"] == ["user"]
+        stacks.delete_stack(**SHOP)
+        (stack,) = stacks.describe_stacks(**SHOP)["Stacks"]
+        assert (stack["StackStatus"], stack["StackStatusReason"]) == (
+            "DELETE_FAILED",
+            "Export a-id cannot be deleted as it is in use by user",
+        )
+        stacks.create_stack(StackName="other", TemplateBody=TEMPLATE)
+        (other,) = stacks.describe_stacks(StackName="other")["Stacks"]
+        assert other["StackStatus"] == "ROLLBACK_COMPLETE"
+        unknown = json.dumps({"Resources": {"C": queue({"Fn::ImportValue": "none"})}})
+        said = refused(lambda: stacks.create_stack(StackName="more", TemplateBody=unknown))
+        assert said == ("ValidationError", "No export named none found.")
+
+    api(use)
+
+
+def test_templates_are_summed_up(api: Callable[[Use], None]) -> None:
+    def use(stacks: Any, world: StackWorld) -> None:
+        summary = stacks.get_template_summary(TemplateBody=TEMPLATE)
+        assert summary["ResourceTypes"] == ["AWS::SQS::Queue"]
+        assert summary["Parameters"][0]["DefaultValue"] == "1"
+        assert stacks.validate_template(TemplateBody=TEMPLATE)["Parameters"][1]["NoEcho"] is True
+        stacks.create_stack(**SHOP, TemplateBody=TEMPLATE)
+        assert stacks.get_template_summary(**SHOP)["Description"] == "Two queues"
+
+    api(use)
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        (
+            {"X": {"Type": "AWS::Rain::Cloud"}},
+            "Template format error: Unrecognized resource types: [AWS::Rain::Cloud]",
+        ),
+        (
+            {"X": {"Type": "AWS::SQS::Queue", "Properties": {"Colour": "red", "DelaySeconds": [1]}}},
+            "Properties validation failed for resource X with message:[#: extraneous key [Colour] is not permitted, "
+            "#/DelaySeconds: expected type: Integer, found: JSONArray]",
+        ),
+        (
+            {"A": queue({"Ref": "B"}), "B": queue({"Ref": "A"})},
+            "Circular dependency between resources: [A, B]",
+        ),
+        (
+            {"A": queue({"Ref": "Gone"})},
+            "Template format error: Unresolved resource dependencies [Gone] in the Resources block of the template",
+        ),
+    ],
+)
+def test_a_wrong_template_is_refused_before_anything_is_made(
+    api: Callable[[Use], None], resources: dict[str, Any], message: str
+) -> None:
+    def use(stacks: Any, world: StackWorld) -> None:
+        body = json.dumps({"Resources": resources})
+        assert refused(lambda: stacks.create_stack(**SHOP, TemplateBody=body)) == ("ValidationError", message)
+        assert refused(lambda: stacks.describe_stacks(**SHOP))[1] == "Stack with id shop does not exist"
+        assert world.cloud.did == []
+
+    api(use)
+
+
+def test_calls_that_do_not_fit_are_refused(api: Callable[[Use], None]) -> None:
+    def use(stacks: Any, world: StackWorld) -> None:
+        stacks.create_stack(**SHOP, TemplateBody=TEMPLATE, EnableTerminationProtection=True)
+        assert refused(lambda: stacks.create_stack(**SHOP, TemplateBody=TEMPLATE)) == (
+            "AlreadyExistsException",
+            "Stack [shop] already exists",
+        )
+        assert refused(lambda: stacks.update_stack(**SHOP, TemplateBody=TEMPLATE)) == (
+            "ValidationError",
+            "No updates are to be performed.",
+        )
+        assert refused(lambda: stacks.delete_stack(**SHOP))[1] == (
+            "Stack [shop] cannot be deleted while TerminationProtection is enabled"
+        )
+        stacks.update_termination_protection(**SHOP, EnableTerminationProtection=False)
+        role = json.dumps({"Resources": {"R": {"Type": "AWS::IAM::Role"}}})
+        assert refused(lambda: stacks.create_stack(StackName="iam", TemplateBody=role)) == (
+            "InsufficientCapabilitiesException",
+            "Requires capabilities : [CAPABILITY_IAM]",
+        )
+        assert refused(lambda: stacks.create_stack(StackName="9", TemplateBody=TEMPLATE))[0] == "ValidationError"
+        assert refused(lambda: stacks.update_stack(StackName="none", TemplateBody=TEMPLATE))[1] == (
+            "Stack [none] does not exist"
+        )
+        assert refused(lambda: stacks.cancel_update_stack(**SHOP))[1] == (
+            "CancelUpdateStack cannot be called from current stack status"
+        )
+        assert refused(lambda: stacks.detect_stack_drift(**SHOP))[0] == "InvalidAction"
+        assert refused(lambda: stacks.list_imports(ExportName="a-id"))[1] == (
+            "Export 'a-id' is not imported by any stack."
+        )
+        odd = json.dumps({"Resources": {"A": {"Type": "AWS::SQS::Queue"}}, "Parameters": {"P": {"Type": "String"}}})
+        assert refused(lambda: stacks.validate_template(TemplateBody="no"))[1] == (
+            "Template format error: unsupported structure."
+        )
+        assert refused(lambda: stacks.create_stack(StackName="odd", TemplateBody=odd))[1] == (
+            "Parameters: [P] must have values"
+        )
+
+    api(use)
+
+
+def test_ssm_parameters_are_resolved(api: Callable[[Use], None]) -> None:
+    def use(stacks: Any, world: StackWorld) -> None:
+        declared = {"Seconds": {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/seconds"}}
+        body = json.dumps({"Parameters": declared, "Resources": {"A": queue({"Ref": "Seconds"})}})
+        assert refused(lambda: stacks.create_stack(**SHOP, TemplateBody=body))[1] == (
+            "Unable to fetch parameters [/seconds] from parameter store for this account."
+        )
+        world.cloud.parameters = {"/seconds": "7", "/name": "hush"}
+        stacks.create_stack(**SHOP, TemplateBody=body)
+        assert list(world.cloud.there.values()) == [{"DelaySeconds": "7"}]
+        named = json.dumps({"Resources": {"B": queue(name="x-{{resolve:ssm:/name}}")}})
+        stacks.create_stack(StackName="named", TemplateBody=named)
+        assert {"QueueName": "x-hush"} in world.cloud.there.values()
+        assert not any(
+            "hush" in str(each) for stack in world.store.stacks() for each in world.store.resources(stack.id).values()
+        )
+
+    api(use)

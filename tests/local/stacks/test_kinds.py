@@ -1,0 +1,223 @@
+"""The tables against moto: what they make can be read, changed and removed, and nothing stays."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from awsorch.cfn.contract import Action, Outcome
+from awsorch.cfn.shapes import input_shape, member_of
+from awsorch.local.stacks.kinds.kind import Kind, Op
+from awsorch.local.stacks.kinds.tables import KINDS
+from awsorch.local.stacks.kinds.wire import WireProvider
+from awsorch.local.stacks.schemas import Schemas
+from tests.cfn.calls import BotoCalls, a_request, carry, changed, made, removed
+from tests.support.moto_process import client
+
+SERVICES = sorted({kind.service for kind in KINDS.values()})
+TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+ALLOW = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+KEYS = [{"AttributeName": "k", "KeyType": "HASH"}]
+ATTRIBUTES = [{"AttributeName": "k", "AttributeType": "S"}]
+
+
+@pytest.fixture(scope="module")
+def calls(moto_url: str) -> BotoCalls:
+    return BotoCalls(**{service: client(moto_url, service) for service in SERVICES})
+
+
+@pytest.fixture
+def wire(calls: BotoCalls) -> WireProvider:
+    calls.made.clear()
+    return WireProvider(calls, KINDS, Schemas(), region="us-east-1", account_id="123456789012")
+
+
+def every_op(kind: Kind) -> list[Op]:
+    found = [kind.create, kind.delete, kind.read, kind.adopt]
+    found += [op for setting in kind.settings for op in (setting.op, setting.unset)]
+    found += [op for items in kind.items for op in (items.add, items.remove)]
+    if kind.tagging is not None:
+        found += [kind.tagging.set, kind.tagging.unset]
+    return [op for op in found if op is not None]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.type)
+def test_a_table_names_what_there_is(kind: Kind) -> None:
+    """Members of operations, properties and attributes of the type."""
+    schema = Schemas()
+    for op in every_op(kind):
+        shape = input_shape(kind.service, op.name)
+        taken = [kind.renamed.get(name, name) for name in op.takes or ()]
+        assert [name for name in (*op.members, *taken) if member_of(shape, name) is None] == [], op.name
+    settled = {name for setting in kind.settings for name in setting.on} | {items.property for items in kind.items}
+    wrong = [each for each in schema.problems(kind.type, dict.fromkeys(settled, None)) if "extraneous" in each]
+    assert wrong == []
+    assert set(kind.attributes) <= schema.attributes(kind.type) | {"Id", "QueueName", "TopicName", "CidrBlock"}
+
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("AWS::Logs::LogGroup", {"RetentionInDays": "7"}, {"Tags": [{"Key": "a", "Value": "b"}]}),
+    ("AWS::SSM::Parameter", {"Type": "String", "Value": "x"}, {"Type": "String", "Value": "y", "Tags": {"a": "b"}}),
+    ("AWS::SecretsManager::Secret", {"SecretString": "x"}, {"SecretString": "y", "Description": "d"}),
+    ("AWS::SQS::Queue", {"DelaySeconds": 3}, {"DelaySeconds": "4", "Tags": [{"Key": "a", "Value": "b"}]}),
+    ("AWS::SNS::Topic", {"DisplayName": "x"}, {"DisplayName": "y"}),
+    (
+        "AWS::S3::Bucket",
+        {"VersioningConfiguration": {"Status": "Enabled"}},
+        {"VersioningConfiguration": {"Status": "Suspended"}, "Tags": [{"Key": "a", "Value": "b"}]},
+    ),
+    (
+        "AWS::DynamoDB::Table",
+        {"KeySchema": KEYS, "AttributeDefinitions": ATTRIBUTES, "BillingMode": "PAY_PER_REQUEST"},
+        {
+            "KeySchema": KEYS,
+            "AttributeDefinitions": ATTRIBUTES,
+            "BillingMode": "PROVISIONED",
+            "ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": "1"},
+        },
+    ),
+    (
+        "AWS::IAM::Role",
+        {"AssumeRolePolicyDocument": TRUST, "Policies": [{"PolicyName": "p", "PolicyDocument": ALLOW}]},
+        {"AssumeRolePolicyDocument": TRUST, "Description": "d", "Tags": [{"Key": "a", "Value": "b"}]},
+    ),
+    ("AWS::IAM::ManagedPolicy", {"PolicyDocument": ALLOW}, {"PolicyDocument": ALLOW}),
+    ("AWS::IAM::InstanceProfile", {"Path": "/"}, {"Path": "/"}),
+    (
+        "AWS::EC2::VPC",
+        {"CidrBlock": "10.9.0.0/16", "EnableDnsHostnames": "true"},
+        {"CidrBlock": "10.9.0.0/16", "Tags": [{"Key": "Name", "Value": "x"}]},
+    ),
+    ("AWS::EC2::InternetGateway", {}, {"Tags": [{"Key": "Name", "Value": "x"}]}),
+    (
+        "AWS::EC2::LaunchTemplate",
+        {"LaunchTemplateData": {"InstanceType": "t3.small"}},
+        {"LaunchTemplateData": {"InstanceType": "t3.medium"}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("type", "before", "after"), CASES, ids=[case[0] for case in CASES])
+def test_it_is_made_changed_and_removed(
+    wire: WireProvider, type: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    progress = made(wire, type, before, tags={"team": "x"})
+    id = progress.physical_id
+    assert set(progress.attributes) == set(KINDS[type].attributes) - {"StreamArn"}
+    again = carry(wire, a_request(Action.CREATE, type, before, retried=True, tags={"team": "x"}))
+    assert again.physical_id == id, "what was made before its answer was lost is found again"
+    update = changed(
+        wire, type, id, before, after, tags={}, previous_tags={"team": "x"}, attributes=progress.attributes
+    )
+    assert update.outcome is Outcome.SUCCESS, update.message
+    for _ in range(2):
+        gone = removed(wire, type, id, after, attributes=progress.attributes)
+        assert gone.outcome is Outcome.SUCCESS, gone.message
+
+
+def test_a_network_goes_in_any_order_that_its_graph_allows(wire: WireProvider, calls: BotoCalls) -> None:
+    vpc = made(wire, "AWS::EC2::VPC", {"CidrBlock": "10.8.0.0/16"})
+    gateway = made(wire, "AWS::EC2::InternetGateway", {})
+    things: list[tuple[str, dict[str, Any]]] = [
+        ("AWS::EC2::Subnet", {"VpcId": vpc.physical_id, "CidrBlock": "10.8.1.0/24", "MapPublicIpOnLaunch": "true"}),
+        (
+            "AWS::EC2::VPCGatewayAttachment",
+            {"VpcId": vpc.physical_id, "InternetGatewayId": gateway.physical_id},
+        ),
+        ("AWS::EC2::RouteTable", {"VpcId": vpc.physical_id}),
+    ]
+    kept = [(type, model, made(wire, type, model)) for type, model in things]
+    subnet, attachment, table = (progress for _, _, progress in kept)
+    assert subnet.attributes["AvailabilityZone"].startswith("us-east-1")
+    assert attachment.physical_id == f"IGW|{vpc.physical_id}"
+    route = {
+        "RouteTableId": table.physical_id,
+        "DestinationCidrBlock": "0.0.0.0/0",
+        "GatewayId": gateway.physical_id,
+    }
+    association = {"RouteTableId": table.physical_id, "SubnetId": subnet.physical_id}
+    kept += [
+        (type, model, made(wire, type, model))
+        for type, model in (("AWS::EC2::Route", route), ("AWS::EC2::SubnetRouteTableAssociation", association))
+    ]
+    for type, model, progress in [*kept[::-1], ("AWS::EC2::InternetGateway", {}, gateway)]:
+        assert removed(wire, type, progress.physical_id, model).outcome is Outcome.SUCCESS
+    gone = removed(wire, "AWS::EC2::VPC", vpc.physical_id, {"CidrBlock": "10.8.0.0/16"})
+    assert gone.outcome is Outcome.SUCCESS, gone.message
+
+
+def test_rules_of_a_security_group(wire: WireProvider, moto_url: str) -> None:
+    vpc = made(wire, "AWS::EC2::VPC", {"CidrBlock": "10.7.0.0/16"})
+    http = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": "80", "CidrIp": "10.0.0.0/8", "Description": "in"}
+    https = {**http, "FromPort": 443, "ToPort": 443}
+    before = {"GroupDescription": "d", "VpcId": vpc.physical_id, "SecurityGroupIngress": [http]}
+    group = made(wire, "AWS::EC2::SecurityGroup", {**before, "SecurityGroupEgress": [http]})
+
+    def rules(way: str) -> list[tuple[int, str]]:
+        answer = client(moto_url, "ec2").describe_security_groups(GroupIds=[group.physical_id])
+        found = answer["SecurityGroups"][0][way]
+        return [(each.get("FromPort", -1), each["IpRanges"][0]["CidrIp"]) for each in found]
+
+    assert rules("IpPermissions") == [(80, "10.0.0.0/8")]
+    assert rules("IpPermissionsEgress") == [(80, "10.0.0.0/8")], "the rule that allows all is gone"
+    after = {**before, "SecurityGroupIngress": [https]}
+    update = changed(wire, "AWS::EC2::SecurityGroup", group.physical_id, before, after)
+    assert update.outcome is Outcome.SUCCESS, update.message
+    assert rules("IpPermissions") == [(443, "10.0.0.0/8")]
+    rule = {"GroupId": group.physical_id, "IpProtocol": "tcp", "FromPort": 1, "ToPort": 2}
+    rule["SourceSecurityGroupId"] = group.physical_id
+    apart = made(wire, "AWS::EC2::SecurityGroupIngress", rule)
+    assert removed(wire, "AWS::EC2::SecurityGroupIngress", apart.physical_id, rule).outcome is Outcome.SUCCESS
+    for type, id, model in (
+        ("AWS::EC2::SecurityGroup", group.physical_id, after),
+        ("AWS::EC2::VPC", vpc.physical_id, {}),
+    ):
+        assert removed(wire, type, id, model).outcome is Outcome.SUCCESS
+
+
+def test_an_inline_policy_follows_its_roles(wire: WireProvider, moto_url: str) -> None:
+    iam = client(moto_url, "iam")
+    names = ("one", "two")
+    for name in names:
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))
+    before = {"PolicyName": "p", "PolicyDocument": ALLOW, "Roles": ["one"]}
+    policy = made(wire, "AWS::IAM::Policy", before)
+    deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+    after = {"PolicyName": "p", "PolicyDocument": deny, "Roles": ["two"]}
+    assert changed(wire, "AWS::IAM::Policy", policy.physical_id, before, after).outcome is Outcome.SUCCESS
+    assert iam.list_role_policies(RoleName="one")["PolicyNames"] == []
+    assert iam.get_role_policy(RoleName="two", PolicyName="p")["PolicyDocument"] == deny
+    assert removed(wire, "AWS::IAM::Policy", policy.physical_id, after).outcome is Outcome.SUCCESS
+    assert iam.list_role_policies(RoleName="two")["PolicyNames"] == []
+    for name in names:
+        iam.delete_role(RoleName=name)
+
+
+def test_what_a_table_has_no_place_for_is_refused(wire: WireProvider, calls: BotoCalls) -> None:
+    model = {"AccelerateConfiguration": {"AccelerationStatus": "Enabled"}}
+    refused = carry(wire, a_request(Action.CREATE, "AWS::S3::Bucket", model))
+    assert refused.message == "Encountered unsupported property AccelerateConfiguration"
+    assert calls.made == []
+
+
+def test_replacement_follows_the_schemas(wire: WireProvider) -> None:
+    before = {"CidrBlock": "10.0.0.0/16", "EnableDnsSupport": True}
+    assert wire.replaced_by("AWS::EC2::VPC", before, {**before, "EnableDnsSupport": False}) == frozenset()
+    assert wire.replaced_by("AWS::EC2::VPC", before, {**before, "CidrBlock": "10.1.0.0/16"}) == {"CidrBlock"}
+
+
+def test_expressions_name_known_things() -> None:
+    """A `$name` in small letters is one of those that the tables may use."""
+    known = {"id", "name", "answer", "read", "item", "tags", "tag_map", "region", "account", "token"}
+    known |= {"fresh", "fresh_map", "gone", "tagged", "retagged", "untagged", "attributes", "join", "stack"}
+    used = {
+        word
+        for kind in KINDS.values()
+        for op in every_op(kind)
+        for word in re.findall(r"'\$([a-z_]+)", str(op.members))
+    }
+    assert used <= known

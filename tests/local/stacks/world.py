@@ -1,0 +1,164 @@
+"""An engine with resources in memory: what was done in which order, and knobs for what fails, takes long, or is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from awsorch.cfn.contract import Action, CallRefused, Progress, Properties, Request, done, failed, same, waiting
+from awsorch.local.stacks.change_sets import ChangeSets
+from awsorch.local.stacks.engine import StackEngine
+from awsorch.local.stacks.operations import StackOperations
+from awsorch.local.stacks.preparation import Preparation
+from awsorch.local.stacks.readings import Readings
+from awsorch.local.stacks.schemas import Schemas
+from awsorch.local.stacks.store import StackStore
+from awsorch.local.stacks.surroundings import Surveyor
+
+TYPE = "AWS::SQS::Queue"
+
+
+@dataclass
+class FakeCloud:
+    """Implements Provider and AwsCalls. `QueueName` is the property that needs a replacement. `failing`: (action,
+    logical id) that are refused; `stuck`: logical ids that never settle; `lost`: logical ids whose creation is carried
+    out and whose caller is killed before it hears of it.
+    """
+
+    breaking: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """What fails from then on, by the step that brings it about."""
+    there: dict[str, Properties] = field(default_factory=dict)
+    did: list[str] = field(default_factory=list)
+    failing: set[tuple[str, str]] = field(default_factory=set)
+    slow: set[str] = field(default_factory=set)
+    """Logical ids that take a second."""
+    stuck: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    parameters: dict[str, str] = field(default_factory=dict)
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def types(self) -> frozenset[str]:
+        return frozenset({TYPE})
+
+    def replaced_by(self, type: str, previous: Properties, model: Properties) -> frozenset[str]:
+        changed = not same(previous.get("QueueName"), model.get("QueueName"))
+        return frozenset({"QueueName"} if changed else ())
+
+    async def step(self, request: Request) -> Progress:
+        name = request.logical_id
+        if not request.callback:
+            self.did.append(f"{request.action.value} {name}")
+        step = (request.action.value, name)
+        if step in self.breaking:
+            self.failing.add(self.breaking[step])
+        if step in self.failing:
+            return failed(f"no {request.action.value.lower()} today", physical_id=request.physical_id)
+        if request.action is Action.DELETE:
+            self.there.pop(request.physical_id, None)
+            return done(request.physical_id)
+        id = request.physical_id or f"{name}-{request.token[:6]}"
+        self.there[id] = request.model
+        if name in self.lost:
+            self.lost.discard(name)
+            self.reached.set()
+            await asyncio.Event().wait()
+        if name in self.slow and not request.callback:
+            return waiting(id, 1.0, settling=True)
+        if name in self.stuck:
+            self.reached.set()
+            return waiting(id, 1.0, settling=True)
+        return done(id, Arn=f"arn:{id}")
+
+    async def call(self, service: str, operation: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
+        name = members["Name"]
+        if name not in self.parameters:
+            raise CallRefused(service=service, operation=operation, code="ParameterNotFound", message="")
+        return {"Parameter": {"Value": self.parameters[name]}}
+
+    def names(self) -> set[str]:
+        """The logical ids of what is there."""
+        return {id.partition("-")[0] for id in self.there}
+
+
+class StackWorld:
+    """The API over that cloud. `restart` is what a killed controller does."""
+
+    def __init__(self, path: Path) -> None:
+        self.cloud = FakeCloud()
+        self._path = path / "stacks.db"
+        self._open()
+
+    def _open(self) -> None:
+        clock = asyncio.get_running_loop().time
+        self.store = StackStore(self._path)
+        surveyor = Surveyor(self.store, self.cloud, "us-east-1", "123456789012")
+        providers = {TYPE: self.cloud}
+        self.engine = StackEngine(
+            store=self.store, providers=providers, calls=self.cloud, surveyor=surveyor, clock=clock
+        )
+        preparation = Preparation(self.cloud, Schemas(), frozenset(providers))
+        self.stacks = StackOperations(self.engine, preparation, clock, 1e9)
+        self.sets = ChangeSets(self.engine, self.stacks, preparation, clock)
+        self.reads = Readings(self.engine, preparation)
+
+    async def restart(self) -> None:
+        """End at once, and start again from what is written down."""
+        await self.engine.close()
+        self.store.close()
+        self._open()
+        self.engine.start()
+
+    async def create(self, resources: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """CreateStack, and the stack when that has ended."""
+        await self.stacks.create_stack(request(resources, **more))
+        return await self.stack()
+
+    async def update(self, resources: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """UpdateStack, and the stack when that has ended."""
+        await self.stacks.update_stack(request(resources, **more))
+        return await self.stack()
+
+    async def ended(self) -> dict[str, Any]:
+        """The stack, when nothing is under way any more."""
+        (stack,) = self.store.stacks()
+        await self.engine.wait(stack.id, 1e9)
+        return await self.stack()
+
+    async def stack(self) -> dict[str, Any]:
+        (stack,) = self.store.stacks()
+        return dict((await self.reads.describe_stacks({"StackName": stack.id}))["Stacks"][0])
+
+    async def events(self) -> list[tuple[str, str]]:
+        """(logical id, status), oldest first."""
+        (stack,) = self.store.stacks()
+        events = self.store.events(stack.id)[::-1]
+        return [(each.logical_id, each.status) for each in events if each.reason != "Resource creation Initiated"]
+
+    def reasons(self) -> dict[str, str]:
+        """Logical id to the last reason of a failure."""
+        (stack,) = self.store.stacks()
+        events = self.store.events(stack.id)[::-1]
+        return {each.logical_id: each.reason for each in events if each.status.endswith("_FAILED")}
+
+    async def close(self) -> None:
+        await self.engine.close()
+        self.store.close()
+
+
+def request(resources: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """A request with a template of these resources; `more` are sections of it, or members of the request."""
+    members = {name: more.pop(name) for name in list(more) if name in _MEMBERS}
+    return {"StackName": "shop", "TemplateBody": json.dumps({"Resources": resources, **more}), **members}
+
+
+_MEMBERS = ("OnFailure", "DisableRollback", "Parameters", "Tags", "StackName", "ChangeSetName", "ChangeSetType")
+
+
+def queue(delay: Any = None, *, name: Any = None, **more: Any) -> dict[str, Any]:
+    """A resource."""
+    properties = {"DelaySeconds": delay, "QueueName": name}
+    return {"Type": TYPE, "Properties": {key: each for key, each in properties.items() if each is not None}, **more}
