@@ -127,14 +127,13 @@ class App:
         self._desk = Desk.open(settings.outages)
         self._outages = OutagesDoor(self._authenticator, self._desk)
         self._faults = FaultsDoor(self._authenticator, settings.upstream)
-        self.door = self._open_door(local_keys)
         self._stacks = _open_stacks(settings)
-        self.door.stacks = self._stacks.calls if self._stacks is not None else None
+        self.door = self._open_door(local_keys)
         self._runner: web.ServerRunner | None = None
 
     def _open_door(self, local_keys: LocalKeys) -> Door:
         settings = self.settings
-        return Door(
+        door = Door(
             upstream=settings.upstream or None,
             ecs=self._serve_own,
             verifier=ServiceVerifier(local_keys, clock=_utc_now) if settings.access_keys else None,
@@ -142,6 +141,8 @@ class App:
             elb=self._elb.calls if self._elb is not None else None,
             rebooted=self._desk.reboot if self._desk is not None else None,
         )
+        door.stacks = self._stacks.calls if self._stacks is not None else None
+        return door
 
     def _open_metrics(self, outbox: Outbox) -> Metrics:
         requests, token = self._endpoint.figures, self.settings.metrics_token
