@@ -15,9 +15,8 @@ from awsorch.agent.callers import CONNECTIONS
 from awsorch.wire import acs
 from tests.agent.backend import Backend
 from tests.agent.processes import AgentProcess, play
-from tests.agent.tasks import a_container, a_task, stop
+from tests.agent.tasks import a_container, a_task, board_of, stop
 from tests.agent.test_docker_agent import shell, sleeper
-from tests.agent.test_image_gone import board_of
 from tests.e2e.conftest import ROOT, until
 
 pytestmark = pytest.mark.docker

@@ -12,9 +12,8 @@ from docker import APIClient
 from awsorch.wire import acs
 from tests.agent.backend import Backend
 from tests.agent.processes import AgentProcess, EngineDoor, play
-from tests.agent.tasks import a_task
+from tests.agent.tasks import a_task, board_of
 from tests.agent.test_docker_agent import shell, sleeper, starts_by_name
-from tests.agent.test_image_gone import board_of
 from tests.e2e.conftest import until
 
 pytestmark = pytest.mark.docker
