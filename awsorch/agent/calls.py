@@ -7,7 +7,7 @@ repeat, since containers have names that were stored before.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from awsorch.agent import efs, firelens, pause, plan
 from awsorch.agent.assignment import Assignment
@@ -54,6 +54,8 @@ from awsorch.agent.surroundings import Surroundings
 from awsorch.agent.task_limits import LimitError
 from awsorch.wire.acs import Container
 
+T = TypeVar("T")
+
 LOG = logging.getLogger(__name__)
 
 RETRY_DELAY = 1.0
@@ -77,6 +79,7 @@ class EngineCalls:
         self._tell = tell
         self._under_way: set[asyncio.Task[None]] = set()
         self._signalling: set[tuple[str, str]] = set()
+        self._preparing: set[tuple[str, asyncio.Task[Any]]] = set()
 
     def carry_out(self, assignment: Assignment, action: Action) -> None:
         """Begin the call that `action` asks for; reports are not for here."""
@@ -102,6 +105,28 @@ class EngineCalls:
         self._under_way.discard(task)
         if not task.cancelled() and task.exception() is not None:
             LOG.error("a call of the engine ended in a bug", exc_info=task.exception())
+
+    async def _unless_stopped(self, assignment: Assignment, work: Coroutine[Any, Any, T]) -> T:
+        """What a creation waits for of others. Raises InputError as soon as the task is to stop, or where it was since
+        its creation was decided: who keeps them waiting may never answer."""
+        waiting = asyncio.create_task(work)
+        if assignment.state.stopping:
+            waiting.cancel()
+        self._preparing.add((assignment.arn, waiting))
+        try:
+            await asyncio.wait({waiting})
+        finally:
+            waiting.cancel()
+            self._preparing.discard((assignment.arn, waiting))
+        if waiting.cancelled():
+            raise InputError
+        return waiting.result()
+
+    def give_up(self, arn: str) -> None:
+        """The task is to stop: its creations wait for nobody."""
+        for task_arn, waiting in self._preparing:
+            if task_arn == arn:
+                waiting.cancel()
 
     async def close(self) -> None:
         under_way = list(self._under_way)
@@ -150,11 +175,11 @@ class EngineCalls:
                 names=assignment.names,
                 bindings=assignment.bindings.get(name, ()),
                 place=self._around.place,
-                inputs=await self._around.inputs.of(assignment.task, container),
+                inputs=await self._unless_stopped(assignment, self._around.inputs.of(assignment.task, container)),
                 cgroup=await self._around.limits.make(assignment.task),
             )
             await self._create_volumes(assignment, name)
-            await self._logs.prepare(assignment, name)
+            await self._unless_stopped(assignment, self._logs.prepare(assignment, name))
             arguments = await self._with_router(assignment, container, arguments)
             arguments = self._around.metadata_files.give(assignment, name, arguments)
             docker_id = await self._engine.create(arguments)
@@ -194,7 +219,10 @@ class EngineCalls:
         router = firelens.router_of(task)
         if router is None:
             return arguments
-        inputs = {each.name: await self._around.inputs.of(task, each) for each in task.containers}
+        inputs = {
+            each.name: await self._unless_stopped(assignment, self._around.inputs.of(task, each))
+            for each in task.containers
+        }
         given = firelens.Given(inputs=inputs, router_address=await self._address_of(assignment, router.name))
         return firelens.complete(task, container, arguments, self._around.place, given)
 

@@ -1,6 +1,7 @@
 """The task metadata endpoint, versions 3 and 4: who asks is told by the container's endpoint id in the path.
 
-A container may ask as often as it likes: what the engine says of a container in one state is asked once a second.
+A container may ask as often as it likes: what the engine says of a container in one state is asked once a second, and
+so are tags.
 
 Version 2 tells callers by their address, which only tasks with an address of their own have: others are refused, as in
 ECS. What the engine does not say for the moment is left out of an answer, which comes all the same.
@@ -33,6 +34,8 @@ LOG = logging.getLogger(__name__)
 TAGS_TIMEOUT = 4.0
 DESCRIPTION_LASTS = 1.0
 """Seconds for which what the engine says of a container is good while its state is the same."""
+TAGS_LAST = 1.0
+"""Seconds for which tags are good: a container that asks all the time is not to ask ECS all the time."""
 
 
 class Describes(Protocol):
@@ -66,8 +69,10 @@ class TaskMetadata:
         self._descriptions: Recent[tuple[str, Status], Mapping[str, Any] | None] = Recent(
             lambda key: engine.describe(key[0]), DESCRIPTION_LASTS
         )
+        self._tags: Recent[str, dict[str, Any]] = Recent(
+            lambda arn: ecs.call("ListTagsForResource", {"resourceArn": arn}), TAGS_LAST
+        )
         self._stats = stats
-        self._ecs = ecs
         self._place = place
         self._instance_arn = instance_arn
 
@@ -196,7 +201,7 @@ class TaskMetadata:
         for member, arn in (("TaskTags", assignment.arn), ("ContainerInstanceTags", self._instance_arn)):
             try:
                 async with asyncio.timeout(TAGS_TIMEOUT):
-                    answer = await self._ecs.call("ListTagsForResource", {"resourceArn": arn})
+                    answer = await self._tags.get(arn)
             except (APIError, NoCredentialsError, TimeoutError) as error:
                 errors.append(_tag_error(member, arn, error))
                 continue

@@ -236,6 +236,7 @@ class Supervisor:
             self._around.host.release(assignment.arn)
         if assignment.state.stopping:
             self._around.inputs.forget(assignment.arn)
+            self._calls.give_up(assignment.arn)
 
     def _prepare(self, assignment: Assignment, action: Action) -> None:
         match action:

@@ -1,7 +1,8 @@
 """A task's own limits of CPU and memory, for all of its containers together: a cgroup between the tasks' and theirs.
 
 It is made before the task's first container and removed with the task. Where the host's cgroups are not the agent's to
-write, tasks run without it, as with ECS_ENABLE_TASK_CPU_MEM_LIMIT=false.
+write, tasks run without it, as with ECS_ENABLE_TASK_CPU_MEM_LIMIT=false. Definitions cannot limit processes:
+ECS_TASK_PIDS_LIMIT does, for each task of the instance; as in ECS there is no limit without it.
 Source: ECS developer guide, "Task size"; agent protocol, Docker objects created (task cgroup).
 """
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 from awsorch.wire import acs
@@ -41,3 +42,9 @@ def short(name: str = "app", code: int = 0, seconds: float = 5.0, **fields: Any)
     """A container that a simulated engine ends by itself."""
     environment = {"SIMULATED_RUN_SECONDS": str(seconds), "SIMULATED_EXIT_CODE": str(code)}
     return a_container(name, environment=environment, **fields)
+
+
+def board_of(folder: Path) -> tuple[acs.Volume, acs.MountPoint]:
+    """A folder of the host that containers find at /board."""
+    volume = acs.Volume(name="board", type="host", host=acs.HostVolume(source_path=str(folder)))
+    return volume, acs.MountPoint(source_volume="board", container_path="/board")

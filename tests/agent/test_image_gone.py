@@ -16,7 +16,7 @@ from docker.errors import ImageNotFound
 from awsorch.wire import acs
 from tests.agent.backend import Backend
 from tests.agent.processes import AgentProcess, play
-from tests.agent.tasks import a_task
+from tests.agent.tasks import a_task, board_of
 from tests.agent.test_docker_agent import shell
 from tests.e2e.conftest import until
 
@@ -33,12 +33,6 @@ def own_image(docker: APIClient, image: str) -> Iterator[str]:
     yield name
     if docker.images(name):
         docker.remove_image(name, force=True)
-
-
-def board_of(folder: Path) -> tuple[acs.Volume, acs.MountPoint]:
-    """A folder of the host that containers find at /board."""
-    volume = acs.Volume(name="board", type="host", host=acs.HostVolume(source_path=str(folder)))
-    return volume, acs.MountPoint(source_volume="board", container_path="/board")
 
 
 def test_an_image_removed_between_its_pull_and_the_container(

@@ -217,6 +217,23 @@ def test_a_stop_does_not_wait_for_what_does_not_come(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_stop_in_the_moment_before_the_first_look_at_secrets_does_not_wait_either(tmp_path: Path) -> None:
+    """What waits for the disk when the stop comes is carried out after it; credentials never come here."""
+
+    async def scenario(world: World) -> None:
+        task = task_of(a_container(secrets=(parameter("P", "p"),)))
+        await world.run(task)
+        world.store.full = True
+        await asyncio.sleep(1)
+        stopped = asyncio.ensure_future(world.stop(task))
+        await asyncio.sleep(1)
+        world.store.full = False
+        await stopped
+        await world.reported(task, "STOPPED")
+
+    play(tmp_path, scenario)
+
+
 @pytest.mark.parametrize(
     ("authentication", "login"),
     [

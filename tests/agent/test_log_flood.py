@@ -25,7 +25,7 @@ from tests.e2e.private_engine import PrivateEngine
 
 pytestmark = pytest.mark.docker
 
-LINES = 30_000
+LINES = 20_000
 MESSAGE_LIMIT = 50
 RESIDENT_LIMIT_MIB = 120
 """An agent at rest takes half of it."""

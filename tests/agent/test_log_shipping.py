@@ -142,6 +142,22 @@ def test_a_stream_that_cannot_be_had_stops_the_task(tmp_path: Path, options: dic
     play(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("has_role", [True, False], ids=["the service does not answer", "the credentials do not come"])
+def test_a_stop_does_not_wait_for_a_stream(tmp_path: Path, has_role: bool) -> None:
+    async def scenario(world: World) -> None:
+        world.services.gate = asyncio.Event()
+        task = task_of()
+        await world.run(task)
+        if has_role:
+            await give_role(world, task)
+        await asyncio.sleep(1)
+        await world.stop(task)
+        await world.reported(task, "STOPPED")
+        assert not world.engine.created
+
+    play(tmp_path, scenario)
+
+
 def test_a_group_is_created_where_that_is_wanted(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         for group in ("new", "g"):

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from awsorch.agent import container_stats
+from awsorch.agent import container_stats, metadata_routes
 from awsorch.agent.assignment import Assignment, fresh_life
 from awsorch.agent.engine import EngineError
 from awsorch.agent.kernel_stats import NoKernelStats
@@ -116,7 +116,9 @@ def test_others_are_refused(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_tags_are_asked_for_and_what_ecs_refuses_is_told(tmp_path: Path) -> None:
+def test_tags_are_asked_for_and_what_ecs_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata_routes, "TAGS_LAST", 0.0)
+
     async def scenario(bench: Bench) -> None:
         await bench.start()
         task = await run(bench)
@@ -229,6 +231,18 @@ def test_the_engine_is_asked_once_for_containers_that_look_at_themselves_all_the
         assert "Labels" in (await ask(uri))[1]
         bench.engine.fail_next("describe", EngineError("away"))
         assert "Labels" in (await ask(uri))[1]
+
+    play(tmp_path, scenario)
+
+
+def test_ecs_is_asked_once_for_containers_that_look_at_their_tags_all_the_time(tmp_path: Path) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.start()
+        await run(bench)
+        uri = environment_of(bench)["ECS_CONTAINER_METADATA_URI_V4"]
+        answers = await asyncio.gather(*(ask(f"{uri}/taskWithTags") for _ in range(30)))
+        assert {status for status, _ in answers} == {200}
+        assert len(bench.backend.calls("ListTagsForResource")) == 2, "the task's, and the instance's"
 
     play(tmp_path, scenario)
 

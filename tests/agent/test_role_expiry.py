@@ -12,9 +12,8 @@ import pytest
 from awsorch.wire import acs
 from tests.agent.backend import Backend
 from tests.agent.inside import agent_inside
-from tests.agent.tasks import a_task
+from tests.agent.tasks import a_task, board_of
 from tests.agent.test_docker_agent import shell
-from tests.agent.test_image_gone import board_of
 from tests.e2e.conftest import until
 
 pytestmark = pytest.mark.docker

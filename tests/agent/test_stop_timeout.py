@@ -11,9 +11,8 @@ from docker import APIClient
 
 from tests.agent.backend import Backend
 from tests.agent.processes import AgentProcess, play
-from tests.agent.tasks import a_task, stop
+from tests.agent.tasks import a_task, board_of, stop
 from tests.agent.test_docker_agent import shell
-from tests.agent.test_image_gone import board_of
 
 pytestmark = pytest.mark.docker
 
