@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from awsorch.gateway.exec_sessions import PREFIX as COMMANDS
 from awsorch.gateway.server import Gateway
 from awsorch.gateway.task_credentials import TaskCredentials
 from awsorch.local.door import Door
+from awsorch.local.ebs_files import remove_volume
 from awsorch.local.elb import LocalElb
 from awsorch.local.elb_reader import ElbReader
 from awsorch.local.elb_watch import FactsUnknown
@@ -142,6 +144,8 @@ class App:
             rebooted=self._desk.reboot if self._desk is not None else None,
         )
         door.stacks = self._stacks.calls if self._stacks is not None else None
+        if settings.local_dir:
+            door.volume_deleted = partial(remove_volume, Path(settings.local_dir))
         return door
 
     def _open_metrics(self, outbox: Outbox) -> Metrics:

@@ -11,10 +11,14 @@ from typing import Any
 
 from awsorch.adapters.aws import AwsCalls, AwsError, Turns
 from awsorch.adapters.load_balancers import Post
-from awsorch.adapters.task_interfaces import TaskInterfaces, refusal
+from awsorch.adapters.task_interfaces import TaskInterfaces
+from awsorch.adapters.task_interfaces import refusal as interface_refusal
+from awsorch.adapters.task_volumes import TaskVolumes
+from awsorch.adapters.task_volumes import refusal as volume_refusal
 from awsorch.core.commands import ProvideAttachment, ReleaseAttachment
 from awsorch.core.events import Event
 from awsorch.core.events_attachments import AttachmentProvided, AttachmentRefused, AttachmentReleased
+from awsorch.core.model_attachments import INTERFACE
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +29,7 @@ class Ec2Attachments:
     def __init__(self, aws: AwsCalls, post: Post) -> None:
         self._post = post
         self._interfaces = TaskInterfaces(aws)
+        self._volumes = TaskVolumes(aws)
         self._turns = Turns()
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
 
@@ -67,9 +72,10 @@ class Ec2Attachments:
         cause = f"attachment {command.attachment_id}"
         try:
             async with self._turns.one():
-                details, facts = await self._interfaces.provide(command)
+                kind = self._interfaces if command.type == INTERFACE else self._volumes
+                details, facts = await kind.provide(command)
         except AwsError as error:
-            reason = refusal(command, error)
+            reason = interface_refusal(command, error) if command.type == INTERFACE else volume_refusal(error)
             if reason is None:
                 raise
             return AttachmentRefused(
@@ -88,7 +94,10 @@ class Ec2Attachments:
         if providing is not None:  # or it would be made right after it was not found
             await asyncio.wait((providing,))
         async with self._turns.one():
-            gone = await self._interfaces.release(command.attachment_id)
+            if command.type == INTERFACE:
+                gone = await self._interfaces.release(command.attachment_id)
+            else:
+                gone = await self._volumes.release(command.attachment_id, keep=command.keep)
         cause = f"attachment {command.attachment_id}"
         released = AttachmentReleased(cause=cause, task_id=command.task_id, attachment_id=command.attachment_id)
         return released if gone else None

@@ -21,6 +21,7 @@ from awsorch.agent.capabilities import attributes
 from awsorch.agent.cloudwatch_logs import LOGS, CloudWatchLogs
 from awsorch.agent.control import Asides, Control
 from awsorch.agent.doctor import Doctor
+from awsorch.agent.ebs import mounts_of
 from awsorch.agent.efs import CAPABILITY
 from awsorch.agent.engine import Engine, EngineError, EngineFacts
 from awsorch.agent.environment import Placement
@@ -40,6 +41,7 @@ from awsorch.agent.notices import drain_when_noticed
 from awsorch.agent.ports import Ports, Probe, default_range
 from awsorch.agent.registry_access import RegistryAccess
 from awsorch.agent.reports import Reports
+from awsorch.agent.resources import cpu_of, memory_of, total_resources
 from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.servers import Servers, import_servers
 from awsorch.agent.services import AwsServices
@@ -52,6 +54,7 @@ from awsorch.agent.task_limits import TaskLimits
 from awsorch.agent.task_networks import TaskNetworks
 from awsorch.agent.telemetry import Publishing, Telemetry
 from awsorch.agent.usage import UsageSource
+from awsorch.agent.volume_reports import VolumeReports
 
 LOG = logging.getLogger(__name__)
 
@@ -177,7 +180,7 @@ class Agent:
             "cluster": settings.cluster,
             "instanceIdentityDocument": identity.document,
             "instanceIdentityDocumentSignature": identity.signature,
-            "totalResources": self._total_resources(facts),
+            "totalResources": total_resources(self._settings, facts),
             "attributes": attributes(settings, facts, identity, platform.machine(), first=arn is None),
             "versionInfo": {
                 "agentVersion": AGENT_VERSION,
@@ -207,25 +210,6 @@ class Agent:
             vpc_id=identity.vpc_id,
             private_ip=identity.private_ip,
         )
-
-    def _cpu(self, facts: EngineFacts) -> int:
-        return facts.cpus * 1024 if self._settings.instance.cpu is None else self._settings.instance.cpu
-
-    def _memory(self, facts: EngineFacts) -> int:
-        instance = self._settings.instance
-        memory = (facts.memory if instance.memory is None else instance.memory) - instance.reserved_memory
-        if memory < 0:
-            raise SettingError(f"ECS_RESERVED_MEMORY={instance.reserved_memory} is more than the host has")
-        return memory
-
-    def _total_resources(self, facts: EngineFacts) -> list[dict[str, Any]]:
-        instance = self._settings.instance
-        numbers = {"CPU": self._cpu(facts), "MEMORY": self._memory(facts)}
-        ports = {"PORTS": instance.reserved_ports, "PORTS_UDP": instance.reserved_ports_udp}
-        return [{"name": name, "type": "INTEGER", "integerValue": value} for name, value in numbers.items()] + [
-            {"name": name, "type": "STRINGSET", "stringSetValue": [str(port) for port in value]}
-            for name, value in ports.items()
-        ]
 
     @staticmethod
     def _remember(store: Store, registration: Registration, identity: Identity) -> None:
@@ -274,6 +258,7 @@ class Agent:
                 registries=RegistryAccess(services, roles, self._own_credentials(), self._parts.clock),
                 cloudwatch=CloudWatchLogs(services, roles, self._own_credentials()),
                 networks=TaskNetworks(self._parts.engine, block_metadata=self._settings.instance.block_metadata),
+                volumes=mounts_of(self._settings),
                 limits=TaskLimits(self._settings.engine.limits, facts.cgroup_parent),
                 store=store,
                 host=self._host(facts),
@@ -298,7 +283,7 @@ class Agent:
             self._http,
             ecs,
             registration,
-            Measurements(surroundings.tasks, parts.usage, parts.clock, self._cpu(facts) / 1024),
+            Measurements(surroundings.tasks, parts.usage, parts.clock, cpu_of(self._settings, facts) / 1024),
             doctor,
             Publishing(
                 metrics=not settings.engine.metrics_disabled,
@@ -310,13 +295,15 @@ class Agent:
         supervisor = Supervisor(surroundings, reports, telemetry)
         commands = ExecSessions(self._http, ecs, parts.engine, surroundings.tasks)
         interfaces = InterfaceReports(ecs, registration.cluster)
-        asides = Asides(doctor.heartbeat, commands, interfaces)
+        volumes = VolumeReports(ecs, registration.cluster, surroundings)
+        asides = Asides(doctor.heartbeat, commands, interfaces, volumes)
         control = Control(self._http, ecs, registration, supervisor, roles, asides)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._find_gateway(ecs, registration))
                 group.create_task(supervisor.recover(saved))
             self.registered.set()
+            volumes.look_back()
             await surroundings.metadata_files.catch_up(surroundings.tasks.values(), parts.engine)
             async with asyncio.TaskGroup() as group:
                 group.create_task(control.run())
@@ -326,8 +313,8 @@ class Agent:
                 if settings.spot_draining and not settings.external:
                     group.create_task(drain_when_noticed(self._metadata, ecs, registration, settings.spot_interval))
         finally:
-            await commands.close()
-            await interfaces.close()
+            for each in (commands, interfaces, volumes):
+                await each.close()
             await supervisor.close()
             await surroundings.inputs.close()
             await reports.close()
@@ -392,7 +379,7 @@ class Agent:
         instance = self._settings.instance
         reserved = {(port, "tcp") for port in instance.reserved_ports}
         reserved |= {(port, "udp") for port in instance.reserved_ports_udp}
-        return Host(self._cpu(facts), self._memory(facts), frozenset(reserved))
+        return Host(cpu_of(self._settings, facts), memory_of(self._settings, facts), frozenset(reserved))
 
     def _ports(self) -> Ports:
         instance = self._settings.instance

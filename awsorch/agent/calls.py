@@ -13,6 +13,7 @@ from awsorch.agent import efs, firelens, pause, plan
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.cloudwatch_logs import LogError
 from awsorch.agent.docker_config import ConfigError
+from awsorch.agent.ebs import VolumeError, volumes_of
 from awsorch.agent.engine import (
     CannotCreateContainerError,
     CannotCreateVolumeError,
@@ -59,6 +60,7 @@ T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 
 RETRY_DELAY = 1.0
+UNMOUNT_AGAIN = 5.0
 EVENT_GRACE = 5.0
 """Seconds after which a start whose event did not come is looked up."""
 ROUTER_REASON = "ResourceInitializationError: the log router cannot be configured"
@@ -169,6 +171,7 @@ class EngineCalls:
         container = assignment.containers[name]
         try:
             await self._ready_network(assignment, name)
+            await self._ready_volumes(assignment, name)
             arguments = plan.create_arguments(
                 assignment.task,
                 container,
@@ -191,6 +194,9 @@ class EngineCalls:
         except (RouterError, OSError) as error:
             self._tell(assignment.arn, StopWanted(reason=f"{ROUTER_REASON}: {error}"))
             self._tell(assignment.arn, CreateFailed(container=name, error=f"{ROUTER_REASON}: {error}"))
+        except VolumeError as error:
+            self._tell(assignment.arn, StopWanted(reason=f"{VOLUME_REASON}: {error}"))
+            self._tell(assignment.arn, CreateFailed(container=name, error=f"{VOLUME_REASON}: {error}"))
         except NetworkError as error:
             self._tell(assignment.arn, StopWanted(reason=f"{NETWORK_REASON}: {error}"))
             self._tell(assignment.arn, CreateFailed(container=name, error=f"{NETWORK_REASON}: {error}"))
@@ -210,6 +216,27 @@ class EngineCalls:
         holder = assignment.state.containers.get(pause.PAUSE)
         if holder is not None and holder.docker_id is not None and not is_internal(name):
             await self._around.networks.make_ready(assignment.task, holder.docker_id)
+
+    async def _ready_volumes(self, assignment: Assignment, name: str) -> None:
+        """Have the volumes mounted that a container may mount. Raises VolumeError."""
+        if not is_internal(name):
+            for volume in volumes_of(assignment.task.attachments, self._around.volumes.folder):
+                await self._around.volumes.make_ready(volume, 0.0)
+
+    def release_volumes(self, assignment: Assignment) -> None:
+        """Unmount the volumes of a task that has ended."""
+        if assignment.task.attachments:
+            self.spawn(self._release_volumes(assignment))
+
+    async def _release_volumes(self, assignment: Assignment) -> None:
+        for volume in volumes_of(assignment.task.attachments, self._around.volumes.folder):
+            while True:
+                try:
+                    await self._around.volumes.release(volume)
+                    break
+                except VolumeError as error:
+                    LOG.warning("%s; trying again", error)
+                    await asyncio.sleep(UNMOUNT_AGAIN)
 
     async def _with_router(
         self, assignment: Assignment, container: Container, arguments: CreateArguments

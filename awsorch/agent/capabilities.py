@@ -96,6 +96,8 @@ def _capabilities(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     yield "ecs.capability.efs"
     if instance.efs_folder or CAPABILITY in instance.volume_plugin_capabilities:
         yield "ecs.capability.efsAuth"
+    if instance.block_volumes and not settings.external:
+        yield "ecs.capability.storage.ebs-task-volume-attach"
     if "fluentd" in facts.log_drivers and settings.data_dir:
         yield from _FIRELENS
     if settings.task_roles and facts.bridge_address:

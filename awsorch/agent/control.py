@@ -20,6 +20,7 @@ from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.session import Backoff, Ending, Registration, open_websocket, read, stay_connected, websocket_url
 from awsorch.agent.state_file import StateFileError, without_secrets
 from awsorch.agent.supervisor import Supervisor
+from awsorch.agent.volume_reports import VolumeReports
 from awsorch.wire import acs
 from awsorch.wire.errors import WireError
 
@@ -36,6 +37,7 @@ class Asides:
     heartbeat: Callable[[], None]
     commands: ExecSessions
     interfaces: InterfaceReports
+    volumes: VolumeReports
 
 
 class Control:
@@ -123,6 +125,9 @@ class Control:
             case acs.AttachTaskNetworkInterfacesMessage():
                 await self._send(socket, _ack(message))
                 self._asides.interfaces.begin(message)
+            case acs.ConfirmAttachmentMessage():
+                await self._send(socket, _ack(message))
+                self._asides.volumes.begin(message)
             case acs.StageUpdateMessage() | acs.PerformUpdateMessage():
                 nack = acs.NackRequest(
                     cluster=message.cluster_arn,
@@ -191,7 +196,10 @@ class Control:
 
 
 def _ack(
-    message: acs.PayloadMessage | acs.TaskManifestMessage | acs.AttachTaskNetworkInterfacesMessage,
+    message: acs.PayloadMessage
+    | acs.TaskManifestMessage
+    | acs.AttachTaskNetworkInterfacesMessage
+    | acs.ConfirmAttachmentMessage,
 ) -> acs.AckRequest:
     return acs.AckRequest(
         cluster=message.cluster_arn,

@@ -34,7 +34,6 @@ IGNORED: Mapping[str, str] = {
     "ECS_PULL_DEPENDENT_CONTAINERS_UPFRONT": "images are pulled before dependencies are waited for anyway",
     "ECS_WARM_POOLS_CHECK": "the controller knows which instances are in a warm pool",
     "ECS_ENABLE_HIGH_DENSITY_ENI": "there is no trunking of network interfaces",
-    "ECS_EBSTA_SUPPORTED": "volumes of EBS are not attached to tasks",
     "ECS_FSX_WINDOWS_FILE_SERVER_SUPPORTED": _OTHER_PLATFORM,
     "ECS_GMSA_SUPPORTED": _OTHER_PLATFORM,
     "ECS_ALTERNATE_CREDENTIAL_PROFILE": "keys come from the environment, the instance's role or an activation",

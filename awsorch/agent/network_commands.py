@@ -6,7 +6,11 @@ from typing import Any
 
 
 class NetworkError(Exception):
-    """A command failed, or is not there; the text says which and why."""
+    """A command failed, or is not there; the text says which and why, `code` is its exit code."""
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 async def run(*command: str, given: str = "") -> bytes:
@@ -22,7 +26,8 @@ async def run(*command: str, given: str = "") -> bytes:
     except OSError as error:
         raise NetworkError(f"{command[0]}: {error}") from error
     if process.returncode:
-        raise NetworkError(f"{' '.join(command)}: {said.decode('utf-8', 'replace').strip()}")
+        words = said.decode("utf-8", "replace").strip()
+        raise NetworkError(f"{' '.join(command)}: {words}", process.returncode)
     return printed
 
 

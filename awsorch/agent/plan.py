@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from awsorch.agent import efs, engine, gpus
+from awsorch.agent import ebs, efs, engine, gpus
 from awsorch.agent.docker_config import ConfigError, decode, lay_over, log_options
 from awsorch.agent.environment import NONE, Inputs, Placement, variables
 from awsorch.agent.host import Needs
@@ -97,10 +97,9 @@ def _check_supported(task: acs.Task, offers: InstanceSettings) -> None:
         what = f"network mode {task.network_mode}"
     elif task.pid_mode not in ("", "host", "task") or task.ipc_mode not in ("", "host", "none", "task"):
         what = f"pidMode {task.pid_mode or 'none'} with ipcMode {task.ipc_mode or 'none'}"
-    elif any(each.type == "attachment" for each in task.volumes):
-        what = "volumes of type attachment"
     else:
-        what = gpus.unsupported(task, offers.gpus) or efs.unsupported(task, offers)
+        what = ebs.unsupported(task, offered=offers.block_volumes)
+        what = what or gpus.unsupported(task, offers.gpus) or efs.unsupported(task, offers)
     if what:
         raise UnsupportedTaskError(f"resource cannot be initialized for task {task.arn}: {what}")
 

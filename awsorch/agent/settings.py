@@ -28,7 +28,9 @@ class SettingError(Exception):
 class InstanceSettings:
     """What this instance is and offers. `cpu` in CPU units, None for what the engine's host has; `gpus` are ids. The
     folder `efs_folder` stands in for EFS. With `task_interfaces` tasks may have network interfaces of their own; with
-    `block_metadata` those do not reach EC2's metadata service."""
+    `block_metadata` those do not reach EC2's metadata service. With `block_volumes` they may have EBS volumes, mounted
+    in `mount_namespace` (a file; empty for the agent's own) where the engine is elsewhere; files in `ebs_folder` stand
+    in for their devices."""
 
     cpu: int | None = None
     memory: int | None = None
@@ -48,6 +50,9 @@ class InstanceSettings:
     block_metadata: bool = False
     volume_plugin_capabilities: tuple[str, ...] = ()
     efs_folder: str = ""
+    block_volumes: bool = False
+    ebs_folder: str = ""
+    mount_namespace: str = ""
     port_bind_address: str = "0.0.0.0"
     dynamic_port_range: tuple[int, int] | None = None
 
@@ -211,6 +216,9 @@ def _load_instance(read: "_Reader") -> InstanceSettings:
         apparmor_capable=read("ECS_APPARMOR_CAPABLE", _boolean, False),
         volume_plugin_capabilities=read("ECS_VOLUME_PLUGIN_CAPABILITIES", _strings, ()),
         efs_folder=read("AWSORCH_EFS_FOLDER", str, ""),
+        block_volumes=read("ECS_EBSTA_SUPPORTED", _boolean, False),
+        ebs_folder=read("AWSORCH_EBS_FOLDER", str, ""),
+        mount_namespace=read("AWSORCH_MOUNT_NAMESPACE", str, ""),
         gpus=_gpus(read),
         task_interfaces=read("ECS_ENABLE_TASK_ENI", _boolean, False),
         block_metadata=read("ECS_AWSVPC_BLOCK_IMDS", _boolean, False),

@@ -16,6 +16,7 @@ from awsorch.agent import dependencies, lifecycle, plan, recovery
 from awsorch.agent.assignment import Assignment, fresh_life, refusal_body, report_body
 from awsorch.agent.calls import EngineCalls
 from awsorch.agent.cleanup import Cleanup
+from awsorch.agent.ebs import with_mounts
 from awsorch.agent.engine import (
     CONTAINER_NAME_LABEL,
     INSTANCE_LABEL,
@@ -234,6 +235,7 @@ class Supervisor:
                 self._around.ports.release(assignment.bindings.get(name, ()))
         if assignment.is_stopped and before.known is not Status.STOPPED:
             self._around.host.release(assignment.arn)
+            self._calls.release_volumes(assignment)
         if assignment.state.stopping:
             self._around.inputs.forget(assignment.arn)
             self._calls.give_up(assignment.arn)
@@ -311,7 +313,7 @@ class Supervisor:
             return False
         except plan.UnsupportedTaskError as error:
             reason = str(error)
-        self._begin(with_pause(task), reason)
+        self._begin(with_mounts(with_pause(task), self._around.volumes.folder), reason)
         return True
 
     def _begin(self, task: acs.Task, reason: str | None) -> None:
@@ -336,6 +338,7 @@ class Supervisor:
             if assignment.state.containers[container.name].known is not Status.STOPPED:
                 self._around.ports.hold(assignment.bindings.get(container.name, ()))
         if assignment.is_stopped:
+            self._calls.release_volumes(assignment)
             if assignment.stop_reported:
                 self._cleanup.schedule(assignment)
             return

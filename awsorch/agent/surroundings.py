@@ -6,6 +6,7 @@ from typing import Protocol
 
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.cloudwatch_logs import CloudWatchLogs
+from awsorch.agent.ebs import Volumes
 from awsorch.agent.engine import Engine
 from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
@@ -38,6 +39,7 @@ class Surroundings:
     cloudwatch: CloudWatchLogs
     limits: TaskLimits
     networks: TaskNetworks
+    volumes: Volumes
     store: Store
     host: Host
     ports: Ports

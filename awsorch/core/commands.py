@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from awsorch.core.model_attachments import TaskVolume
 from awsorch.core.model_capacity import Launch
 
 
@@ -125,7 +126,8 @@ class PublishReservation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvideAttachment:
     """Make an interface or a volume for a task and attach it to its EC2 instance ``machine``, once however often it is
-    given: AttachmentProvided, or AttachmentRefused. ``subnet`` and ``security_groups`` are an interface's."""
+    given: AttachmentProvided, or AttachmentRefused. ``subnet`` and ``security_groups`` are an interface's, ``zone`` and
+    ``volume`` a volume's."""
 
     task_id: str
     task_arn: str
@@ -134,15 +136,19 @@ class ProvideAttachment:
     machine: str
     subnet: str = ""
     security_groups: tuple[str, ...] = ()
+    zone: str = ""
+    volume: TaskVolume | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseAttachment:
-    """Detach and delete what was made for this attachment, if anything was: AttachmentReleased."""
+    """Detach and delete what was made for this attachment, if anything was: AttachmentReleased. What is to ``keep`` is
+    detached only."""
 
     task_id: str
     attachment_id: str
     type: str
+    keep: bool = False
 
 
 Command = (

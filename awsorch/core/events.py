@@ -18,7 +18,7 @@ from awsorch.core.model import (
     TaskDefinition,
     TaskService,
 )
-from awsorch.core.model_attachments import TaskNetwork
+from awsorch.core.model_attachments import TaskNetwork, TaskVolume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +214,7 @@ class TaskTemplate:
     service: TaskService | None = None
     images: Mapping[str, str] = field(default_factory=dict)
     network: TaskNetwork | None = None
+    volume: TaskVolume | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from awsorch.core.events import Event
 from awsorch.core.model import Constraint, LoadBalancer, Strategy, StrategyItem, TaskDefinition
-from awsorch.core.model_attachments import TaskNetwork
+from awsorch.core.model_attachments import TaskNetwork, TaskVolume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class RevisionWish:
     capacity_provider_strategy: tuple[StrategyItem, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
     network: TaskNetwork | None = None
+    volume: TaskVolume | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

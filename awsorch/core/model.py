@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.core.lifecycle import is_final
-from awsorch.core.model_attachments import DELETED, Attachment, TaskNetwork
+from awsorch.core.model_attachments import DELETED, Attachment, TaskNetwork, TaskVolume
 from awsorch.core.model_story import Placement, StoryEntry
 
 
@@ -311,6 +311,7 @@ class Task:
     reference_id: str | None = None
     attachments: tuple[Attachment, ...] = ()
     network: TaskNetwork | None = None
+    volume: TaskVolume | None = None
     version: int = 1
     created_at: float
     pull_started_at: float | None = None

@@ -31,6 +31,25 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskVolume:
+    """What a task's own EBS volume is to be. ``name`` is that of the task definition's volume, ``size`` in GiB (the
+    snapshot's where there is none), ``throughput`` in MiB/s; ``deletes``: it goes with its task."""
+
+    name: str
+    type: str
+    size: int | None = None
+    snapshot: str | None = None
+    iops: int | None = None
+    throughput: int | None = None
+    encrypted: bool | None = None
+    kms_key: str | None = None
+    file_system: str = "xfs"
+    role_arn: str = ""
+    deletes: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNetwork:
     """What a task's own network interface is to be: ``subnets`` by Availability Zone, and its security groups; without
     any it has the default one of its VPC."""

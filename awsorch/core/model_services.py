@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.core.model import Constraint, LoadBalancer, Strategy, StrategyItem
-from awsorch.core.model_attachments import TaskNetwork
+from awsorch.core.model_attachments import TaskNetwork, TaskVolume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,7 @@ class ServiceRevision:
     capacity_provider_strategy: tuple[StrategyItem, ...] = ()
     load_balancers: tuple[LoadBalancer, ...] = ()
     network: TaskNetwork | None = None
+    volume: TaskVolume | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
     image_digests: Mapping[str, str] = field(default_factory=dict)
     created_at: float

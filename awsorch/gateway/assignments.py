@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from awsorch.core.definitions.roles import roles_of
 from awsorch.core.lifecycle import is_final
 from awsorch.core.model import Task
-from awsorch.core.model_attachments import ATTACHING, INTERFACE
+from awsorch.core.model_attachments import ATTACHING, INTERFACE, VOLUME
 from awsorch.core.state import ClusterState
-from awsorch.gateway.interfaces import acs_interface
+from awsorch.gateway.interfaces import acs_interface, acs_volume_attachment
 from awsorch.gateway.payload import acs_stop, acs_task
 from awsorch.wire import acs
 
@@ -33,27 +33,30 @@ def unsettled_tasks(state: ClusterState, instance_id: str, wanted: Iterable[str]
 
 
 @dataclass(frozen=True, slots=True)
-class TaskInterfaces:
-    """The interfaces of a task to come."""
+class TaskAttachments:
+    """What is attached to the instance for a task to come."""
 
     task_arn: str
     interfaces: tuple[acs.ElasticNetworkInterface, ...]
+    volumes: tuple[acs.Attachment, ...]
 
 
-def unconfirmed_interfaces(
+def unconfirmed_attachments(
     state: ClusterState, instance_id: str, wanted: Iterable[str] | None
-) -> dict[str, TaskInterfaces]:
-    """Of the wanted tasks (None: all of the instance's) those whose interfaces are attached to the instance, and its
-    agent has not said that it sees them; by task id."""
+) -> dict[str, TaskAttachments]:
+    """Of the wanted tasks (None: all of the instance's) those that have something attached to the instance which its
+    agent has not said that it sees; by task id."""
     ids = sorted(state.fleet.tasks_on(instance_id)) if wanted is None else wanted
     found = {}
     for task_id in ids:
         task = state.tasks.get(task_id)
         if task is None or task.instance_id != instance_id or task.last_status != "PROVISIONING":
             continue
-        waiting = [each for each in task.attachments if each.type == INTERFACE and each.status == ATTACHING]
+        waiting = [each for each in task.attachments if each.status == ATTACHING]
         if waiting:
-            found[task_id] = TaskInterfaces(task.arn, tuple(acs_interface(task, each) for each in waiting))
+            interfaces = tuple(acs_interface(task, each) for each in waiting if each.type == INTERFACE)
+            volumes = tuple(acs_volume_attachment(task, each) for each in waiting if each.type == VOLUME)
+            found[task_id] = TaskAttachments(task.arn, interfaces, volumes)
     return found
 
 
@@ -65,14 +68,14 @@ def roles_by_task(state: ClusterState, tasks: Iterable[Task]) -> dict[str, Mappi
 
 def news_for(
     state: ClusterState, instance_id: str, wanted: Iterable[str], *, everything: bool
-) -> tuple[dict[str, acs.Task], dict[str, Mapping[str, str]], dict[str, TaskInterfaces]]:
+) -> tuple[dict[str, acs.Task], dict[str, Mapping[str, str]], dict[str, TaskAttachments]]:
     """What one instance is to be told of these tasks, or of ``everything``: those that it has yet to start or to stop,
-    the roles of those that it is to start, and the interfaces that it is to look for."""
+    the roles of those that it is to start, and what it is to look for."""
     tasks = unsettled_tasks(state, instance_id, None) if everything else {}
     tasks |= unsettled_tasks(state, instance_id, wanted)
     starting = [state.tasks[task_id] for task_id, task in tasks.items() if task.desired_status != "STOPPED"]
-    interfaces = unconfirmed_interfaces(state, instance_id, None if everything else wanted)
-    return tasks, roles_by_task(state, starting), interfaces
+    attachments = unconfirmed_attachments(state, instance_id, None if everything else wanted)
+    return tasks, roles_by_task(state, starting), attachments
 
 
 def manifest_of(state: ClusterState, instance_id: str) -> list[acs.TaskIdentifier]:

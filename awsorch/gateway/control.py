@@ -8,14 +8,15 @@ Source: agent protocol, ACS websocket.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from awsorch.gateway.assignments import TaskInterfaces
+from awsorch.gateway.assignments import TaskAttachments
 from awsorch.gateway.delivery import BYTES_LIMIT, RESEND_LIMIT_S, RESEND_S, Delivery, batches
 from awsorch.wire import acs
 
-#: An agent looks for an interface for so long. Milliseconds.
+#: An agent looks for what is attached for so long. Milliseconds.
 ATTACHING_MS = 180_000
 #: An agent hears from us at least this often: it gives a silent connection up after 60 s. Seconds.
 HEARTBEAT_S = 45.0
@@ -138,24 +139,23 @@ class ControlSession:
         return frames
 
     def attachments(
-        self, interfaces: Mapping[str, TaskInterfaces], attempts: Mapping[str, int], now: float, number: int
+        self, attached: Mapping[str, TaskAttachments], attempts: Mapping[str, int], now: float, number: int
     ) -> list[str]:
-        """Text frames that tell the agent which interfaces, by task id, are attached to its instance for tasks to come;
-        each remembered until it is acknowledged."""
+        """Text frames that tell the agent what, by task id, is attached to its instance for tasks to come; each
+        remembered until it is acknowledged."""
         frames = []
-        for task_id, those in interfaces.items():
-            message = acs.AttachTaskNetworkInterfacesMessage(
-                message_id=self._new_id(),
-                cluster_arn=self.instance.cluster_arn,
-                container_instance_arn=self.instance.arn,
-                generated_at=number,
-                task_arn=those.task_arn,
-                task_cluster_arn=self.instance.cluster_arn,
-                wait_timeout_ms=ATTACHING_MS,
-                elastic_network_interfaces=those.interfaces,
-            )
-            self.delivery.sent(message.message_id, (task_id,), attempts.get(task_id, 0), now)
-            frames.append(acs.encode_acs(message))
+        for task_id, those in attached.items():
+            about = {
+                "cluster_arn": self.instance.cluster_arn,
+                "container_instance_arn": self.instance.arn,
+                "generated_at": number,
+                "task_arn": those.task_arn,
+                "task_cluster_arn": self.instance.cluster_arn,
+                "wait_timeout_ms": ATTACHING_MS,
+            }
+            for message in _messages(those, about, self._new_id):
+                self.delivery.sent(message.message_id, (task_id,), attempts.get(task_id, 0), now)
+                frames.append(acs.encode_acs(message))
         return frames
 
     def _payload(self, tasks: tuple[acs.Task, ...], number: int) -> acs.PayloadMessage:
@@ -192,3 +192,15 @@ class ControlSession:
             # Only the newest manifest counts: what an older one did not list may be listed now.
             return Question(message.message_id, message.stop_candidates)
         return None
+
+
+def _messages(
+    those: TaskAttachments, about: Mapping[str, Any], new_id: Callable[[], str]
+) -> Iterator[acs.AttachTaskNetworkInterfacesMessage | acs.ConfirmAttachmentMessage]:
+    """One for the interfaces of a task, one for each of its volumes."""
+    if those.interfaces:
+        yield acs.AttachTaskNetworkInterfacesMessage(
+            message_id=new_id(), elastic_network_interfaces=those.interfaces, **about
+        )
+    for volume in those.volumes:
+        yield acs.ConfirmAttachmentMessage(message_id=new_id(), attachment=volume, **about)

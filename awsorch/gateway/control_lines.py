@@ -258,14 +258,14 @@ class ControlLines:
         instance_id = line.instance.id
 
         try:
-            tasks, roles, interfaces = await line.partition.read(
+            tasks, roles, attached = await line.partition.read(
                 lambda state: news_for(state, instance_id, pending, everything=everything)
             )
         except Unavailable:
             line.session.delivery.put_back(pending, everything)
             raise
         self._attach(line, tasks, roles, pending)
-        line.connection.send(*line.session.attachments(interfaces, pending, _now(), self._numbers.next()))
+        line.connection.send(*line.session.attachments(attached, pending, _now(), self._numbers.next()))
         line.connection.send(*line.session.payloads(tasks, pending, _now(), self._numbers.next))
 
     def _attach(

@@ -1,6 +1,6 @@
-"""A task's network interface in the form in which agents get it. Pure.
+"""A task's network interface and its EBS volume in the form in which agents get them. Pure.
 
-Source: agent protocol, ElasticNetworkInterface.
+Source: agent protocol, ElasticNetworkInterface, attachments of type amazonebs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,21 @@ from awsorch.wire import acs
 def attachment_arn(task: Task, attachment: Attachment) -> str:
     """How agents name an attachment."""
     return f"{task.arn.partition(':task/')[0]}:attachment/{attachment.id}"
+
+
+def acs_volume_attachment(task: Task, attachment: Attachment) -> acs.Attachment:
+    """The volume; an official agent mounts it at ``sourceVolumeHostPath``."""
+    said = {
+        "volumeId": attachment.details.get("volumeId", ""),
+        "volumeName": attachment.details.get("volumeName", ""),
+        "sourceVolumeHostPath": f"{task.id}_{attachment.details.get('volumeId', '')}",
+        **attachment.facts,
+    }
+    return acs.Attachment(
+        attachment_arn=attachment_arn(task, attachment),
+        attachment_type="amazonebs",
+        attachment_properties=tuple(acs.AttachmentProperty(name=name, value=value) for name, value in said.items()),
+    )
 
 
 def acs_interface(task: Task, attachment: Attachment) -> acs.ElasticNetworkInterface:

@@ -14,10 +14,10 @@ from awsorch.core.definitions.document import is_ecr_image, is_secrets_manager, 
 from awsorch.core.definitions.overrides import environment_of
 from awsorch.core.definitions.roles import EXECUTION, roles_of
 from awsorch.core.model import Container, Task, TaskDefinition
-from awsorch.core.model_attachments import INTERFACE
+from awsorch.core.model_attachments import INTERFACE, VOLUME
 from awsorch.core.resources import overrides_by_name
 from awsorch.gateway.docker_config import docker_config
-from awsorch.gateway.interfaces import acs_interface
+from awsorch.gateway.interfaces import acs_interface, acs_volume_attachment
 from awsorch.gateway.volumes import acs_volume
 from awsorch.wire import acs
 
@@ -63,6 +63,7 @@ def acs_task(task: Task, definition: TaskDefinition) -> acs.Task:
         elastic_network_interfaces=tuple(
             acs_interface(task, each) for each in task.attachments if each.type == INTERFACE
         ),
+        attachments=tuple(acs_volume_attachment(task, each) for each in task.attachments if each.type == VOLUME),
         associations=tuple(_gpu(gpu, each.name) for each in task.containers for gpu in each.gpu_ids),
         proxy_configuration=_proxy(document.get("proxyConfiguration")),
         launch_type=task.launch_type,

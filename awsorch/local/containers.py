@@ -17,6 +17,7 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from awsorch.agent.settings import firelens_folder
+from awsorch.local.ebs_files import release_mounts
 from awsorch.local.files import remove_folder
 
 INSTANCE_LABEL = "com.amazonaws.ecs.container-instance-arn"
@@ -60,6 +61,7 @@ class InstanceContainers:
 
         self._with_client(clear)
         remove_folder(Path(firelens_folder(str(folder))))
+        release_mounts(folder)
 
     def _with_client(self, work: Callable[[Any], Any]) -> Any:
         try:

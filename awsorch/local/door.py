@@ -26,6 +26,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from awsorch.local.ebs_files import deleted_volume
 from awsorch.local.elb_calls import ElbCalls
 from awsorch.local.moto_child import FAULT_HEADER, INSTANCE_IDS_HEADER
 from awsorch.local.outages_door import is_reboot, rebooted_instances
@@ -135,6 +136,8 @@ class Door:
         self._rebooted = rebooted
         self.stacks: StackCalls | None = None
         """What answers CloudFormation's calls; None: the upstream does."""
+        self.volume_deleted: Callable[[str], None] | None = None
+        """Is told of EBS volumes that the upstream has deleted."""
         self._session: aiohttp.ClientSession | None = None
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._calls = 0
@@ -240,6 +243,9 @@ class Door:
             self._tell(call)
             if self._rebooted is not None and upstream.status == 200 and is_reboot(call):
                 self._rebooted(rebooted_instances(query, _whole(body)))
+            deleted = deleted_volume(call, query, _whole(body)) if upstream.status == 200 else None
+            if deleted is not None and self.volume_deleted is not None:
+                self.volume_deleted(deleted)
             if elb is not None and upstream.status in _MAY_HAVE_CHANGED:
                 elb.learn(call, query, _whole(body))
             fault = _fault_of(call, upstream)

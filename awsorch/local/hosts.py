@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,9 @@ class AgentSettings:
             # This machine's engine has no credentials of the local cloud.
             "AWSORCH_AWSLOGS_BY_AGENT": "true",
             "AWSORCH_EFS_FOLDER": str(self.data / "efs"),
+            # Mounting takes root; a file of the volume's size stands in for its device.
+            "ECS_EBSTA_SUPPORTED": str(os.geteuid() == 0).lower(),
+            "AWSORCH_EBS_FOLDER": str(self.data / "ebs"),
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata_endpoint,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": self.access_key_id,
@@ -232,6 +236,7 @@ class SimulatedHosts:
             wanted = dict(self._on)
             path = self._settings.data / "run" / "agents.json"
             interval = {"AWSORCH_SPOT_NOTICE_INTERVAL": f"{max(len(wanted) // _LOOKS_A_SECOND, 5)}s"}
+            interval["ECS_EBSTA_SUPPORTED"] = "false"
             write_private(path, json.dumps([each | interval for each in wanted.values()], indent=1))
             await self._supervisor.start(
                 ChildSpec(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import docker
 from docker.errors import DockerException
 
+from awsorch.local.ebs_files import release_mounts
 from awsorch.local.files import remove_folder
 from awsorch.local.hosts import TERMINAL_EXIT_CODE, AgentSettings, agent_name
 from awsorch.local.imds import MetadataService
@@ -185,6 +186,7 @@ class NetnsHosts:
                     **self._settings.inherited,
                     **environment,
                     "DOCKER_HOST": f"unix://{machine.engine.front}",
+                    "AWSORCH_MOUNT_NAMESPACE": f"/proc/{space.holder}/ns/mnt",
                     "ECS_ENABLE_TASK_ENI": "true",
                     "ECS_ENABLE_TASK_IAM_ROLE": "true",
                     "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST": "true",
@@ -225,6 +227,7 @@ class NetnsHosts:
         with contextlib.suppress(OSError):  # the switch has gone before: then so has the port
             await self._switch.unplug(_port(instance))
         await asyncio.to_thread(machine.engine.clear)
+        await asyncio.to_thread(release_mounts, self._settings.folder(instance))
 
 
 def _answers(engine: HostEngine) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from awsorch.agent.cloudwatch_logs import CloudWatchLogs
 from awsorch.agent.credentials import FixedCredentials
+from awsorch.agent.ebs import Volumes
 from awsorch.agent.engine import CreateArguments
 from awsorch.agent.environment import Placement
 from awsorch.agent.host import Host
@@ -126,6 +127,7 @@ class World:
             images=images,
             inputs=TaskInputs(self.services, self.roles, PLACE.region),
             networks=TaskNetworks(self.engine),
+            volumes=Volumes(folder=str(self._path.parent / "ebs")),
             limits=TaskLimits(LimitSettings(), ""),
             cloudwatch=CloudWatchLogs(self.services, self.roles, INSTANCE),
             registries=RegistryAccess(self.services, self.roles, INSTANCE, self._loop.clock),

@@ -69,13 +69,13 @@ def play(make: Make, scene: Callable[[Stage], Awaitable[None]]) -> None:
     async def staged(outside: Outside) -> None:
         aws, posts = Recorder(outside.calls), Posts()
         adapter = Ec2Attachments(aws, posts.post)
-        await scene(Stage(outside, aws, adapter, posts, await _machine(outside, aws, posts)))
+        await scene(Stage(outside, aws, adapter, posts, await machine_of(outside, aws, posts)))
         await adapter.close()
 
     run_with(make, staged)
 
 
-async def _machine(outside: Outside, aws: Recorder, posts: Posts) -> str:
+async def machine_of(outside: Outside, aws: Recorder, posts: Posts) -> str:
     """An instance in the first zone."""
     machines = Ec2Machines(aws, posts.post, lambda cluster: "")
     zone = next(iter(outside.subnets()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,16 @@ from awsorch.core import events
 from awsorch.core.commands import ProvideAttachment, ReleaseAttachment, SendTasks
 from awsorch.core.errors import Refusal
 from awsorch.core.model import Resources
-from awsorch.core.model_attachments import ATTACHED, DELETED, DETACHING, PRECREATED, TaskNetwork
+from awsorch.core.model_attachments import (
+    ATTACHED,
+    DELETED,
+    DETACHING,
+    INTERFACE,
+    PRECREATED,
+    VOLUME,
+    TaskNetwork,
+    TaskVolume,
+)
 from awsorch.core.planners.provide_attachments import FAREWELL_S, PATIENCE_S
 from awsorch.core.services.targets import address_of
 from awsorch.core.wakes import RETENTION_S, all_keys
@@ -212,3 +222,50 @@ def _resources(**members: Any) -> Any:
 
 def _balancer(world: AttachmentWorld) -> Any:
     return world.tasks()[0].service.load_balancers[0]  # type: ignore[union-attr]
+
+
+VOLUME_WISH = TaskVolume(name="data", type="gp3", size=8)
+
+
+def test_a_task_waits_for_its_interface_and_its_volume(world: AttachmentWorld) -> None:
+    (task,) = world.launch(volume=VOLUME_WISH).tasks
+    assert [each.type for each in task.attachments] == [INTERFACE, VOLUME]
+    world.drops = lambda command: isinstance(command, ProvideAttachment) and command.type == VOLUME
+    world.run(20)
+    waiting = world.now_of(task)
+    assert (waiting.last_status, [each.status for each in waiting.attachments]) == (
+        "PROVISIONING",
+        [ATTACHED, PRECREATED],
+    )
+    world.drops = lambda command: False
+    world.run(30, until=lambda: world.now_of(task).last_status == "RUNNING")
+    (asked,) = [each for each in world.asked if each.type == VOLUME]
+    assert (asked.volume, asked.zone) == (VOLUME_WISH, task.zone)
+    world.stop(task)
+    world.run(30)
+    assert (world.now_of(task).last_status, world.interfaces) == ("STOPPED", {})
+
+
+def test_a_volume_that_does_not_come_in_time_is_the_reason(world: AttachmentWorld) -> None:
+    world.drops = lambda command: isinstance(command, ProvideAttachment) and command.type == VOLUME
+    (task,) = world.launch(volume=VOLUME_WISH).tasks
+    world.run(PATIENCE_S + 10)
+    assert world.now_of(task).stopped_reason == "Timeout waiting for EBS volume attachment to complete."
+    assert world.interfaces == {}
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_what_is_to_outlive_its_task_is_kept(world: AttachmentWorld, deletes: bool) -> None:
+    released: list[ReleaseAttachment] = []
+    (task,) = world.launch(volume=replace(VOLUME_WISH, deletes=deletes)).tasks
+    world.run(30, until=lambda: world.now_of(task).last_status == "RUNNING")
+
+    def note(command: Any) -> bool:
+        if isinstance(command, ReleaseAttachment):
+            released.append(command)
+        return False
+
+    world.drops = note
+    world.stop(task)
+    world.run(30)
+    assert {(each.type, each.keep) for each in released} == {(INTERFACE, False), (VOLUME, not deletes)}

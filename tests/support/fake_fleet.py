@@ -16,6 +16,7 @@ from typing import Any
 from awsorch.adapters.aws import AwsError
 from tests.support.fake_groups import NO_CAPACITY, FakeGroups, refusal
 from tests.support.fake_interfaces import BLOCKS, FakeInterfaces, described
+from tests.support.fake_volumes import FakeVolumes
 from tests.support.unreliable import Unreliable
 
 SUBNETS = {"us-east-1a": "subnet-a", "us-east-1b": "subnet-b", "us-east-1c": "subnet-c"}
@@ -205,6 +206,7 @@ class FakeFleet(Unreliable):
         self.metrics: list[Mapping[str, Any]] = []
         self.image = "ami-1"
         self.interfaces = FakeInterfaces(lambda: self.ec2.now)
+        self.volumes = FakeVolumes(lambda: self.ec2.now)
         self._by_token: dict[str, FakeInstance] = {}
 
     # --- Auto Scaling ------------------------------------------------------------------------------------------------
@@ -294,7 +296,8 @@ class FakeFleet(Unreliable):
     def _with_interfaces(self, instance: FakeInstance) -> Mapping[str, Any]:
         first = {"Attachment": {"DeviceIndex": 0}}
         others = [described(each) for each in self.interfaces.on(instance.id)]
-        return {**_described(instance), "NetworkInterfaces": [first, *others]}
+        disks = [{"DeviceName": each} for each in self.volumes.devices(instance.id)]
+        return {**_described(instance), "NetworkInterfaces": [first, *others], "BlockDeviceMappings": disks}
 
     def _terminate_instances(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         for instance in self.ec2.require(parameters["InstanceIds"]):
@@ -316,6 +319,30 @@ class FakeFleet(Unreliable):
 
     def _block(self, subnet: str) -> str:
         return BLOCKS[list(self.ec2.subnets.values()).index(subnet)]
+
+    def _create_volume(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.volumes.create(parameters)
+
+    def _describe_volumes(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"Volumes": self.volumes.describe({each["Name"]: each["Values"] for each in parameters["Filters"]})}
+
+    def _attach_volume(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        (instance,) = self.ec2.require([parameters["InstanceId"]])
+        self.volumes.attach(parameters["VolumeId"], instance.id, parameters["Device"])
+        return {}
+
+    def _detach_volume(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.volumes.detach(parameters["VolumeId"])
+        return {}
+
+    def _delete_volume(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.volumes.delete(parameters["VolumeId"])
+        return {}
+
+    def _delete_tags(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        (resource,) = parameters["Resources"]
+        self.volumes.untag(resource, [tag["Key"] for tag in parameters["Tags"]])
+        return {}
 
     def _create_network_interface(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         subnet = parameters["SubnetId"]

@@ -12,7 +12,7 @@ from awsorch.api.calls import Call
 from awsorch.core.definitions.overrides import prepare_overrides
 from awsorch.core.definitions.references import parse_reference
 from awsorch.core.definitions.roles import roles_of
-from awsorch.core.errors import Refusal, client_error, invalid_parameter, unsupported
+from awsorch.core.errors import Refusal, client_error, invalid_parameter
 from awsorch.core.events import TaskTemplate
 from awsorch.core.model import Cluster, Constraint, Strategy, StrategyItem, TaskDefinition
 from awsorch.core.placement.filters import validate_constraints
@@ -71,7 +71,6 @@ def read_template(
     strategy. Raises ECS's refusals for what can't be."""
     request = call.request
     launch_type = read_launch_type(request, definition, strategy)
-    check_volumes(request, definition)
     overrides = prepare_overrides(
         definition.definition, request.get("overrides", {}), region=call.scope.region, account=call.scope.account
     )
@@ -119,18 +118,6 @@ def read_launch_type(
     if request.get("platformVersion"):
         raise invalid_parameter(f"The platform version must be null when specifying an {launch_type} launch type")
     return launch_type
-
-
-def check_volumes(request: Mapping[str, Any], definition: TaskDefinition) -> None:
-    """Volumes may be configured that the definition has."""
-    names = {volume.get("name") for volume in definition.definition.get("volumes", ())}
-    for configuration in request.get("volumeConfigurations", ()):
-        if configuration["name"] not in names:
-            raise invalid_parameter(
-                f"The volume name '{configuration['name']}' in your request does not have a matching volume in your "
-                "Task Definition"
-            )
-        raise unsupported("Volumes that are configured at launch are not supported by this version of awsorch.")
 
 
 def _group(request: Mapping[str, Any], definition: TaskDefinition) -> str:

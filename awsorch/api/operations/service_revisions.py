@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from awsorch.api.calls import Call
-from awsorch.api.operations.launches import check_volumes, read_launch_type
+from awsorch.api.operations.launches import read_launch_type
 from awsorch.api.operations.networks import read_network
 from awsorch.api.operations.service_load_balancers import read_load_balancers
+from awsorch.api.operations.task_volumes import read_volume
 from awsorch.api.views_services import load_balancer_view
 from awsorch.core.errors import invalid_parameter, unsupported
 from awsorch.core.events_services import RevisionWish
@@ -22,7 +23,7 @@ from awsorch.core.model_services import ServiceRevision
 Members = Mapping[str, Any]
 
 #: Members of a revision that are kept as they were given.
-CARRIED = ("networkConfiguration", "serviceConnectConfiguration")
+CARRIED = ("networkConfiguration", "serviceConnectConfiguration", "volumeConfigurations")
 _UNSUPPORTED = {
     "serviceRegistries": "Service discovery (serviceRegistries)",
     "vpcLatticeConfigurations": "VPC Lattice (vpcLatticeConfigurations)",
@@ -35,7 +36,6 @@ DEPLOYING = (
     "taskDefinition",
     "loadBalancers",
     "platformVersion",
-    "volumeConfigurations",
     *CARRIED,
     *_UNSUPPORTED,
 )
@@ -54,10 +54,10 @@ async def read_wish(
     launch_type = read_launch_type(members, definition, strategy)
     if launch_type == "EXTERNAL" and members.get("loadBalancers"):
         raise invalid_parameter("Load balancers are not supported with the EXTERNAL launch type.")
-    check_volumes(members, definition)
     return RevisionWish(
         definition=definition,
         network=await read_network(call, members, definition),
+        volume=read_volume(members, definition, of_service=True),
         launch_type=launch_type,
         capacity_provider_strategy=strategy,
         load_balancers=read_load_balancers(members.get("loadBalancers", ()), definition.definition),

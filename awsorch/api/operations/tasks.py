@@ -17,10 +17,11 @@ from awsorch.api.operations.launches import (
 )
 from awsorch.api.operations.networks import read_network
 from awsorch.api.operations.strategies import read_strategy
+from awsorch.api.operations.task_volumes import read_volume
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view, stopped_task_view, task_view
 from awsorch.core.errors import Refusal, client_error, invalid_parameter
-from awsorch.core.events import NewTask, RunTasks, StartTasks, StopTask
+from awsorch.core.events import NewTask, RunTasks, StartTasks, StopTask, TaskTemplate
 from awsorch.core.model import Cluster, TaskDefinition
 from awsorch.core.rules.new_tasks import PlacedTasks
 from awsorch.core.rules.run_tasks import repeated_tasks
@@ -55,7 +56,7 @@ async def run_task(call: Call) -> Answer:
         return await _placed(call, cluster, partition, again)
     strategy = await read_strategy(call, cluster)
     template = read_template(call, cluster, definition, strategy)
-    template = replace(template, network=await read_network(call, request, definition))
+    template = await _with_attachments(call, definition, template)
     await check_roles(call, template)
     event = RunTasks(
         cause=call.cause,
@@ -82,7 +83,7 @@ async def start_task(call: Call) -> Answer:
         raise invalid_parameter(f"Container instances can have at most {MAX_COUNT} items.")
     definition = await find_definition(call, request["taskDefinition"])
     template = read_template(call, cluster, definition)
-    template = replace(template, network=await read_network(call, request, definition))
+    template = await _with_attachments(call, definition, template)
     await check_roles(call, template)
     event = StartTasks(
         cause=call.cause,
@@ -91,6 +92,12 @@ async def start_task(call: Call) -> Answer:
         instance_ids=tuple(call.resource_id(name, "container-instance", cluster) for name in names),
     )
     return await _placed(call, cluster, partition, await partition.submit(event))
+
+
+async def _with_attachments(call: Call, definition: TaskDefinition, template: TaskTemplate) -> TaskTemplate:
+    """With the network and the volume that the request configures for each of its tasks."""
+    volume = read_volume(call.request, definition)
+    return replace(template, volume=volume, network=await read_network(call, call.request, definition))
 
 
 @operation("StopTask")

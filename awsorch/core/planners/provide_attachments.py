@@ -12,7 +12,7 @@ from dataclasses import replace
 from awsorch.core.commands import ProvideAttachment, ReleaseAttachment, SendTasks
 from awsorch.core.lifecycle import is_final
 from awsorch.core.model import Task
-from awsorch.core.model_attachments import ATTACHING, DELETED, DETACHING, INTERFACE, PRECREATED, Attachment
+from awsorch.core.model_attachments import ATTACHING, DELETED, DETACHING, INTERFACE, PRECREATED, VOLUME, Attachment
 from awsorch.core.rules.attachments import settle, stopped, with_attachment
 from awsorch.core.rules.stop_tasks import finish
 from awsorch.core.state import ClusterState, Transaction
@@ -26,8 +26,8 @@ PATIENCE_S = 180.0
 FAREWELL_S = 300.0
 _TIMEOUTS = {
     INTERFACE: "Timeout waiting for network interface provisioning to complete.",
+    VOLUME: "Timeout waiting for EBS volume attachment to complete.",
 }
-_VOLUME_TIMEOUT = "Timeout waiting for EBS volume attachment to complete."
 
 
 def look(tx: Transaction[ClusterState], subject: str) -> None:
@@ -48,7 +48,7 @@ def _provide(tx: Transaction[ClusterState], task: Task) -> None:
     due = min(each.since or tx.now for each in task.attachments) + PATIENCE_S
     missing = [each for each in task.attachments if each.status in (PRECREATED, ATTACHING)]
     if machine is None or due <= tx.now:
-        reason = _TIMEOUTS.get(missing[0].type, _VOLUME_TIMEOUT) if missing else ""
+        reason = _TIMEOUTS[missing[0].type] if missing else ""
         finish(tx, task, "TaskFailedToStart", reason)
         return
     for attachment in missing:
@@ -69,6 +69,8 @@ def _wish(task: Task, attachment: Attachment, machine: str) -> ProvideAttachment
         machine=machine,
         subnet=attachment.details.get("subnetId", ""),
         security_groups=task.network.security_groups if task.network is not None else (),
+        zone=task.zone or "",
+        volume=task.volume if attachment.type == VOLUME else None,
     )
 
 
@@ -81,7 +83,8 @@ def _release(tx: Transaction[ClusterState], task: Task) -> None:
             continue
         if attachment.released_at is None:
             task = with_attachment(task, replace(attachment, status=DETACHING, released_at=tx.now))
-        tx.send(ReleaseAttachment(task_id=task.id, attachment_id=attachment.id, type=attachment.type))
+        keep = attachment.type == VOLUME and task.volume is not None and not task.volume.deletes
+        tx.send(ReleaseAttachment(task_id=task.id, attachment_id=attachment.id, type=attachment.type, keep=keep))
     tx.put(task)
     settle(tx, task)
     left = [each for each in task.attachments if each.status != DELETED]

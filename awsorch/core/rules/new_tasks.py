@@ -127,8 +127,9 @@ def _described(
         tags=template.tags,
         enable_execute_command=template.enable_execute_command,
         reference_id=template.reference_id,
-        attachments=wished(tx, template.network),
+        attachments=wished(tx, template),
         network=template.network,
+        volume=template.volume,
         created_at=tx.now,
     )
 

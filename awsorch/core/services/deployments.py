@@ -103,6 +103,7 @@ def begin(tx: Transaction[ClusterState], service: Service, wish: RevisionWish) -
         capacity_provider_strategy=wish.capacity_provider_strategy,
         load_balancers=wish.load_balancers,
         network=wish.network,
+        volume=wish.volume,
         document=wish.document,
         created_at=tx.now,
     )

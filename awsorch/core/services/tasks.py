@@ -107,6 +107,7 @@ def template_of(state: ClusterState, service: Service, deployment: Deployment) -
         enable_execute_command=service.enable_execute_command,
         images=images_of(revision, definition),
         network=revision.network,
+        volume=revision.volume,
         service=TaskService(name=service.name, deployment=deployment.number, load_balancers=revision.load_balancers),
     )
 

@@ -1,0 +1,79 @@
+"""Tells the controller that an EBS volume, which EC2 has attached to this instance for a task to come, is mounted.
+
+Nothing is stored: what is not reported, the controller sends again.
+Source: agent protocol, ConfirmAttachmentMessage; ECS API, SubmitAttachmentStateChanges.
+"""
+
+import asyncio
+import logging
+
+from awsorch.agent.api import APIError
+from awsorch.agent.credentials import NoCredentialsError
+from awsorch.agent.ebs import TYPE, Volume, VolumeError, volume_of, volumes_of
+from awsorch.agent.interface_reports import Calls
+from awsorch.agent.surroundings import Surroundings
+from awsorch.wire import acs
+
+LOG = logging.getLogger(__name__)
+
+CLAIM_S = 200.0
+"""A task comes, or has been given up, within this time after its volume was mounted. Seconds."""
+
+
+class VolumeReports:
+    """The volumes that are waited for on one instance."""
+
+    def __init__(self, ecs: Calls, cluster: str, surroundings: Surroundings) -> None:
+        self._ecs = ecs
+        self._cluster = cluster
+        self._volumes = surroundings.volumes
+        self._tasks = surroundings.tasks
+        self._waiting: dict[str, asyncio.Task[None]] = {}
+
+    def begin(self, message: acs.ConfirmAttachmentMessage) -> None:
+        """Mount a task's volume, unless that is being done."""
+        attachment = message.attachment
+        if attachment is None or attachment.attachment_type != TYPE or attachment.attachment_arn in self._waiting:
+            return
+        work = asyncio.create_task(self._report(attachment, message.wait_timeout_ms / 1000))
+        self._waiting[attachment.attachment_arn] = work
+        work.add_done_callback(lambda _: self._waiting.pop(attachment.attachment_arn, None))
+
+    def look_back(self) -> None:
+        """Mind what a former life of the agent mounted for tasks that may never have come."""
+        for volume in self._volumes.mounted():
+            self._waiting[volume.id] = asyncio.create_task(self._unclaimed(volume))
+
+    async def close(self) -> None:
+        """Look for nothing any more."""
+        waiting = list(self._waiting.values())
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _report(self, attachment: acs.Attachment, seconds: float) -> None:
+        try:
+            await self._volumes.make_ready(volume_of(attachment, self._volumes.folder), seconds)
+        except VolumeError as error:
+            LOG.warning("%s", error)
+            return
+        attached = [{"attachmentArn": attachment.attachment_arn, "status": "ATTACHED"}]
+        try:
+            await self._ecs.call("SubmitAttachmentStateChanges", {"cluster": self._cluster, "attachments": attached})
+        except (APIError, NoCredentialsError) as error:
+            LOG.warning("volume %s is mounted, but not reported: %s", attachment.attachment_arn, error)
+        await self._unclaimed(volume_of(attachment, self._volumes.folder))
+
+    async def _unclaimed(self, volume: Volume) -> None:
+        """Unmount a volume whose task does not come: EC2 can't take it back before."""
+        await asyncio.sleep(CLAIM_S)
+        claimed = {
+            each.id
+            for assignment in self._tasks.values()
+            for each in volumes_of(assignment.task.attachments, self._volumes.folder)
+        }
+        if volume.id not in claimed:
+            try:
+                await self._volumes.release(volume)
+            except VolumeError as error:
+                LOG.warning("%s", error)
