@@ -12,6 +12,7 @@ from awsorch.local.stacks.dynamic import ssm_values
 from awsorch.local.stacks.errors import StackRefused, TemplateError
 from awsorch.local.stacks.parameters import Given, settle, ssm_names
 from awsorch.local.stacks.records import Stack, Wanted
+from awsorch.local.stacks.references import references_in
 from awsorch.local.stacks.schemas import Schemas
 from awsorch.local.stacks.template import Template, parse
 
@@ -74,6 +75,14 @@ class Preparation:
             if problems:
                 said = ", ".join(problems)
                 raise TemplateError(f"Properties validation failed for resource {name} with message:[{said}]")
+        for reference in references_in([dict(template.resources), dict(template.outputs)]):
+            if reference.kind == "attribute" and reference.attribute:
+                known = self._schemas.attributes(template.resources[reference.name]["Type"])
+                if known and reference.attribute not in known:
+                    raise TemplateError(
+                        f"Template error: resource {reference.name} does not support attribute type "
+                        f"{reference.attribute} in Fn::GetAtt"
+                    )
 
     async def _fetch(self, url: str) -> str:
         """A template from S3, by any of the forms of its URL."""

@@ -200,6 +200,10 @@ def test_templates_are_summed_up(api: Callable[[Use], None]) -> None:
             "Circular dependency between resources: [A, B]",
         ),
         (
+            {"A": queue(), "B": queue({"Fn::GetAtt": ["A", "Colour"]})},
+            "Template error: resource A does not support attribute type Colour in Fn::GetAtt",
+        ),
+        (
             {"A": queue({"Ref": "Gone"})},
             "Template format error: Unresolved resource dependencies [Gone] in the Resources block of the template",
         ),
