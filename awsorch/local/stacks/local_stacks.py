@@ -15,6 +15,7 @@ from awsorch.local.stacks.engine import StackEngine
 from awsorch.local.stacks.inert import InertProvider
 from awsorch.local.stacks.kinds.tables import KINDS
 from awsorch.local.stacks.kinds.wire import WireProvider
+from awsorch.local.stacks.nested import NestedStacks
 from awsorch.local.stacks.operations import StackOperations
 from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.readings import Readings
@@ -39,7 +40,7 @@ class LocalStacks:
         schemas = Schemas()
         ecs = EcsProvider(clients)
         wire = WireProvider(clients, KINDS, schemas, region=region, account_id=account_id)
-        every: tuple[Provider, ...] = (InertProvider(inert, schemas), wire, ecs)
+        every: tuple[Provider, ...] = (InertProvider(inert, schemas), wire, ecs, NestedStacks(clients))
         providers = {type: provider for provider in every for type in provider.types()}
         surveyor = Surveyor(self._store, clients, region, account_id)
         self._engine = StackEngine(
