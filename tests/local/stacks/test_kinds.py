@@ -50,6 +50,7 @@ def wire(calls: BotoCalls) -> WireProvider:
 def every_op(kind: Kind) -> list[Op]:
     found = [kind.create, kind.delete, kind.read, kind.adopt]
     found += [op for setting in kind.settings for op in (setting.op, setting.unset)]
+    found += [kind.draft.op] if kind.draft else []
     found += [op for items in kind.items for op in (items.add, items.remove)]
     if kind.tagging is not None:
         found += [kind.tagging.set, kind.tagging.unset]
@@ -241,6 +242,31 @@ def test_what_a_table_has_no_place_for_is_refused(wire: WireProvider, calls: Bot
     refused = carry(wire, a_request(Action.CREATE, "AWS::S3::Bucket", model))
     assert refused.message == "Encountered unsupported property AccelerateConfiguration"
     assert calls.made == []
+
+
+def test_a_secret_is_generated(wire: WireProvider, moto_url: str) -> None:
+    secrets = client(moto_url, "secretsmanager")
+
+    def value(id: str) -> str:
+        return str(secrets.get_secret_value(SecretId=id)["SecretString"])
+
+    plain = {"GenerateSecretString": {"PasswordLength": "20", "ExcludePunctuation": "true"}}
+    first = made(wire, "AWS::SecretsManager::Secret", plain, token="plain").physical_id
+    assert re.fullmatch(r"[A-Za-z0-9]{20}", value(first))
+    template = {"SecretStringTemplate": '{"user": "me"}', "GenerateStringKey": "password", "PasswordLength": 12}
+    second = made(wire, "AWS::SecretsManager::Secret", {"GenerateSecretString": template}, token="json").physical_id
+    assert json.loads(value(second))["user"] == "me"
+    before = json.loads(value(second))["password"]
+    assert len(before) == 12
+    kept = {"GenerateSecretString": template}
+    described = {**kept, "Description": "d"}
+    changed(wire, "AWS::SecretsManager::Secret", second, kept, described)
+    assert json.loads(value(second))["password"] == before, "only a change of how it is made makes it anew"
+    longer = {"GenerateSecretString": {**template, "PasswordLength": 13}}
+    changed(wire, "AWS::SecretsManager::Secret", second, described, longer)
+    assert len(json.loads(value(second))["password"]) == 13
+    for id in (first, second):
+        assert removed(wire, "AWS::SecretsManager::Secret", id, {}).outcome is Outcome.SUCCESS
 
 
 def test_inert_types_have_a_name_and_nothing_else() -> None:
