@@ -237,6 +237,78 @@ def test_an_inline_policy_follows_its_roles(wire: WireProvider, moto_url: str) -
         iam.delete_role(RoleName=name)
 
 
+def test_a_group_and_what_hangs_on_it(wire: WireProvider, moto_url: str) -> None:
+    scaling = client(moto_url, "autoscaling")
+    data = {"LaunchTemplateData": {"InstanceType": "t3.small", "ImageId": "ami-12c6146b"}}
+    template = made(wire, "AWS::EC2::LaunchTemplate", data, token="group")
+    before = {
+        "MinSize": "0",
+        "MaxSize": "2",
+        "AvailabilityZones": ["us-east-1a"],
+        "LaunchTemplate": {"LaunchTemplateId": template.physical_id, "Version": "1"},
+        "Cooldown": "10",
+        "Tags": [{"Key": "a", "Value": "b", "PropagateAtLaunch": "false"}],
+    }
+    group = made(wire, "AWS::AutoScaling::AutoScalingGroup", before)
+    name = group.physical_id
+
+    def described() -> dict[str, Any]:
+        (found,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        return dict(found)
+
+    assert (described()["MaxSize"], described()["DefaultCooldown"]) == (2, 10)
+    assert [(tag["Key"], tag["PropagateAtLaunch"]) for tag in described()["Tags"]] == [("a", False)]
+    after = {**before, "MaxSize": 3, "Tags": [{"Key": "c", "Value": "d", "PropagateAtLaunch": True}]}
+    update = changed(wire, "AWS::AutoScaling::AutoScalingGroup", name, before, after)
+    assert update.outcome is Outcome.SUCCESS, update.message
+    assert wire.replaced_by("AWS::AutoScaling::AutoScalingGroup", before, after) == frozenset()
+    assert (described()["MaxSize"], [tag["Key"] for tag in described()["Tags"]]) == (3, ["c"])
+
+    launching = {"AutoScalingGroupName": name, "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
+    target = {"PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"}, "TargetValue": 50}
+    on_group = {"AutoScalingGroupName": name}
+    things: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("LifecycleHook", {**launching, "HeartbeatTimeout": "60"}, {**launching, "HeartbeatTimeout": 90}),
+        (
+            "ScalingPolicy",
+            {**on_group, "PolicyType": "TargetTrackingScaling", "TargetTrackingConfiguration": target},
+            {
+                **on_group,
+                "PolicyType": "TargetTrackingScaling",
+                "TargetTrackingConfiguration": {**target, "TargetValue": 60},
+            },
+        ),
+        (
+            "ScheduledAction",
+            {**on_group, "Recurrence": "0 1 * * *", "MinSize": "0"},
+            {**on_group, "Recurrence": "0 2 * * *", "MinSize": 0},
+        ),
+    ]
+    for short, one, two in things:
+        type = f"AWS::AutoScaling::{short}"
+        thing = made(wire, type, one)
+        update = changed(wire, type, thing.physical_id, one, two)
+        assert update.outcome is Outcome.SUCCESS, update.message
+        gone = removed(wire, type, thing.physical_id, two)
+        assert gone.outcome is Outcome.SUCCESS, gone.message
+    for type, id in (
+        ("AWS::AutoScaling::AutoScalingGroup", name),
+        ("AWS::EC2::LaunchTemplate", template.physical_id),
+    ):
+        assert removed(wire, type, id, {}).outcome is Outcome.SUCCESS
+
+
+def test_a_policy_of_its_own(wire: WireProvider, moto_url: str) -> None:
+    iam = client(moto_url, "iam")
+    iam.create_role(RoleName="owner", AssumeRolePolicyDocument=json.dumps(TRUST))
+    model = {"RoleName": "owner", "PolicyName": "p", "PolicyDocument": ALLOW}
+    policy = made(wire, "AWS::IAM::RolePolicy", model)
+    for _ in range(2):
+        assert removed(wire, "AWS::IAM::RolePolicy", policy.physical_id, model).outcome is Outcome.SUCCESS
+    assert iam.list_role_policies(RoleName="owner")["PolicyNames"] == []
+    iam.delete_role(RoleName="owner")
+
+
 def test_what_a_table_has_no_place_for_is_refused(wire: WireProvider, calls: BotoCalls) -> None:
     model = {"AccelerateConfiguration": {"AccelerationStatus": "Enabled"}}
     refused = carry(wire, a_request(Action.CREATE, "AWS::S3::Bucket", model))
