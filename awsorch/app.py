@@ -324,7 +324,13 @@ def _open_stacks(settings: Settings) -> LocalStacks | None:
         url=settings.aws_endpoint, region=settings.region, access_key_id=key_id, secret_access_key=secret
     )
     folder = Path(settings.local_dir) / "controller"
-    return LocalStacks(folder=folder, region=settings.region, account_id=settings.account_id, clients=clients)
+    return LocalStacks(
+        folder=folder,
+        region=settings.region,
+        account_id=settings.account_id,
+        clients=clients,
+        inert=settings.inert_types,
+    )
 
 
 def _collect_seldom() -> None:

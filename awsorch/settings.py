@@ -63,6 +63,8 @@ class Settings:
     local_dir: str = ""
     #: The prefix ("127.N") of the local cloud's loopback network, in which its load balancers listen.
     loopback_network: str = ""
+    #: CloudFormation types, a JSON list, that stacks of the local cloud may have and for which nothing is made.
+    inert_types: tuple[str, ...] = ()
     #: A running task without any health check counts as healthy after this long; ECS waits 40 seconds.
     settle_seconds: float = 40.0
     #: Load balancers are asked about targets this often while something moves. ELB's rate limits bear 2 seconds.
@@ -155,14 +157,17 @@ def _keys(value: Any) -> dict[str, str]:
     return keys
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    try:
-        names = json.loads(value) if isinstance(value, str) and value else value or []
-    except ValueError:
-        names = None
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
-        raise BadSetting('instance_roles should be a JSON list of names of roles, such as ["ecsInstanceRole"]')
-    return tuple(names)
+def _names(name: str, example: str) -> Callable[[Any], tuple[str, ...]]:
+    def read(value: Any) -> tuple[str, ...]:
+        try:
+            names = json.loads(value) if isinstance(value, str) and value else value or []
+        except ValueError:
+            names = None
+        if not isinstance(names, list | tuple) or not all(isinstance(each, str) and each for each in names):
+            raise BadSetting(f"{name} should be a JSON list of {example}")
+        return tuple(names)
+
+    return read
 
 
 def _seconds(name: str) -> Callable[[Any], float]:
@@ -182,7 +187,8 @@ _PARSERS: Mapping[str, Any] = {
     "port": _port,
     "data_dir": Path,
     "access_keys": _keys,
-    "instance_roles": _names,
+    "inert_types": _names("inert_types", 'types, such as ["AWS::CodeDeploy::Application"]'),
+    "instance_roles": _names("instance_roles", 'names of roles, such as ["ecsInstanceRole"]'),
     "user_data": _user_data,
     "settle_seconds": _seconds("settle_seconds"),
     "poll_seconds": _seconds("poll_seconds"),

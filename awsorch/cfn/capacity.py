@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from awsorch.cfn.cluster import put_providers, settled_providers
-from awsorch.cfn.contract import AwsCalls, CallRefused, Progress, Request, done, failed, same, waiting
+from awsorch.cfn.contract import AwsCalls, CallRefused, Progress, Request, done, failed, waiting
 from awsorch.cfn.shapes import fit_some
 from awsorch.cfn.tags import all_tags, tag_list, update_tags
 
@@ -20,7 +20,7 @@ class EcsCapacityProvider:
     """Ref: its name. GetAtt: Arn."""
 
     type = "AWS::ECS::CapacityProvider"
-    replaced_by = frozenset({"Name", "ClusterName"})
+    replaced_by = frozenset({"Name", "ClusterName", "AutoScalingGroupProvider/AutoScalingGroupArn"})
 
     async def create(self, calls: AwsCalls, request: Request) -> Progress:
         """CreateCapacityProvider, then until it is ACTIVE."""
@@ -41,11 +41,9 @@ class EcsCapacityProvider:
         if provider is None:
             return failed(f"The capacity provider {name} is not there any more.", "NotFound", name)
         if not request.callback:
-            before, after = (side.get("AutoScalingGroupProvider") or {} for side in (request.previous, request.model))
-            if not same(before.get("AutoScalingGroupArn"), after.get("AutoScalingGroupArn")):
-                return failed("AutoScalingGroupArn can't be changed under the same Name.", "NotUpdatable", name)
             changed = sorted(request.changed() & set(_KINDS))
-            model = {**request.model, "AutoScalingGroupProvider": _without_group(after)}
+            group = request.model.get("AutoScalingGroupProvider") or {}
+            model = {**request.model, "AutoScalingGroupProvider": _without_group(group)}
             members = fit_some("ecs", "UpdateCapacityProvider", model, changed)
             if members:
                 named = {"name": name} | ({"cluster": model["ClusterName"]} if "ClusterName" in model else {})

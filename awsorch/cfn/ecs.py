@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from awsorch.cfn.capacity import CapacityProviderAssociations, EcsCapacityProvider
 from awsorch.cfn.cluster import EcsCluster
@@ -35,7 +36,7 @@ class Handler(Protocol):
 
     @property
     def replaced_by(self) -> frozenset[str] | None:
-        """The properties whose change needs another resource; None: all but Tags."""
+        """The properties, or pointers into them, whose change needs another resource; None: all but Tags."""
 
     async def create(self, calls: AwsCalls, request: Request) -> Progress:
         """A step of making it."""
@@ -65,10 +66,10 @@ class EcsProvider:
         return frozenset(self._handlers)
 
     def replaced_by(self, type: str, previous: Properties, model: Properties) -> frozenset[str]:
-        names = (previous.keys() | model.keys()) - {"Tags"}
         wanted = self._handlers[type].replaced_by
-        candidates = names if wanted is None else names & wanted
-        return frozenset(name for name in candidates if not same(previous.get(name), model.get(name)))
+        pointers = (previous.keys() | model.keys()) - {"Tags"} if wanted is None else wanted
+        differing = (each for each in pointers if not same(_at(each, previous), _at(each, model)))
+        return frozenset(each.partition("/")[0] for each in differing)
 
     async def step(self, request: Request) -> Progress:
         handler = self._handlers[request.type]
@@ -83,3 +84,11 @@ class EcsProvider:
             if error.code in _BUSY and tries < _BUSY_TRIES:
                 return waiting(request.physical_id, 1.0, **{**request.callback, "tries": tries + 1})
             return failed(str(error), _CODES.get(error.code, "GeneralServiceException"), request.physical_id)
+
+
+def _at(pointer: str, properties: Properties) -> Any:
+    """The value at a property's name, or further down ("Provider/Arn")."""
+    value: Any = properties
+    for part in pointer.split("/"):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

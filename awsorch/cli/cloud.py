@@ -48,6 +48,12 @@ DATA = click.option(
 @click.option("--port", type=PORT, default=4566, show_default=True, metavar="N", help="Its port; 0 takes a free one.")
 @click.option("--region", default=DEFAULT_REGION, show_default=True, metavar="NAME", help="The region that it plays.")
 @click.option("--aws", metavar="URL", help="Use LocalStack or the like for the rest of AWS, in place of moto.")
+@click.option(
+    "--inert",
+    multiple=True,
+    metavar="TYPE",
+    help="A CloudFormation type that stacks may have and that is not there: nothing is made for it. Once a type.",
+)
 @DATA
 @click.option("--detach", "-d", is_flag=True, help="Return when it is ready; `awsorch down` stops it.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens as JSON.")

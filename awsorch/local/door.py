@@ -3,8 +3,9 @@ behind it.
 
 It runs inside the controller's process. A request's credential scope says which service it is for; what is
 not ECS is passed on byte for byte, path and Host included, so that signatures, S3's encoded keys and
-virtual hosts hold; a few calls about load balancers, which moto stores but does not carry, go to `elb_calls`. moto is
-not safe for concurrent calls (conditional writes lose updates), so calls of one service group take turns. The door
+virtual hosts hold; a few calls about load balancers, which moto stores but does not carry, go to `elb_calls`, and
+CloudFormation's to the stack engine. moto is not safe for concurrent calls (conditional writes lose updates), so calls
+of one service group take turns. The door
 changes nothing in an answer, except where it is no AWS answer at all: a fault of moto's becomes an error in the
 protocol that the client speaks, and where a load balancer's address is not the one that it has here. It knows nothing
 of clusters, tasks or instances.

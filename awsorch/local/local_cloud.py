@@ -202,6 +202,7 @@ class LocalCloud:
             "AWSORCH_IDLE_SECONDS": "10",
             "AWSORCH_POLL_SECONDS": "0.5",
             "AWSORCH_LOCAL_DIR": str(self._folder.path),
+            "AWSORCH_INERT_TYPES": json.dumps(list(self._options.inert)),
             "AWSORCH_LOOPBACK_NETWORK": network,
             "AWSORCH_NOTICES_QUEUE": self._notices_queue(),
             notice.VARIABLE: str(notices.writing),

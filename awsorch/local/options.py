@@ -37,7 +37,7 @@ class Options:
     """How the local cloud is to be. `instances` is how many of its own it runs at least; `hosts` whether instances
     share this machine's network and Docker Engine (loopback) or have their own (netns); `aws` the URL of
     LocalStack or the like instead of moto; `access_keys` maps ids to secrets (none: signatures are not
-    checked); `port` 0 takes a free one.
+    checked); `port` 0 takes a free one; `inert` names CloudFormation types for which nothing is made.
     """
 
     instances: int = 2
@@ -51,6 +51,7 @@ class Options:
     aws: str | None = None
     access_keys: Mapping[str, str] = field(default_factory=dict)
     region: str = "us-east-1"
+    inert: tuple[str, ...] = ()
 
     @property
     def first_key(self) -> tuple[str, str]:
@@ -72,6 +73,9 @@ def check(options: Options) -> None:
         raise CannotStart(f"hosts netns have Docker Engines of their own: not with --engine {options.engine}")
     if options.hosts == "netns" and (missing := what_is_missing()):
         raise CannotStart(f"hosts netns need {missing}; without --hosts netns, instances share this machine's network")
+    odd = [each for each in options.inert if each.count("::") < 1]
+    if odd:
+        raise CannotStart(f"inert must name types such as AWS::CodeDeploy::Application, not {odd[0]!r}")
     if options.aws is not None and not options.aws.startswith(("http://", "https://")):
         raise CannotStart(f"aws must be a URL such as http://127.0.0.1:4567, not {options.aws!r}")
     if not options.access_keys and not _is_loopback(options.host):

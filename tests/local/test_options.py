@@ -22,6 +22,7 @@ from awsorch.local.options import CannotStart, Options, check, default_data, tak
         ({"hosts": "vm"}, "loopback, netns"),
         ({"hosts": "netns", "engine": "simulated"}, "not with --engine simulated"),
         ({"aws": "localhost:4567"}, "a URL such as"),
+        ({"inert": ("Application",)}, "types such as AWS::CodeDeploy::Application, not 'Application'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_anything_starts(

@@ -13,7 +13,6 @@ from awsorch.local.stacks.operations import (
     Request,
     StackOperations,
     check_updatable,
-    is_no_change,
 )
 from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.records import ChangeSet, Operation, Phase, Stack
@@ -51,8 +50,8 @@ class ChangeSets:
         is_known = kind == "UPDATE"
         template = await self._preparation.template(request, stack if is_known else None)
         wanted = await self._preparation.wanted(request, template, stack if is_known else None)
-        changes = await self._stacks.plan(stack, template, wanted)
-        empty = is_known and is_no_change(stack, wanted, changes, template)
+        changes, is_needed = await self._stacks.plan(stack, template, wanted)
+        empty = is_known and not is_needed
         place = self._engine.surveyor
         change_set = ChangeSet(
             id=f"arn:aws:cloudformation:{place.region}:{place.account_id}:changeSet/{name}/{uuid.uuid4()}",

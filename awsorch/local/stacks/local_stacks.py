@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from awsorch.cfn.contract import Provider
@@ -12,8 +12,10 @@ from awsorch.local.stacks.calls import StackCalls
 from awsorch.local.stacks.change_sets import ChangeSets
 from awsorch.local.stacks.clients import AwsClients
 from awsorch.local.stacks.engine import StackEngine
+from awsorch.local.stacks.inert import InertProvider
 from awsorch.local.stacks.kinds.tables import KINDS
 from awsorch.local.stacks.kinds.wire import WireProvider
+from awsorch.local.stacks.nested import NestedStacks
 from awsorch.local.stacks.operations import StackOperations
 from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.readings import Readings
@@ -29,14 +31,17 @@ a call up after 60."""
 class LocalStacks:
     """`calls` is for the door. `start`, when the door answers, then `close`, once each."""
 
-    def __init__(self, *, folder: Path, region: str, account_id: str, clients: AwsClients) -> None:
-        """Raises OSError where what is kept in the folder cannot be read."""
+    def __init__(
+        self, *, folder: Path, region: str, account_id: str, clients: AwsClients, inert: Iterable[str] = ()
+    ) -> None:
+        """`inert` are types for which nothing is made. Raises OSError where what is kept can't be read."""
         self._clients = clients
         self._store = StackStore(folder / "stacks.db")
         schemas = Schemas()
         ecs = EcsProvider(clients)
         wire = WireProvider(clients, KINDS, schemas, region=region, account_id=account_id)
-        providers: Mapping[str, Provider] = {type: provider for provider in (wire, ecs) for type in provider.types()}
+        every: tuple[Provider, ...] = (InertProvider(inert, schemas), wire, ecs, NestedStacks(clients))
+        providers = {type: provider for provider in every for type in provider.types()}
         surveyor = Surveyor(self._store, clients, region, account_id)
         self._engine = StackEngine(
             store=self._store, providers=providers, calls=clients, surveyor=surveyor, clock=time.time

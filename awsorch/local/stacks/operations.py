@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from awsorch.cfn.contract import scalar_text
 from awsorch.local.stacks.engine import StackEngine
 from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.plan import foresee
@@ -59,7 +60,8 @@ class StackOperations:
         template = await self._preparation.template(request, stack)
         wanted = await self._preparation.wanted(request, template, stack)
         check_updatable(stack)
-        if is_no_change(stack, wanted, await self.plan(stack, template, wanted), template):
+        _, is_needed = await self.plan(stack, template, wanted)
+        if not is_needed:
             raise StackRefused(NO_UPDATES)
         on_failure = "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK"
         token = request.get("ClientRequestToken", "")
@@ -144,11 +146,15 @@ class StackOperations:
             notification_arns=tuple(request.get("NotificationARNs", ())),
         )
 
-    async def plan(self, stack: Stack, template: Template, wanted: Wanted) -> list[Change]:
-        """What would change. Raises StackRefused for what can't be."""
+    async def plan(self, stack: Stack, template: Template, wanted: Wanted) -> tuple[list[Change], bool]:
+        """What would change of the resources, and whether anything would at all. Raises StackRefused for what can't
+        be."""
         around = await self._engine.surveyor.survey(stack, wanted, template)
         resources = self._engine.store.resources(stack.id)
-        return foresee(template, around, resources, self._engine.providers, wanted.tags)
+        changes, outputs = foresee(template, around, resources, self._engine.providers, wanted.tags)
+        known = {each.key: (each.value, each.export or None) for each in stack.outputs}
+        fresh = {key: (scalar_text(value), export) for key, (value, export) in outputs.items()}
+        return changes, bool(changes) or wanted.tags != stack.wanted.tags or known != fresh
 
     async def apply(self, stack: Stack, operation: Operation) -> None:
         """Begin to make the stack what is wanted, and wait a while."""
@@ -169,12 +175,3 @@ def check_updatable(stack: Stack) -> None:
     """Raises StackRefused for a stack in whose status no update can begin."""
     if stack.status not in _UPDATABLE:
         raise StackRefused(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
-
-
-def is_no_change(stack: Stack, wanted: Wanted, changes: list[Change], template: Template) -> bool:
-    """Whether an update would do nothing: resources, tags and outputs are as they are."""
-    if changes or wanted.tags != stack.wanted.tags:
-        return False
-    if wanted.template == stack.wanted.template and wanted.parameters == stack.wanted.parameters:
-        return True
-    return not template.outputs and not stack.outputs

@@ -50,8 +50,9 @@ def foresee(
     resources: Mapping[str, Resource],
     providers: Mapping[str, Provider],
     tags: Mapping[str, str],
-) -> list[Change]:
-    """The changes in the order in which they would begin. Raises TemplateError."""
+) -> tuple[list[Change], dict[str, tuple[Any, Any]]]:
+    """The changes in the order in which they would begin; and each output's value and export, which may be UNKNOWN.
+    Raises TemplateError."""
     foreseen = Foreseen(resources=resources, fresh=set())
     evaluation = Evaluation(template, around, foreseen)
     changes = []
@@ -64,13 +65,15 @@ def foresee(
                 changes.append(change)
                 if change.action == "Add" or change.replacement != "False":
                     foreseen.fresh.add(name)
-    for output in template.outputs.values():
-        if "Condition" not in output or evaluation.holds(str(output["Condition"])):
-            evaluation.evaluate(output["Value"])
+    outputs = {
+        key: (evaluation.evaluate(output["Value"]), evaluation.evaluate((output.get("Export") or {}).get("Name")))
+        for key, output in template.outputs.items()
+        if "Condition" not in output or evaluation.holds(str(output["Condition"]))
+    }
     for name in sorted(resources.keys() - graph.keys()):
         known = resources[name]
         changes.append(Change(action="Remove", logical_id=name, type=known.type, physical_id=known.physical_id))
-    return changes
+    return changes, outputs
 
 
 def _change(

@@ -10,8 +10,11 @@ from urllib.parse import unquote, urlsplit
 from awsorch.cfn.contract import AwsCalls, CallRefused
 from awsorch.local.stacks.dynamic import ssm_values
 from awsorch.local.stacks.errors import StackRefused, TemplateError
+from awsorch.local.stacks.nested import OUTPUTS
+from awsorch.local.stacks.nested import TYPE as NESTED
 from awsorch.local.stacks.parameters import Given, settle, ssm_names
 from awsorch.local.stacks.records import Stack, Wanted
+from awsorch.local.stacks.references import Reference, references_in
 from awsorch.local.stacks.schemas import Schemas
 from awsorch.local.stacks.template import Template, parse
 
@@ -74,6 +77,18 @@ class Preparation:
             if problems:
                 said = ", ".join(problems)
                 raise TemplateError(f"Properties validation failed for resource {name} with message:[{said}]")
+        for reference in references_in([dict(template.resources), dict(template.outputs)]):
+            if reference.kind == "attribute" and reference.attribute:
+                self._check_attribute(template.resources[reference.name]["Type"], reference)
+
+    def _check_attribute(self, type: str, reference: Reference) -> None:
+        known = self._schemas.attributes(type)
+        is_output = type == NESTED and reference.attribute.startswith(OUTPUTS)
+        if known and reference.attribute not in known and not is_output:
+            raise TemplateError(
+                f"Template error: resource {reference.name} does not support attribute type {reference.attribute} in "
+                "Fn::GetAtt"
+            )
 
     async def _fetch(self, url: str) -> str:
         """A template from S3, by any of the forms of its URL."""

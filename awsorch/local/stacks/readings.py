@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from awsorch.local.stacks.documents import read_template
 from awsorch.local.stacks.engine import StackEngine
 from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.operations import Answer, Request
@@ -145,7 +144,7 @@ def _template_of(stack: Stack) -> Template:
     text = operation.wanted.template if operation and not operation.turned_back else stack.wanted.template
     if not text and operation:
         text = operation.wanted.template
-    return parse(text) if text and read_template(text) else _EMPTY
+    return parse(text) if text else _EMPTY
 
 
 def _page(everything: Sequence[Any], request: Request) -> tuple[Sequence[Any], dict[str, str]]:

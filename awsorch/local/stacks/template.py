@@ -5,6 +5,7 @@ Source: AWS CloudFormation user guide, "Template sections" (names and limits).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -108,8 +109,10 @@ class Template:
         return ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"), reason
 
 
+@functools.lru_cache(maxsize=64)
 def parse(text: str) -> Template:
-    """A template from its text. Raises TemplateError."""
+    """A template from its text. Raises TemplateError. Nobody changes what it answers: it is kept, since a large text
+    takes a while."""
     document = read_template(text)
     unknown = sorted(document.keys() - _SECTIONS)
     if unknown:

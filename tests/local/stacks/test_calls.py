@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from awsorch.local.door import Door
 from awsorch.local.stacks.calls import StackCalls
 from tests.local.serving import fronting
-from tests.local.stacks.world import StackWorld, queue
+from tests.local.stacks.world import StackWorld, queue, request
 
 Use = Callable[[Any, StackWorld], None]
 TEMPLATE = json.dumps(
@@ -200,6 +200,10 @@ def test_templates_are_summed_up(api: Callable[[Use], None]) -> None:
             "Circular dependency between resources: [A, B]",
         ),
         (
+            {"A": queue(), "B": queue({"Fn::GetAtt": ["A", "Colour"]})},
+            "Template error: resource A does not support attribute type Colour in Fn::GetAtt",
+        ),
+        (
             {"A": queue({"Ref": "Gone"})},
             "Template format error: Unresolved resource dependencies [Gone] in the Resources block of the template",
         ),
@@ -277,3 +281,48 @@ def test_ssm_parameters_are_resolved(api: Callable[[Use], None]) -> None:
         )
 
     api(use)
+
+
+def test_stacks_are_resources_of_stacks(tmp_path: Path) -> None:
+    """The inner one's template comes from S3; it is made, changed, failed and removed with the outer one."""
+
+    async def scene() -> None:
+        world = StackWorld(tmp_path)
+        world.nest({"inner.yaml": TEMPLATE})
+        inner = {"TemplateURL": "https://s3.amazonaws.com/bucket/inner.yaml", "Parameters": {"Delay": 3}}
+        resources = {
+            "Inner": {"Type": "AWS::CloudFormation::Stack", "Properties": inner},
+            "User": queue({"Fn::GetAtt": ["Inner", "Outputs.Id"]}),
+        }
+        await world.stacks.create_stack(request(resources, StackName="outer"))
+        statuses = {each.name.partition("-")[0]: each for each in world.store.stacks()}
+        assert statuses["outer"].status == "CREATE_COMPLETE"
+        assert world.cloud.names() == {"A", "B", "User"}
+        nested = next(each for each in world.store.stacks() if each.name.startswith("outer-Inner-"))
+        assert {"DelaySeconds": nested.outputs[0].value} in world.cloud.there.values()
+
+        inner["Parameters"] = {"Delay": 4}
+        await world.stacks.update_stack(request(resources, StackName="outer"))
+        assert {"DelaySeconds": "4"} in world.cloud.there.values()
+        world.cloud.refused = [{"DelaySeconds": "5"}]
+        inner["Parameters"] = {"Delay": 5}
+        await world.stacks.update_stack(request(resources, StackName="outer"))
+        outer = world.store.find("outer")
+        assert outer is not None
+        assert outer.status == "UPDATE_ROLLBACK_COMPLETE"
+        assert world.store.get(nested.id).status == "UPDATE_ROLLBACK_COMPLETE"
+
+        world.cloud.failing = {("UPDATE", "A")}
+        await world.stacks.update_stack(request(resources, StackName="outer"))
+        assert world.store.get(outer.id).status == "UPDATE_ROLLBACK_FAILED"
+        assert world.store.get(nested.id).status == "UPDATE_ROLLBACK_FAILED"
+        world.cloud.failing.clear()
+        await world.stacks.continue_update_rollback({"StackName": "outer"})
+        assert world.store.get(outer.id).status == "UPDATE_ROLLBACK_COMPLETE"
+        assert {"DelaySeconds": "4"} in world.cloud.there.values()
+        await world.stacks.delete_stack({"StackName": "outer"})
+        assert world.cloud.there == {}
+        assert {each.status for each in world.store.stacks()} == {"DELETE_COMPLETE"}
+        await world.close()
+
+    asyncio.run(asyncio.wait_for(scene(), 30))

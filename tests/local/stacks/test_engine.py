@@ -126,6 +126,18 @@ def test_an_update_changes_only_what_differs(play: Callable[[Scene], None]) -> N
     play(scene)
 
 
+def test_outputs_alone_are_an_update(play: Callable[[Scene], None]) -> None:
+    async def scene(world: StackWorld) -> None:
+        await world.create({"A": queue()}, Outputs={"Id": {"Value": {"Ref": "A"}}})
+        with pytest.raises(StackRefused, match="No updates"):
+            await world.update({"A": queue()}, Outputs={"Id": {"Value": {"Fn::Sub": "${A}"}}})
+        stack = await world.update({"A": queue()}, Outputs={"Id": {"Value": "x"}})
+        assert (stack["StackStatus"], stack["Outputs"][0]["OutputValue"]) == ("UPDATE_COMPLETE", "x")
+        assert world.cloud.did == ["CREATE A"]
+
+    play(scene)
+
+
 def test_a_replacement_reaches_its_users_before_the_old_one_goes(play: Callable[[Scene], None]) -> None:
     async def scene(world: StackWorld) -> None:
         await world.create({"A": queue(name="one"), "B": queue({"Ref": "A"})})

@@ -9,9 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from awsorch.cfn.contract import Action, CallRefused, Progress, Properties, Request, done, failed, same, waiting
+from awsorch.cfn.contract import (
+    Action,
+    CallRefused,
+    Progress,
+    Properties,
+    Provider,
+    Request,
+    done,
+    failed,
+    same,
+    waiting,
+)
 from awsorch.local.stacks.change_sets import ChangeSets
 from awsorch.local.stacks.engine import StackEngine
+from awsorch.local.stacks.errors import StackRefused
+from awsorch.local.stacks.nested import TYPE as NESTED
+from awsorch.local.stacks.nested import NestedStacks
 from awsorch.local.stacks.operations import StackOperations
 from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.readings import Readings
@@ -34,11 +48,15 @@ class FakeCloud:
     there: dict[str, Properties] = field(default_factory=dict)
     did: list[str] = field(default_factory=list)
     failing: set[tuple[str, str]] = field(default_factory=set)
+    refused: list[Properties] = field(default_factory=list)
+    """Models that nothing can have."""
     slow: set[str] = field(default_factory=set)
     """Logical ids that take a second."""
     stuck: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     parameters: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, str] = field(default_factory=dict)
+    operations: dict[str, Any] = field(default_factory=dict)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def types(self) -> frozenset[str]:
@@ -55,7 +73,7 @@ class FakeCloud:
         step = (request.action.value, name)
         if step in self.breaking:
             self.failing.add(self.breaking[step])
-        if step in self.failing:
+        if step in self.failing or (request.action is not Action.DELETE and request.model in self.refused):
             return failed(f"no {request.action.value.lower()} today", physical_id=request.physical_id)
         if request.action is Action.DELETE:
             self.there.pop(request.physical_id, None)
@@ -74,6 +92,14 @@ class FakeCloud:
         return done(id, Arn=f"arn:{id}")
 
     async def call(self, service: str, operation: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
+        if service == "s3":
+            return {"Body": Body(self.objects[members["Key"]])}
+        if service == "cloudformation":
+            try:
+                return await self.operations[operation](members)
+            except StackRefused as error:
+                said = error.error
+                raise CallRefused(service=service, operation=operation, code=said.code, message=said.message) from None
         name = members["Name"]
         if name not in self.parameters:
             raise CallRefused(service=service, operation=operation, code="ParameterNotFound", message="")
@@ -82,6 +108,16 @@ class FakeCloud:
     def names(self) -> set[str]:
         """The logical ids of what is there."""
         return {id.partition("-")[0] for id in self.there}
+
+
+@dataclass
+class Body:
+    """An object's content as aiobotocore gives it."""
+
+    text: str
+
+    async def read(self) -> bytes:
+        return self.text.encode()
 
 
 class StackWorld:
@@ -96,7 +132,7 @@ class StackWorld:
         clock = asyncio.get_running_loop().time
         self.store = StackStore(self._path)
         surveyor = Surveyor(self.store, self.cloud, "us-east-1", "123456789012")
-        providers = {TYPE: self.cloud}
+        providers: dict[str, Provider] = {TYPE: self.cloud, NESTED: NestedStacks(self.cloud)}
         self.engine = StackEngine(
             store=self.store, providers=providers, calls=self.cloud, surveyor=surveyor, clock=clock
         )
@@ -104,6 +140,17 @@ class StackWorld:
         self.stacks = StackOperations(self.engine, preparation, clock, 1e9)
         self.sets = ChangeSets(self.engine, self.stacks, preparation, clock)
         self.reads = Readings(self.engine, preparation)
+
+    def nest(self, templates: Mapping[str, str]) -> None:
+        """Let stacks be resources; these are the templates in S3."""
+        self.cloud.objects = dict(templates)
+        self.cloud.operations = {
+            "ContinueUpdateRollback": self.stacks.continue_update_rollback,
+            "CreateStack": self.stacks.create_stack,
+            "DeleteStack": self.stacks.delete_stack,
+            "DescribeStacks": self.reads.describe_stacks,
+            "UpdateStack": self.stacks.update_stack,
+        }
 
     async def restart(self) -> None:
         """End at once, and start again from what is written down."""

@@ -12,18 +12,20 @@ _BUSY = frozenset({"DependencyViolation", "InvalidGroup.InUse", "Gateway.NotAtta
 _GROUP_KNOWN = frozenset({"InvalidPermission.Duplicate", "InvalidPermission.NotFound", "InvalidGroup.NotFound"})
 
 
-def _tagging(resource_type: str) -> Tagging:
+def tagging(resource_type: str, id: str = "$id") -> Tagging:
+    """How EC2's resources are tagged; `id` is what they are tagged by."""
     tags = {"ResourceType": resource_type, "Tags": f"$[tags, [{{Key: '{TOKEN_TAG}', Value: token}}]][]"}
     return Tagging(
         at_create={"TagSpecifications": [tags]},
-        set=Op(name="CreateTags", members={"Resources": ["$id"], "Tags": "$fresh"}),
-        unset=Op(name="DeleteTags", members={"Resources": ["$id"], "Tags": "$gone[].{Key: @}"}),
+        set=Op(name="CreateTags", members={"Resources": [id], "Tags": "$fresh"}),
+        unset=Op(name="DeleteTags", members={"Resources": [id], "Tags": "$gone[].{Key: @}"}),
         reserved=True,
     )
 
 
-def _made_by_token(describe: str) -> Op:
-    return Op(name=describe, members={"Filters": [{"Name": f"tag:{TOKEN_TAG}", "Values": ["$token"]}]})
+def made_by_token(describe: str, filters: str = "Filters") -> Op:
+    """The call that finds what a creation made whose answer was lost."""
+    return Op(name=describe, members={filters: [{"Name": f"tag:{TOKEN_TAG}", "Values": ["$token"]}]})
 
 
 def _attribute(name: str, default: bool) -> Setting:
@@ -80,14 +82,14 @@ KINDS = (
         service="ec2",
         create=Op(name="CreateVpc", takes=None),
         id="answer.Vpc.VpcId || answer.adopted",
-        adopt=_made_by_token("DescribeVpcs"),
+        adopt=made_by_token("DescribeVpcs"),
         adopted="answer.Vpcs[0].VpcId",
         read=Op(name="DescribeVpcs", members={"VpcIds": ["$id"]}),
         found="answer.Vpcs[0]",
         ready="read.State == 'available'",
         attributes={"VpcId": "id", "CidrBlock": "read.CidrBlock"},
         settings=(_attribute("EnableDnsSupport", True), _attribute("EnableDnsHostnames", False)),
-        tagging=_tagging("vpc"),
+        tagging=tagging("vpc"),
         delete=Op(name="DeleteVpc", members={"VpcId": "$id"}),
         gone=frozenset({"InvalidVpcID.NotFound"}),
         busy=_BUSY,
@@ -97,7 +99,7 @@ KINDS = (
         service="ec2",
         create=Op(name="CreateSubnet", takes=None),
         id="answer.Subnet.SubnetId || answer.adopted",
-        adopt=_made_by_token("DescribeSubnets"),
+        adopt=made_by_token("DescribeSubnets"),
         adopted="answer.Subnets[0].SubnetId",
         read=Op(name="DescribeSubnets", members={"SubnetIds": ["$id"]}),
         found="answer.Subnets[0]",
@@ -121,7 +123,7 @@ KINDS = (
                 ),
             ),
         ),
-        tagging=_tagging("subnet"),
+        tagging=tagging("subnet"),
         delete=Op(name="DeleteSubnet", members={"SubnetId": "$id"}),
         gone=frozenset({"InvalidSubnetID.NotFound"}),
         busy=_BUSY,
@@ -131,10 +133,10 @@ KINDS = (
         service="ec2",
         create=Op(name="CreateInternetGateway"),
         id="answer.InternetGateway.InternetGatewayId || answer.adopted",
-        adopt=_made_by_token("DescribeInternetGateways"),
+        adopt=made_by_token("DescribeInternetGateways"),
         adopted="answer.InternetGateways[0].InternetGatewayId",
         attributes={"InternetGatewayId": "id"},
-        tagging=_tagging("internet-gateway"),
+        tagging=tagging("internet-gateway"),
         delete=Op(name="DeleteInternetGateway", members={"InternetGatewayId": "$id"}),
         gone=frozenset({"InvalidInternetGatewayID.NotFound"}),
         busy=_BUSY,
@@ -161,10 +163,10 @@ KINDS = (
         service="ec2",
         create=Op(name="CreateRouteTable", takes=None),
         id="answer.RouteTable.RouteTableId || answer.adopted",
-        adopt=_made_by_token("DescribeRouteTables"),
+        adopt=made_by_token("DescribeRouteTables"),
         adopted="answer.RouteTables[0].RouteTableId",
         attributes={"RouteTableId": "id"},
-        tagging=_tagging("route-table"),
+        tagging=tagging("route-table"),
         delete=Op(name="DeleteRouteTable", members={"RouteTableId": "$id"}),
         gone=frozenset({"InvalidRouteTableID.NotFound"}),
         busy=_BUSY,
@@ -202,7 +204,7 @@ KINDS = (
         service="ec2",
         create=Op(name="CreateSecurityGroup", takes=None),
         id="answer.GroupId || answer.adopted",
-        adopt=_made_by_token("DescribeSecurityGroups"),
+        adopt=made_by_token("DescribeSecurityGroups"),
         adopted="answer.SecurityGroups[0].GroupId",
         named=("GroupName", 255),
         renamed={"GroupDescription": "Description"},
@@ -220,7 +222,7 @@ KINDS = (
             _rules("SecurityGroupIngress", "Ingress", "Source"),
             _rules("SecurityGroupEgress", "Egress", "Destination"),
         ),
-        tagging=_tagging("security-group"),
+        tagging=tagging("security-group"),
         delete=Op(name="DeleteSecurityGroup", members={"GroupId": "$id"}),
         gone=frozenset({"InvalidGroup.NotFound"}),
         busy=_BUSY,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import jmespath
+from jmespath import functions
 
 from awsorch.cfn.shapes import fit, input_shape, member_of
 from awsorch.local.stacks.kinds.kind import Kind, Op
@@ -15,9 +17,29 @@ from awsorch.local.stacks.kinds.kind import Kind, Op
 _ABSENT = object()
 
 
+class _Functions(functions.Functions):  # type: ignore[misc]
+    """What tables need beside JMESPath's own functions."""
+
+    @functions.signature({"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_from_json(self, text: str) -> Any:
+        """What a JSON text says; nothing for text that is none."""
+        try:
+            return json.loads(text)
+        except ValueError:
+            return None
+
+    @functions.signature({"types": ["string"]}, {"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_pair(self, key: str, value: str) -> dict[str, str]:
+        """An object of one member."""
+        return {key: value}
+
+
+_OPTIONS = jmespath.Options(custom_functions=_Functions())
+
+
 def look(expression: str, known: Mapping[str, Any]) -> Any:
     """What a JMESPath expression finds; None for nothing."""
-    return _compiled(expression).search(known)
+    return _compiled(expression).search(known, options=_OPTIONS)
 
 
 def members_of(kind: Kind, op: Op, model: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:

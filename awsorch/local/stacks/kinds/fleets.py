@@ -36,6 +36,25 @@ _NO_TEMPLATE = frozenset(
         "InvalidLaunchTemplateName.NotFoundException",
     }
 )
+_HOOK = (
+    "DefaultResult",
+    "HeartbeatTimeout",
+    "LifecycleTransition",
+    "NotificationMetadata",
+    "NotificationTargetARN",
+    "RoleARN",
+)
+_SCALING = (
+    "AdjustmentType",
+    "Cooldown",
+    "EstimatedInstanceWarmup",
+    "MetricAggregationType",
+    "MinAdjustmentMagnitude",
+    "PredictiveScalingConfiguration",
+    "ScalingAdjustment",
+    "StepAdjustments",
+    "TargetTrackingConfiguration",
+)
 _SUBNETS = {"VPCZoneIdentifier": "$VPCZoneIdentifier && join(',', VPCZoneIdentifier)"}
 
 KINDS = (
@@ -129,5 +148,51 @@ KINDS = (
         gone=frozenset({"ValidationError"}),
         busy=frozenset({"ResourceInUse", "ScalingActivityInProgress"}),
         waits_until_gone=True,
+    ),
+    Kind(
+        type="AWS::AutoScaling::LifecycleHook",
+        service="autoscaling",
+        create=Op(name="PutLifecycleHook", takes=None),
+        id="LifecycleHookName",
+        named=("LifecycleHookName", 255),
+        settings=(Setting(on=_HOOK, op=Op(name="PutLifecycleHook", takes=None), at_create=False),),
+        delete=Op(name="DeleteLifecycleHook", takes=("AutoScalingGroupName", "LifecycleHookName")),
+        gone=frozenset({"ValidationError"}),
+    ),
+    Kind(
+        type="AWS::AutoScaling::ScalingPolicy",
+        service="autoscaling",
+        create=Op(name="PutScalingPolicy", members={"PolicyName": "$name"}, takes=None),
+        id="answer.PolicyARN",
+        read=Op(name="DescribePolicies", members={"PolicyNames": ["$name"]}, takes=("AutoScalingGroupName",)),
+        found="answer.ScalingPolicies[0]",
+        attributes={"Arn": "id", "PolicyName": "read.PolicyName"},
+        settings=(
+            Setting(
+                on=_SCALING,
+                op=Op(name="PutScalingPolicy", members={"PolicyName": "$name"}, takes=None),
+                at_create=False,
+            ),
+        ),
+        delete=Op(name="DeletePolicy", members={"PolicyName": "$name"}, takes=("AutoScalingGroupName",)),
+        gone=frozenset({"ValidationError"}),
+    ),
+    Kind(
+        type="AWS::AutoScaling::ScheduledAction",
+        service="autoscaling",
+        create=Op(name="PutScheduledUpdateGroupAction", members={"ScheduledActionName": "$name"}, takes=None),
+        id="name",
+        attributes={"ScheduledActionName": "id"},
+        settings=(
+            Setting(
+                on=("DesiredCapacity", "EndTime", "MaxSize", "MinSize", "Recurrence", "StartTime", "TimeZone"),
+                op=Op(name="PutScheduledUpdateGroupAction", members={"ScheduledActionName": "$name"}, takes=None),
+                at_create=False,
+            ),
+        ),
+        delete=Op(
+            name="DeleteScheduledAction", members={"ScheduledActionName": "$id"}, takes=("AutoScalingGroupName",)
+        ),
+        gone=frozenset({"ValidationError"}),
     ),
 )

@@ -165,4 +165,13 @@ KINDS = (
         delete=Op(name="DeleteInstanceProfile", members={"InstanceProfileName": "$id"}),
         gone=_GONE,
     ),
+    Kind(
+        type="AWS::IAM::RolePolicy",
+        service="iam",
+        create=Op(name="PutRolePolicy", takes=None),
+        id="join('|', [PolicyName, RoleName])",
+        settings=(Setting(on=("PolicyDocument",), op=Op(name="PutRolePolicy", takes=None), at_create=False),),
+        delete=Op(name="DeleteRolePolicy", takes=("RoleName", "PolicyName")),
+        gone=_GONE,
+    ),
 )

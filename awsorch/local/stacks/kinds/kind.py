@@ -65,6 +65,14 @@ class Tagging:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A call before those that set something, where a property asks for it; its answer is `drafted` to them."""
+
+    on: str
+    op: Op
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """A resource type.
 
@@ -85,6 +93,7 @@ class Kind:
     attributes: Mapping[str, str] = field(default_factory=dict)
     ready: str = ""
     broken: str = ""
+    draft: Draft | None = None
     settings: tuple[Setting, ...] = ()
     items: tuple[Items, ...] = ()
     tagging: Tagging | None = None

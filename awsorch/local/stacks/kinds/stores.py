@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from awsorch.local.stacks.kinds.kind import Kind, Op, Setting, Tagging
+from awsorch.local.stacks.kinds.kind import Draft, Kind, Op, Setting, Tagging
 
 _QUEUE = (
     "ContentBasedDeduplication",
@@ -19,6 +19,22 @@ _QUEUE = (
     "RedrivePolicy",
     "SqsManagedSseEnabled",
     "VisibilityTimeout",
+)
+_GENERATED = "GenerateSecretString"
+_ASKED = (
+    "ExcludeCharacters",
+    "ExcludeLowercase",
+    "ExcludeNumbers",
+    "ExcludePunctuation",
+    "ExcludeUppercase",
+    "IncludeSpace",
+    "PasswordLength",
+    "RequireEachIncludedType",
+)
+_SECRET = (
+    "$SecretString || drafted && (GenerateSecretString.SecretStringTemplate && to_string(merge("
+    "from_json(GenerateSecretString.SecretStringTemplate), "
+    "pair(GenerateSecretString.GenerateStringKey, drafted.RandomPassword))) || drafted.RandomPassword)"
 )
 _QUEUE_ATTRIBUTES = {name: f"${name}" for name in _QUEUE}
 _LOG_GROUP = "join(':', ['arn:aws:logs', region, account, 'log-group', id, '*'])"
@@ -82,18 +98,26 @@ KINDS = (
     Kind(
         type="AWS::SecretsManager::Secret",
         service="secretsmanager",
-        create=Op(name="CreateSecret", takes=None),
+        create=Op(
+            name="CreateSecret",
+            members={"SecretString": _SECRET},
+            takes=("Name", "Description", "KmsKeyId", "SecretString"),
+        ),
+        draft=Draft(
+            on=_GENERATED,
+            op=Op(name="GetRandomPassword", members={name: f"${_GENERATED}.{name}" for name in _ASKED}),
+        ),
         id="answer.ARN",
         named=("Name", 512),
         adopt=Op(name="DescribeSecret", members={"SecretId": "$name"}),
         attributes={"Id": "id"},
         settings=(
             Setting(
-                on=("Description", "KmsKeyId", "SecretString"),
+                on=("Description", "KmsKeyId", "SecretString", _GENERATED),
                 op=Op(
                     name="UpdateSecret",
-                    members={"SecretId": "$id"},
-                    takes=("Description", "KmsKeyId", "SecretString"),
+                    members={"SecretId": "$id", "SecretString": _SECRET},
+                    takes=("Description", "KmsKeyId"),
                 ),
                 at_create=False,
             ),

@@ -106,6 +106,7 @@ class _Work:
             if fixed:
                 said = f"The property {fixed[0]} of {kind.type} can't be changed in the local cloud."
                 return failed(said, "NotUpdatable", request.physical_id)
+            await self._prepare(changed)
             for setting in kind.settings:
                 if setting.at_update and changed & set(setting.on):
                     await self._change(setting)
@@ -152,9 +153,16 @@ class _Work:
                 return answer if not kind.adopted else {"adopted": found}
         if kind.create is None:
             return {}
+        await self._prepare({kind.draft.on} if kind.draft else set())
         at_create = kind.tagging.at_create if kind.tagging and self._tags else {}
         op = Op(name=kind.create.name, members={**kind.create.members, **at_create}, takes=kind.create.takes)
         return await self._call(op)
+
+    async def _prepare(self, names: set[str]) -> None:
+        """Make the draft where the property is there, and among these."""
+        draft = self._kind.draft
+        if draft is not None and draft.on in names and draft.on in self._model:
+            self._known["drafted"] = await self._call(draft.op)
 
     async def _settled(self) -> Progress:
         kind, id = self._kind, self._request.physical_id
