@@ -61,7 +61,7 @@ def test_a_task_shows_its_interface(api: ServedApi) -> None:
     (attachment,) = task["attachments"]
     assert (task["lastStatus"], attachment["status"]) == ("PROVISIONING", "PRECREATED")
     assert attachment["details"] == [{"name": "subnetId", "value": SUBNET}]
-    (command,) = [each for _, each in api.commands if isinstance(each, ProvideAttachment)]
+    (command,) = api.sent(ProvideAttachment)
     assert (command.subnet, command.security_groups, command.machine) == (SUBNET, ("sg-1",), "i-1")
     details = {"subnetId": SUBNET, "networkInterfaceId": "eni-1", "privateIPv4Address": "10.0.0.7"}
     api.submit(
@@ -130,7 +130,7 @@ def test_a_service_keeps_its_network_until_it_is_given_another(api: ServedApi) -
         serviceName="web", taskDefinition="web", desiredCount=1, networkConfiguration=network(securityGroups=["sg-1"])
     )
     wait(api.ecs, "ListTasks", "length(taskArns) == `1`", serviceName="web")
-    groups = {each.security_groups for _, each in api.commands if isinstance(each, ProvideAttachment)}
+    groups = {each.security_groups for each in api.sent(ProvideAttachment)}
     assert groups == {("sg-1",)}
     updated = api.ecs.update_service(service="web", networkConfiguration=network(securityGroups=["sg-2"]))["service"]
     (primary,) = [each for each in updated["deployments"] if each["status"] == "PRIMARY"]

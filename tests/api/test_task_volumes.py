@@ -61,7 +61,7 @@ def test_a_volume_is_asked_for_as_it_is_configured(api: ServedApi) -> None:
     assert (task["lastStatus"], attachment["type"]) == ("PROVISIONING", "AmazonElasticBlockStorage")
     shown = {each["name"]: each["value"] for each in attachment["details"]}
     assert shown == {"roleArn": ROLE, "volumeName": "data", "deleteOnTermination": "true"}
-    (command,) = [each for _, each in api.commands if isinstance(each, ProvideAttachment)]
+    (command,) = api.sent(ProvideAttachment)
     assert (command.machine, command.zone) == ("i-1", "us-east-1a")
     assert command.volume == TaskVolume(
         name="data",
@@ -107,7 +107,7 @@ def test_what_can_t_be_is_refused(
 def test_a_service_gives_each_of_its_tasks_one(api: ServedApi) -> None:
     api.ecs.create_service(serviceName="web", taskDefinition="app", desiredCount=2, volumeConfigurations=volume())
     wait(api.ecs, "ListTasks", "length(taskArns) == `2`", serviceName="web")
-    asked = [each for _, each in api.commands if isinstance(each, ProvideAttachment)]
+    asked = api.sent(ProvideAttachment, 2)
     assert len({each.attachment_id for each in asked}) == 2
     (service,) = api.ecs.describe_services(services=["web"])["services"]
     (deployment,) = service["deployments"]

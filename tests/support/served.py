@@ -24,6 +24,7 @@ from awsorch.engine.ports import AutoScaling, Catalogue, LoadBalancers, Subnets,
 from awsorch.store.memory import MemoryStore
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Command)
 SCOPE = Scope(region="us-east-1", account="123456789012")
 #: That of a controller, but impatient with what it polls.
 PACE = Pace(poll_seconds=0.05)
@@ -48,6 +49,7 @@ class ServedApi:
     ) -> None:
         self.commands: list[tuple[str, Command]] = []
         self.carry_out: Callable[[str, Command], None] | None = None
+        self._news = asyncio.Event()
         self._load_balancers = load_balancers
         self._cloud = cloud
         self._task_roles = task_roles
@@ -80,6 +82,17 @@ class ServedApi:
         cluster, instance_id = instance_arn.split("/")[1:]
         self.submit(cluster, AgentConnected(instance_id=instance_id, session=session))
 
+    def sent(self, kind: type[C], count: int = 1) -> list[C]:
+        """The commands of a kind, as soon as there are so many."""
+
+        async def wait() -> list[C]:
+            while len(found := [each for _, each in self.commands if isinstance(each, kind)]) < count:
+                self._news.clear()
+                await self._news.wait()
+            return found
+
+        return self.run(wait())
+
     def close(self) -> None:
         """Stop everything."""
         self.run(self._stop())
@@ -99,6 +112,7 @@ class ServedApi:
 
     def _send(self, partition: str, command: Command) -> None:
         self.commands.append((partition, command))
+        self._news.set()
         if self.carry_out is not None:
             self.carry_out(partition, command)
 
