@@ -76,13 +76,16 @@ def typed(
 @click.option("--constraint", callback=parse_constraints, metavar="TYPE", multiple=True, help=CONSTRAINTS)
 @click.option("--strategy", callback=parse_strategies, metavar="TYPE", multiple=True, help=STRATEGIES)
 @click.option("--tag", callback=parse_pairs, multiple=True, metavar="K=V", help="Tag the tasks.")
+@click.option("--subnet", multiple=True, metavar="ID", help="Where a task with a network of its own (awsvpc) may be.")
+@click.option("--security-group", multiple=True, metavar="ID", help="A security group of its network interface.")
+@click.option("--exec", "execute", is_flag=True, help="Let `awsorch exec` run commands in the containers.")
 @api_command
 def run(session: Session, printer: Printer, what: str, count: int, wait: bool, **choices: Any) -> None:
     """Run tasks of a definition, or of a file (which is registered first). Prints the id of each task.
 
     A task that cannot be placed prints the reason of every failure and makes the exit code 1.
     """
-    definition, request = definition_of(session, what), request_of(choices)
+    request, definition = request_of(choices), definition_of(session, what)
     if overridden := override_of(choices):
         overridden["name"] = choices["container"] or first_essential(session, definition)
         request["overrides"] = {"containerOverrides": [overridden]}
@@ -122,8 +125,20 @@ def request_of(choices: dict[str, Any]) -> dict[str, Any]:
         "placementConstraints": choices["constraint"],
         "placementStrategy": choices["strategy"],
         "tags": [{"key": name, "value": value} for name, value in choices["tag"]],
+        "networkConfiguration": network_of(choices["subnet"], choices["security_group"]),
+        "enableExecuteCommand": choices["execute"],
     }
     return {name: value for name, value in members.items() if value}
+
+
+def network_of(subnets: tuple[str, ...], groups: tuple[str, ...]) -> dict[str, Any]:
+    """The networkConfiguration of these subnets and security groups; empty for none."""
+    if not subnets:
+        if groups:
+            raise click.BadParameter("give the --subnet as well", param_hint="--security-group")
+        return {}
+    chosen = {"securityGroups": list(groups)} if groups else {}
+    return {"awsvpcConfiguration": {"subnets": list(subnets), **chosen}}
 
 
 def override_of(choices: dict[str, Any]) -> dict[str, Any]:

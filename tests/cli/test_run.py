@@ -75,11 +75,19 @@ def test_the_options_become_members_of_run_task(awsorch: Awsorch, fake: FakeEcs)
 @pytest.mark.parametrize(
     "option",
     [("--constraint", "memberOf"), ("--strategy", "spread"), ("--strategy", "random:x"), ("--env", "=1"),
-     ("--env", "A"), ("--count", "0"), ("--override-command", "'")],
+     ("--env", "A"), ("--count", "0"), ("--override-command", "'"), ("--security-group", "sg-1")],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_usage_errors(awsorch: Awsorch, fake: FakeEcs, option: tuple[str, str]) -> None:
     assert awsorch("run", "shop", *option).exit_code == 2
     assert not fake.requests
+
+
+def test_a_network_and_commands_are_asked_for(awsorch: Awsorch, fake: FakeEcs) -> None:
+    awsorch("run", "hello:1", "--subnet", "subnet-1", "--subnet", "subnet-2", "--security-group", "sg-1", "--exec")
+    (request,) = fake.asked("RunTask")
+    network = {"subnets": ["subnet-1", "subnet-2"], "securityGroups": ["sg-1"]}
+    assert request["networkConfiguration"] == {"awsvpcConfiguration": network}
+    assert request["enableExecuteCommand"] is True
 
 
 def test_a_file_is_registered_and_run(awsorch: Awsorch, fake: FakeEcs, tmp_path: Path) -> None:
