@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -43,6 +44,40 @@ class Cloud:
     def describe(self, task: str) -> dict[str, Any]:
         (found,) = self.ecs.describe_tasks(tasks=[task])["tasks"]
         return dict(found)
+
+    def run(self, count: int = 1, **request: Any) -> list[str]:
+        """The ARNs of so many started tasks; agents that are away, and what tasks have not given back yet, are waited for."""
+        started: list[str] = []
+
+        def all_placed() -> bool:
+            answer = self.ecs.run_task(count=count - len(started), **request)
+            assert {failure["reason"] for failure in answer["failures"]} <= {"AGENT", "RESOURCE:ENI"}
+            started.extend(task["taskArn"] for task in answer["tasks"])
+            return len(started) == count
+
+        until("the tasks are placed", all_placed)
+        return started
+
+    def kill_agents(self) -> None:
+        """Kill every instance's agent, each of which must be up for it: they come and go."""
+        instances = len(list((self.data / "instances").iterdir()))
+        until("every agent is up", lambda: len(self.agents()) == instances)
+        for agent in self.agents():
+            os.kill(agent, signal.SIGKILL)
+
+    def agents(self) -> list[int]:
+        """The process ids of its agents: their data folders are in its own."""
+        command = ("pgrep", "-f", "--", r"-m awsorch\.agent$")
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert not found.stderr, found.stderr
+        return [pid for pid in map(int, found.stdout.split()) if str(self.data).encode() in _environment(pid)]
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
 
 
 def run_awsorch(*arguments: str, endpoint: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -7,9 +7,6 @@ Source: ECS developer guide, "Task networking with the awsvpc network mode".
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -246,15 +243,13 @@ def test_no_interface_is_left_whoever_is_killed(vpc: Vpc) -> None:
     vpc.register("short", {"name": "web", "command": ["sh", "-c", WEB]})
     ecs, started = vpc.cloud.ecs, []
     for step in ("PROVISIONING", "interface", "PENDING", "RUNNING"):
-        answer = ecs.run_task(taskDefinition="short", count=2, networkConfiguration=vpc.network())
-        fresh = [task["taskArn"] for task in answer["tasks"]]
+        fresh = vpc.cloud.run(2, taskDefinition="short", networkConfiguration=vpc.network())
         started += fresh
         if step == "interface":
             until("EC2 has an interface", lambda: bool(vpc.interfaces()))
         else:
             until(f"one is {step}", lambda step=step, fresh=fresh: _has_come_to(vpc, fresh, step))  # type: ignore[misc]
-        for agent in _agents(vpc.cloud):
-            os.kill(agent, signal.SIGKILL)
+        vpc.cloud.kill_agents()
         if step != "PENDING":
             for arn in fresh:
                 ecs.stop_task(task=arn)
@@ -291,20 +286,6 @@ def _has_come_to(vpc: Vpc, arns: list[str], status: str) -> bool:
         for task in vpc.cloud.ecs.describe_tasks(tasks=arns)["tasks"]
         if task["lastStatus"] in _ORDER
     )
-
-
-def _agents(cloud: Cloud) -> list[int]:
-    """The process ids of a cloud's agents: their data folders are in its own."""
-    found = subprocess.run(("pgrep", "-f", r"-m awsorch\.agent$"), capture_output=True, text=True, check=False).stdout
-    return [pid for pid in map(int, found.split()) if str(cloud.data).encode() in _environment(pid)]
-
-
-def _environment(pid: int) -> bytes:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,6 @@ Source: ECS developer guide, "Use Amazon EBS volumes with Amazon ECS".
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 from typing import Any
 
 import boto3
@@ -111,11 +108,9 @@ def test_nothing_is_left_though_agents_are_killed(cloud: Cloud) -> None:
     for status in ("PROVISIONING", "PENDING", "RUNNING"):
         arn = run(cloud, "short")
         until(f"it is {status}", lambda arn=arn, status=status: has_come_to(cloud, arn, status))  # type: ignore[misc]
-        for agent in agents(cloud):
-            os.kill(agent, signal.SIGKILL)
+        cloud.kill_agents()
         until("it runs all the same", lambda arn=arn: cloud.describe(arn)["lastStatus"] == "RUNNING")  # type: ignore[misc]
-        for agent in agents(cloud):
-            os.kill(agent, signal.SIGKILL)
+        cloud.kill_agents()
         cloud.ecs.stop_task(task=arn)
         ends.append(ended(cloud, arn)["stoppedReason"])
     assert set(ends) == {"Task stopped by user"}
@@ -128,17 +123,3 @@ ORDER = ("PROVISIONING", "PENDING", "RUNNING", "DEPROVISIONING", "STOPPED")
 def has_come_to(cloud: Cloud, arn: str, status: str) -> bool:
     """Whether a task is so far, or further."""
     return ORDER.index(cloud.describe(arn)["lastStatus"]) >= ORDER.index(status)
-
-
-def agents(cloud: Cloud) -> list[int]:
-    """The process ids of the cloud's agents: their data folders are in its own."""
-    found = subprocess.run(("pgrep", "-f", r"-m awsorch\.agent$"), capture_output=True, text=True, check=False).stdout
-    return [pid for pid in map(int, found.split()) if str(cloud.data).encode() in environment_of(pid)]
-
-
-def environment_of(pid: int) -> bytes:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read()
-    except OSError:
-        return b""

@@ -34,6 +34,8 @@ def test_an_agent_is_told_where_it_is_and_what_it_has() -> None:
         "ECS_AVAILABLE_LOGGING_DRIVERS": '["json-file","syslog","journald","awslogs","fluentd","none"]',
         "AWSORCH_AWSLOGS_BY_AGENT": "true",
         "AWSORCH_EFS_FOLDER": "/data/efs",
+        "ECS_EBSTA_SUPPORTED": "true",
+        "AWSORCH_EBS_FOLDER": "/data/ebs",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.201.1.1:16925",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
