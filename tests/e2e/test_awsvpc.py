@@ -253,9 +253,13 @@ def test_no_interface_is_left_whoever_is_killed(vpc: Vpc) -> None:
         if step != "PENDING":
             for arn in fresh:
                 ecs.stop_task(task=arn)
-    ends = {"RUNNING", "STOPPED"}
-    until("all run or have stopped", lambda: {vpc.cloud.describe(arn)["lastStatus"] for arn in started} <= ends, 90)
+
+    def as_wished() -> bool:
+        return all(task["lastStatus"] == task["desiredStatus"] for task in map(vpc.cloud.describe, started))
+
+    until("all run or have stopped as they should", as_wished, 90)
     alive = [task for task in map(vpc.cloud.describe, started) if task["lastStatus"] == "RUNNING"]
+    assert len(alive) == 2
     assert {address_of(task) for task in alive} == {each["PrivateIpAddress"] for each in vpc.interfaces()}
     for task in alive:
         until("it answers", lambda task=task: _answers(task))  # type: ignore[misc]
