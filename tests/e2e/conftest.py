@@ -46,7 +46,7 @@ class Cloud:
         return dict(found)
 
     def run(self, count: int = 1, **request: Any) -> list[str]:
-        """The ARNs of so many started tasks; agents that are away, and what tasks have not given back yet, are waited for."""
+        """The ARNs of so many started tasks; agents that are away and interfaces to be given back are waited for."""
         started: list[str] = []
 
         def all_placed() -> bool:
