@@ -39,7 +39,7 @@ class Router:
     async def connect(self, space: Space, interface: SeenInterface) -> None:
         """Put an interface into an instance's namespace, down and without an address, as EC2 does. Raises OSError."""
         link, name = _link(interface), f"ens{interface.index + 5}"
-        await self.disconnect(interface)
+        await self._unlink(interface)
         pair = f"link add {link} type veth peer name {name} address {interface.mac} netns {space.holder}"
         await self._batch(pair, f"link set {link} up", f"route replace {interface.address}/32 dev {link}")
         await self._set(*_answering(link))
@@ -53,11 +53,14 @@ class Router:
 
     async def disconnect(self, interface: SeenInterface) -> None:
         """Take an interface away, wherever its instance has put it; none is no error. Raises OSError."""
+        await self._unlink(interface)
+        if self._guarded.pop(interface.id, None) is not None:
+            await self._filter()
+
+    async def _unlink(self, interface: SeenInterface) -> None:
         self._inside()
         with contextlib.suppress(OSError):  # it goes with the namespace that it is in
             await self._batch(f"link delete {_link(interface)}")
-        if self._guarded.pop(interface.id, None) is not None:
-            await self._filter()
 
     async def _filter(self) -> None:
         """Replace all rules at once, as the kernel does it."""

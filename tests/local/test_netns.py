@@ -10,14 +10,17 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from awsorch.local import imds, netns, netns_switch
 from awsorch.local.addresses import claim_network
+from awsorch.local.interfaces import SeenInterface
 from awsorch.local.netns import HOLDER, Space, run, space_of, what_is_missing
 from awsorch.local.netns_switch import Switch, is_free, prefix_beside
+from awsorch.local.security_groups import Rule
 from awsorch.local.supervisor import ChildSpec, Supervisor
 from tests.local.processes import is_gone, soon
 
@@ -154,6 +157,30 @@ def test_hosts_reach_each_other_until_a_cable_is_pulled(tmp_path: Path) -> None:
             pass  # the kernel tells the switch in its own time that the cable is there again
         server.kill()
         await server.wait()
+
+    on_a_switch(scene, tmp_path)
+
+
+def test_an_interface_is_guarded_from_the_moment_it_is_there(tmp_path: Path) -> None:
+    async def scene(supervisor: Supervisor, switch: Switch) -> None:
+        owner, other = await a_host(supervisor, switch, 1), await a_host(supervisor, switch, 2)
+        address, router = f"{switch.prefix}.64.7", switch.router
+        seen = SeenInterface(id="eni-0123456789abcdef0", index=1, mac="0a:00:00:00:00:01", address=address)
+        await router.guard(seen)
+        await router.connect(owner, seen)
+        up = (f"address add {address}/32 dev ens6", "link set ens6 up")
+        await run(*owner.enter("net"), "ip", "-batch", "-", lines=up)
+        listening = (*owner.enter("net"), sys.executable, "-u", "-c", LISTEN)
+        listener = await asyncio.create_subprocess_exec(*listening, stdout=asyncio.subprocess.PIPE)
+        try:
+            assert listener.stdout is not None
+            await listener.stdout.readline()
+            assert await ask(other, address, 80, 0.5) == "nobody", "it has no rule that lets anybody in"
+            await router.guard(replace(seen, rules=(Rule(ingress=True, network=f"{switch.prefix}.1.2"),)))
+            assert await ask(other, address, 80) == "", "it is answered"
+        finally:
+            listener.kill()
+            await listener.wait()
 
     on_a_switch(scene, tmp_path)
 
