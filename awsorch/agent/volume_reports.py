@@ -29,6 +29,7 @@ class VolumeReports:
         self._volumes = surroundings.volumes
         self._tasks = surroundings.tasks
         self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._minded: dict[str, asyncio.Task[None]] = {}
 
     def begin(self, message: acs.ConfirmAttachmentMessage) -> None:
         """Mount a task's volume, unless that is being done."""
@@ -42,11 +43,11 @@ class VolumeReports:
     def look_back(self) -> None:
         """Mind what a former life of the agent mounted for tasks that may never have come."""
         for volume in self._volumes.mounted():
-            self._waiting[volume.id] = asyncio.create_task(self._unclaimed(volume))
+            self._mind(volume)
 
     async def close(self) -> None:
         """Look for nothing any more."""
-        waiting = list(self._waiting.values())
+        waiting = [*self._waiting.values(), *self._minded.values()]
         for each in waiting:
             each.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
@@ -62,7 +63,13 @@ class VolumeReports:
             await self._ecs.call("SubmitAttachmentStateChanges", {"cluster": self._cluster, "attachments": attached})
         except (APIError, NoCredentialsError) as error:
             LOG.warning("volume %s is mounted, but not reported: %s", attachment.attachment_arn, error)
-        await self._unclaimed(volume_of(attachment, self._volumes.folder))
+        # Not part of this work: the controller asks again for what was not reported.
+        self._mind(volume_of(attachment, self._volumes.folder))
+
+    def _mind(self, volume: Volume) -> None:
+        if volume.id not in self._minded:
+            self._minded[volume.id] = asyncio.create_task(self._unclaimed(volume))
+            self._minded[volume.id].add_done_callback(lambda _: self._minded.pop(volume.id, None))
 
     async def _unclaimed(self, volume: Volume) -> None:
         """Unmount a volume whose task does not come: EC2 can't take it back before."""
