@@ -52,6 +52,8 @@ MEASURERS = 4
 QUICK_TIMEOUT = 30.0
 COMMANDS = 256
 """Threads for commands in containers: each that runs keeps one, and needs another for what is typed."""
+HALF_MADE_PAUSE = 0.1
+"""Between two looks at a container that a former life of the agent asked for, and that is being made. Seconds."""
 MEBIBYTE = 1024 * 1024
 
 
@@ -82,17 +84,23 @@ class DockerEngine:
     # Containers
 
     async def create(self, arguments: CreateArguments) -> str:
+        body = self._in_cgroup(arguments.body)
+
         def call(client: APIClient) -> str:
-            try:
-                created = client.create_container_from_config(  # type: ignore[no-untyped-call]
-                    self._in_cgroup(arguments.body), arguments.name
-                )
-                return str(created["Id"])
-            except APIError as error:
-                if error.status_code == 409:
-                    return self._same_container(client, arguments, error)
-                missing = error.status_code == 404 and "image" in str(error.explanation).lower()
-                raise CannotCreateContainerError(words(error), image_missing=missing) from error
+            give_up_at = time.monotonic() + self._settings.create_timeout
+            while True:
+                try:
+                    created = client.create_container_from_config(body, arguments.name)  # type: ignore[no-untyped-call]
+                    return str(created["Id"])
+                except APIError as error:
+                    same = self._same_container(client, arguments) if error.status_code == 409 else ""
+                    if same is None and time.monotonic() < give_up_at:
+                        time.sleep(HALF_MADE_PAUSE)
+                    elif same:
+                        return same
+                    else:
+                        missing = error.status_code == 404 and "image" in str(error.explanation).lower()
+                        raise CannotCreateContainerError(words(error), image_missing=missing) from error
 
         return await self._run(self._starters, self._settings.create_timeout, "created", call)
 
@@ -102,15 +110,15 @@ class DockerEngine:
         return {**body, "HostConfig": {**ours, **(body.get("HostConfig") or {})}}
 
     @staticmethod
-    def _same_container(client: APIClient, arguments: CreateArguments, conflict: APIError) -> str:
-        """The id of the container that holds the name, if an earlier try of ours made it."""
+    def _same_container(client: APIClient, arguments: CreateArguments) -> str | None:
+        """The id of the container that holds the name, if an earlier try of ours made it; empty for another's. None:
+        the engine has given the name away, but is still at making the container, or has just removed it."""
         try:
             found = client.inspect_container(arguments.name)
         except NotFound:
-            raise CannotCreateContainerError(words(conflict)) from conflict
-        if not (arguments.body.get("Labels") or {}).items() <= (found["Config"]["Labels"] or {}).items():
-            raise CannotCreateContainerError(words(conflict)) from conflict
-        return str(found["Id"])
+            return None
+        is_ours = (arguments.body.get("Labels") or {}).items() <= (found["Config"]["Labels"] or {}).items()
+        return str(found["Id"]) if is_ours else ""
 
     async def start(self, container: str) -> None:
         def call(client: APIClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from awsorch.agent.docker_engine import DockerEngine
 from awsorch.agent.engine import (
+    CannotCreateContainerError,
     CannotPullContainerError,
     Connected,
     CreateArguments,
@@ -89,6 +90,26 @@ def play(
             await engine.close()
 
     asyncio.run(whole())
+
+
+def test_a_container_that_is_still_being_made_for_a_former_life_is_waited_for(tmp_path: Path) -> None:
+    """The engine gives the name away before it knows the container."""
+    labels = {"task": "one"}
+    answers = {
+        "/containers/create": [answer({"message": "Conflict. The container name is in use"}, "409 Conflict")],
+        "/containers/web/json": [
+            answer({"message": "No such container"}, "404 Not Found"),
+            answer({"message": "No such container"}, "404 Not Found"),
+            answer({"Id": CONTAINER, "Config": {"Labels": labels}}),
+        ],
+    }
+
+    async def scenario(engine: DockerEngine, odd: OddEngine) -> None:
+        assert await engine.create(CreateArguments(name="web", body={"Image": "app:1", "Labels": labels})) == CONTAINER
+        with pytest.raises(CannotCreateContainerError, match="name is in use"):
+            await engine.create(CreateArguments(name="web", body={"Image": "app:1", "Labels": {"task": "another"}}))
+
+    play(tmp_path, answers, scenario)
 
 
 ODD_PULLS = {
