@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
-from botocore.exceptions import BotoCoreError, ClientError
 from demo_capacity import CAPACITY_SCENES
 from demo_services import SERVICE_SCENES
 from demo_stage import (
@@ -21,20 +19,18 @@ from demo_stage import (
     INSTANCES,
     LONG_SECONDS,
     Cloud,
-    Disappointed,
     answers,
     connected,
     containers_of,
     exit_codes,
     expect,
     fetch,
-    made_cloud,
+    play,
     runtime_ids,
     show,
     title,
     until,
 )
-from docker.errors import DockerException
 
 FAILING = {
     "family": "failing",
@@ -159,21 +155,5 @@ SCENES = (
 )
 
 
-def main() -> int:
-    began = time.monotonic()
-    try:
-        with made_cloud() as cloud:
-            for scene in SCENES:
-                scene(cloud)
-    except (Disappointed, BotoCoreError, ClientError, DockerException, OSError, subprocess.TimeoutExpired) as problem:
-        show(f"✗ {problem}", style="bold red")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    show("")
-    show(f"✓ All as it should be, in {time.monotonic() - began:.0f} s. Nothing is left behind.", style="bold green")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play(SCENES))

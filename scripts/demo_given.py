@@ -13,9 +13,7 @@ import time
 import urllib.request
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from demo_stage import IMAGE, ROOT, Cloud, Disappointed, expect, made_cloud, show, title, until
-from docker.errors import DockerException
+from demo_stage import IMAGE, ROOT, Cloud, expect, play, show, title, until
 
 from awsorch.local.netns import what_is_missing
 
@@ -201,19 +199,7 @@ def main() -> int:
     if missing:
         show(f"✗ Instances that are hosts of their own need {missing}.", style="bold red")
         return 1
-    began = time.monotonic()
-    try:
-        with made_cloud() as cloud:
-            for scene in SCENES:
-                scene(cloud)
-    except (Disappointed, BotoCoreError, ClientError, DockerException, OSError, subprocess.SubprocessError) as problem:
-        show(f"✗ {problem}", style="bold red")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    show("")
-    show(f"✓ All as it should be, in {time.monotonic() - began:.0f} s. Nothing is left behind.", style="bold green")
-    return 0
+    return play(SCENES)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,8 @@ from typing import Any
 import boto3
 import docker
 from botocore.config import Config
-from docker.errors import APIError, NotFound
+from botocore.exceptions import BotoCoreError, ClientError
+from docker.errors import APIError, DockerException, NotFound
 from rich.console import Console
 from rich.text import Text
 
@@ -239,3 +240,20 @@ def show(text: str, style: str = "") -> None:
     indent = "" if style.startswith("bold ") or not text else "  "
     for line in text.splitlines() or [""]:
         console.print(Text(indent + line, style=style), soft_wrap=True)
+
+
+def play(scenes: Iterable[Callable[[Cloud], None]]) -> int:
+    """Play them on a cloud made for them; the exit code, 0 only when all was as it should be."""
+    began = time.monotonic()
+    try:
+        with made_cloud() as cloud:
+            for scene in scenes:
+                scene(cloud)
+    except (Disappointed, BotoCoreError, ClientError, DockerException, OSError, subprocess.SubprocessError) as problem:
+        show(f"✗ {problem}", style="bold red")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    show("")
+    show(f"✓ All as it should be, in {time.monotonic() - began:.0f} s. Nothing is left behind.", style="bold green")
+    return 0
