@@ -121,7 +121,7 @@ class App:
             auto_scaling=adapters.groups,
             task_roles=adapters.task_roles,
         )
-        self._endpoint.commands = self.gateway.commands
+        self._endpoint.commands, self._endpoint.agent_package = self.gateway.commands, settings.agent_package
         adapters.metrics.namespace = settings.metrics_namespace
         self._meter = UtilizationMeter(self.controller.clusters, self.gateway, adapters.metrics, time.time)
         self._metrics = self._open_metrics(outbox)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from awsorch.adapters.user_data import joining
+from awsorch.core.model import AgentPackage
 
 PREFIX = "AWSORCH_"
 #: Characters that a secret has at least.
@@ -83,6 +85,9 @@ class Settings:
     metrics_namespace: str = "AWS/ECS"
     #: What Prometheus has to show as bearer token to read /metrics. Empty: anybody may, as with /awsorch/health.
     metrics_token: str = field(default="", repr=False)
+    #: The wheel that UpdateContainerAgent brings to instances: https://…/awsorch-1.2.0-py3-none-any.whl#sha256=<hex>,
+    #: or s3://bucket/key of one; the version is in its name. Empty: there is no update.
+    agent_package: AgentPackage | None = None
     log_level: str = "INFO"
 
     @classmethod
@@ -183,10 +188,28 @@ def _seconds(name: str) -> Callable[[Any], float]:
     return read
 
 
+def _agent_package(value: Any) -> AgentPackage | None:
+    """Its version from the wheel's name (PEP 427), its SHA-256 from the fragment, as pip has it."""
+    if not value:
+        return None
+    location, _, fragment = str(value).partition("#")
+    wheel = _WHEEL.fullmatch(location.rpartition("/")[2])
+    digest = re.fullmatch(r"sha256=([0-9a-f]{64})", fragment)
+    if wheel is None or digest is None or not location.startswith(("https://", "http://", "s3://")):
+        raise BadSetting(
+            "agent_package should be a wheel by URL with its digest, such as "
+            f"https://example.com/awsorch-1.2.0-py3-none-any.whl#sha256=<64 hex digits>, not {value!r}"
+        )
+    return AgentPackage(version=wheel[1], location=location, signature=digest[1])
+
+
+_WHEEL = re.compile(r"awsorch-([0-9][0-9A-Za-z.!+_]*)-py3-none-any\.whl")
+
 _PARSERS: Mapping[str, Any] = {
     "port": _port,
     "data_dir": Path,
     "access_keys": _keys,
+    "agent_package": _agent_package,
     "inert_types": _names("inert_types", 'types, such as ["AWS::CodeDeploy::Application"]'),
     "instance_roles": _names("instance_roles", 'names of roles, such as ["ecsInstanceRole"]'),
     "user_data": _user_data,

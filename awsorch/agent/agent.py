@@ -53,6 +53,8 @@ from awsorch.agent.surroundings import Surroundings
 from awsorch.agent.task_limits import TaskLimits
 from awsorch.agent.task_networks import TaskNetworks
 from awsorch.agent.telemetry import Publishing, Telemetry
+from awsorch.agent.update_folder import folder_of
+from awsorch.agent.updates import Updates
 from awsorch.agent.usage import UsageSource
 from awsorch.agent.volume_reports import VolumeReports
 
@@ -293,31 +295,39 @@ class Agent:
         )
         reports = Reports(ecs.submit)
         supervisor = Supervisor(surroundings, reports, telemetry)
-        commands = ExecSessions(self._http, ecs, parts.engine, surroundings.tasks)
-        interfaces = InterfaceReports(ecs, registration.cluster)
-        volumes = VolumeReports(ecs, registration.cluster, surroundings)
-        asides = Asides(doctor.heartbeat, commands, interfaces, volumes)
+        asides = self._asides(doctor, ecs, registration, surroundings)
         control = Control(self._http, ecs, registration, supervisor, roles, asides)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._find_gateway(ecs, registration))
                 group.create_task(supervisor.recover(saved))
             self.registered.set()
-            volumes.look_back()
+            asides.volumes.look_back()
             await surroundings.metadata_files.catch_up(surroundings.tasks.values(), parts.engine)
             async with asyncio.TaskGroup() as group:
                 group.create_task(control.run())
                 group.create_task(telemetry.run())
+                group.create_task(asides.updates.wait())
                 if not settings.engine.image_cleanup_disabled and parts.cleans_images:
                     group.create_task(clean_for_ever(surroundings))
                 if settings.spot_draining and not settings.external:
                     group.create_task(drain_when_noticed(self._metadata, ecs, registration, settings.spot_interval))
         finally:
-            for each in (commands, interfaces, volumes):
-                await each.close()
+            await asides.close()
             await supervisor.close()
             await surroundings.inputs.close()
             await reports.close()
+
+    def _asides(self, doctor: Doctor, ecs: ECS, registration: Registration, surroundings: Surroundings) -> Asides:
+        services = AwsServices(self._http, self._environment, self._parts.clock)
+        folder = folder_of(self._settings, self._environment)
+        return Asides(
+            doctor.heartbeat,
+            ExecSessions(self._http, ecs, self._parts.engine, surroundings.tasks),
+            InterfaceReports(ecs, registration.cluster),
+            VolumeReports(ecs, registration.cluster, surroundings),
+            Updates(self._http, services, self._own_credentials(), surroundings.place.region, folder),
+        )
 
     @staticmethod
     async def _find_gateway(ecs: ECS, registration: Registration) -> None:

@@ -20,6 +20,7 @@ from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.session import Backoff, Ending, Registration, open_websocket, read, stay_connected, websocket_url
 from awsorch.agent.state_file import StateFileError, without_secrets
 from awsorch.agent.supervisor import Supervisor
+from awsorch.agent.updates import UpdateError, Updates
 from awsorch.agent.volume_reports import VolumeReports
 from awsorch.wire import acs
 from awsorch.wire.errors import WireError
@@ -27,7 +28,6 @@ from awsorch.wire.errors import WireError
 LOG = logging.getLogger(__name__)
 
 BACKOFF = Backoff(first=0.25, last=120.0, growth=1.5)
-UPDATES_DISABLED = "Updates are disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,12 @@ class Asides:
     commands: ExecSessions
     interfaces: InterfaceReports
     volumes: VolumeReports
+    updates: Updates
+
+    async def close(self) -> None:
+        """The agent stops."""
+        for each in (self.commands, self.interfaces, self.volumes):
+            await each.close()
 
 
 class Control:
@@ -92,6 +98,7 @@ class Control:
         self._base = endpoint.control.rstrip("/").removesuffix("/acs")
         LOG.info("ACS: connected to %s", endpoint.control)
         self._was_connected = True
+        self._asides.updates.confirm()
         try:
             return await read(socket, lambda text: self._take(socket, text))
         finally:
@@ -129,13 +136,7 @@ class Control:
                 await self._send(socket, _ack(message))
                 self._asides.volumes.begin(message)
             case acs.StageUpdateMessage() | acs.PerformUpdateMessage():
-                nack = acs.NackRequest(
-                    cluster=message.cluster_arn,
-                    container_instance=message.container_instance_arn,
-                    message_id=message.message_id,
-                    reason=UPDATES_DISABLED,
-                )
-                await self._send(socket, nack)
+                self._answer(self._take_update(socket, message))
             case _:
                 LOG.warning("ACS: %s was ignored", message)
         return True
@@ -169,6 +170,26 @@ class Control:
             verification = acs.TaskStopVerificationMessage(message_id=message.message_id, stop_candidates=candidates)
             await self._send(socket, verification)
 
+    async def _take_update(
+        self, socket: aiohttp.ClientWebSocketResponse, message: acs.StageUpdateMessage | acs.PerformUpdateMessage
+    ) -> None:
+        updates, perform = self._asides.updates, isinstance(message, acs.PerformUpdateMessage)
+        try:
+            await (updates.perform if perform else updates.stage)(message.update_info)
+        except UpdateError as error:
+            LOG.error("the agent is not updated: %s", error)
+            nack = acs.NackRequest(
+                cluster=message.cluster_arn,
+                container_instance=message.container_instance_arn,
+                message_id=message.message_id,
+                reason=str(error),
+            )
+            await self._send(socket, nack)
+            return
+        await self._send(socket, _ack(message))
+        if perform:
+            updates.end()
+
     async def _take_credentials(
         self, socket: aiohttp.ClientWebSocketResponse, message: acs.IAMRoleCredentialsMessage
     ) -> None:
@@ -199,7 +220,9 @@ def _ack(
     message: acs.PayloadMessage
     | acs.TaskManifestMessage
     | acs.AttachTaskNetworkInterfacesMessage
-    | acs.ConfirmAttachmentMessage,
+    | acs.ConfirmAttachmentMessage
+    | acs.StageUpdateMessage
+    | acs.PerformUpdateMessage,
 ) -> acs.AckRequest:
     return acs.AckRequest(
         cluster=message.cluster_arn,

@@ -1,7 +1,7 @@
 """The program: settings from the environment, one agent (or a simulated fleet), signals, exit codes.
 
 Exit codes are the official agent's: 0 stopped as asked, 1 failed (start it again), 5 it can never work as it is
-configured (do not start it again).
+configured (do not start it again), 42 start it again, as another release.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from awsorch.agent import AGENT_VERSION
+from awsorch.agent import AGENT_VERSION, RELEASE
 from awsorch.agent.agent import Agent, Parts
 from awsorch.agent.api import APIError, TerminalError
 from awsorch.agent.config_files import PATH_VARIABLE, with_config_file
@@ -28,10 +28,12 @@ from awsorch.agent.known_variables import unused_variables
 from awsorch.agent.session import open_http
 from awsorch.agent.settings import SettingError, Settings, known_variables, load
 from awsorch.agent.state_file import StateFileError
+from awsorch.agent.update_folder import UpdateFolder, folder_of, hand_over
+from awsorch.agent.updates import UpdatePerformed
 
 LOG = logging.getLogger(__name__)
 
-STOPPED, FAILED, TERMINAL = 0, 1, 5
+STOPPED, FAILED, TERMINAL, UPDATED = 0, 1, 5, 42
 DATA_FOLDER = "/var/lib/ecs"
 UNKNOWN_KEY = "UnrecognizedClientException"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -40,6 +42,7 @@ _LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    releases: UpdateFolder | None = None
     try:
         if hasattr(options, "json"):
             return _examine(as_json=options.json)
@@ -52,10 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from awsorch.agent.fleet import read_fleet, run_fleet  # real agents do not need it
 
             return asyncio.run(_until_signalled(run_fleet(read_fleet(options.simulated, os.environ))))
+        releases = folder_of(settings, os.environ)
+        if releases is not None:
+            hand_over(releases, sys.argv[1:] if arguments is None else arguments, os.environ)
         return asyncio.run(_until_signalled(_run(settings, environment, only_join=getattr(options, "no_start", False))))
+    except UpdatePerformed:
+        LOG.info("this release ends, to start again as another; containers go on")
+        return UPDATED
     except (SettingError, TerminalError) as error:
         LOG.critical("%s", error)
-        return TERMINAL
+        # A release on trial is not the last word: it is to be tried again, and given up for the one before it.
+        return FAILED if releases is not None and releases.is_on_trial() else TERMINAL
     except (APIError, StateFileError, IdentityFileError, NoCredentialsError, NoIdentityError, OSError) as error:
         LOG.critical("%s", error)
         return FAILED
@@ -63,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="awsorch-agent", description=__doc__.partition("\n")[0])
-    parser.add_argument("--version", action="version", version=AGENT_VERSION)
+    parser.add_argument("--version", action="version", version=f"awsorch {RELEASE} (as ECS agent {AGENT_VERSION})")
     parser.add_argument(
         "--simulated",
         metavar="FILE",

@@ -108,7 +108,7 @@ class Settings:
     will take the instance back is looked for every `spot_interval` seconds. With `task_roles` containers are led to
     this agent at 169.254.170.2, with `task_roles_on_host` those in the host's network are; where a front leads them
     there, it calls at `task_front`, an address. `container_environment` is what all containers find, unless they say
-    otherwise.
+    otherwise. With `updates_enabled` other releases of the agent are kept in `update_dir`.
     """
 
     cluster: str = "default"
@@ -132,6 +132,8 @@ class Settings:
     introspection_port: int = 51678
     task_endpoint_port: int = 51679
     task_endpoint_rate: tuple[int, int] = (40, 60)
+    updates_enabled: bool = False
+    update_dir: str = ""
     log_level: str = "info"
     log_file: str = ""
     instance: InstanceSettings = field(default_factory=InstanceSettings)
@@ -193,6 +195,8 @@ def _load(read: "_Reader") -> Settings:
         introspection_port=read("AWSORCH_INTROSPECTION_PORT", _integer, 51678),
         task_endpoint_port=read("AWSORCH_TASK_ENDPOINT_PORT", _port_or_any, 51679),
         task_endpoint_rate=read("ECS_TASK_METADATA_RPS_LIMIT", _rate, (40, 60)),
+        updates_enabled=read("ECS_UPDATES_ENABLED", _boolean, False),
+        update_dir=read("ECS_UPDATE_DOWNLOAD_DIR", str, f"{data_dir or '.'}/updates"),
         log_level=read("ECS_LOGLEVEL", str, "info"),
         log_file=read("ECS_LOGFILE", str, ""),
         instance=_load_instance(read),

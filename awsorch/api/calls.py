@@ -13,7 +13,7 @@ from typing import Any
 
 from awsorch.core.arn import Arn, Scope, parse_arn, require_here
 from awsorch.core.errors import cluster_not_found, invalid_parameter
-from awsorch.core.model import Cluster
+from awsorch.core.model import AgentPackage, Cluster
 from awsorch.core.model_access import KeyHolder
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.controller import Controller
@@ -55,7 +55,7 @@ def extension(name: str) -> Callable[[Operation], Operation]:
 class Call:
     """One request. ``caller_arn`` is who signed it; ``base_url`` is how the client addressed us. ``load_balancers``,
     ``auto_scaling`` and ``task_roles`` are None where the controller has no AWS to ask. ``holder``: the machine whose
-    agent calls."""
+    agent calls. ``agent_package``: what UpdateContainerAgent updates to."""
 
     operation: str
     request: Mapping[str, Any]
@@ -69,6 +69,7 @@ class Call:
     task_roles: TaskRoles | None = None
     holder: KeyHolder | None = None
     commands: CommandSessions | None = None
+    agent_package: AgentPackage | None = None
 
     @property
     def cause(self) -> str:

@@ -20,6 +20,7 @@ from awsorch.api.permissions import require_permission
 from awsorch.api.request_figures import OK, OTHER, RequestFigures
 from awsorch.core.arn import Scope
 from awsorch.core.errors import unsupported
+from awsorch.core.model import AgentPackage
 from awsorch.engine.controller import Controller
 from awsorch.engine.ports import AutoScaling, CommandSessions, LoadBalancers, TaskRoles
 from awsorch.wire.codec import Codec
@@ -51,6 +52,7 @@ class EcsEndpoint:
         self._auto_scaling = auto_scaling
         self._task_roles = task_roles
         self.commands: CommandSessions | None = None
+        self.agent_package: AgentPackage | None = None
         self._scope = scope
         self._authenticator = authenticator
         self._codec = Codec.load("ecs")
@@ -99,6 +101,7 @@ class EcsEndpoint:
             task_roles=self._task_roles,
             holder=caller.holder,
             commands=self.commands,
+            agent_package=self.agent_package,
         )
         await require_permission(call)
         return await handler(call)

@@ -52,13 +52,20 @@ def row(instance: dict[str, Any]) -> list[str]:
         short(instance["containerInstanceArn"]),
         instance.get("ec2InstanceId", ""),
         instance["status"],
-        "connected" if instance.get("agentConnected") else "disconnected",
+        agent_of(instance),
         attribute_of(instance, "ecs.instance-type"),
         attribute_of(instance, "ecs.availability-zone"),
         f"{running} + {pending} pending" if pending else str(running),
         used(instance, "CPU", ""),
         used(instance, "MEMORY", " MiB"),
     ]
+
+
+def agent_of(instance: dict[str, Any]) -> str:
+    """Whether the agent is there, and how far its update is, unless that is done."""
+    words = "connected" if instance.get("agentConnected") else "disconnected"
+    update = instance.get("agentUpdateStatus")
+    return words if update in (None, "UPDATED") else f"{words}, update {update}"
 
 
 def attribute_of(instance: dict[str, Any], name: str) -> str:

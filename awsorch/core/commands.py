@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from awsorch.core.model import AgentPackage
 from awsorch.core.model_attachments import TaskVolume
 from awsorch.core.model_capacity import Launch
 
@@ -24,6 +25,15 @@ class CloseSession:
 
     instance_id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateAgent:
+    """Tell an agent to stage this package, or to change to it: AgentUpdateAnswered."""
+
+    instance_id: str
+    package: AgentPackage
+    perform: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +164,7 @@ class ReleaseAttachment:
 Command = (
     SendTasks
     | CloseSession
+    | UpdateAgent
     | SyncTargets
     | WatchAlarms
     | WatchGroup

@@ -8,6 +8,7 @@ from typing import Any
 
 from awsorch.core.model import (
     DEFAULT_PACE,
+    AgentPackage,
     Constraint,
     Demand,
     NetworkBinding,
@@ -149,6 +150,24 @@ class SetInstanceStatus(Event):
 
     instance_ids: tuple[str, ...]
     status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAgentUpdate(Event):
+    """UpdateContainerAgent, to this package; None where the controller has none."""
+
+    instance_id: str
+    package: AgentPackage | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentUpdateAnswered(Event):
+    """The agent has staged the package of this signature, or changes to it now; with a ``reason`` it does not."""
+
+    instance_id: str
+    signature: str
+    performing: bool
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

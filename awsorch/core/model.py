@@ -129,6 +129,23 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPackage:
+    """A wheel of the agent: its version, where it is, and the SHA-256 of what is there, in hex."""
+
+    version: str
+    location: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentUpdate:
+    """What UpdateContainerAgent asked of an instance's agent last."""
+
+    package: AgentPackage
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerInstance:
     """A machine whose agent registered. ``attributes`` has every attribute (value None where it has none);
     ``custom`` names the ones that a user put."""
@@ -147,6 +164,7 @@ class ContainerInstance:
     agent_hash: str | None = None
     docker_version: str | None = None
     agent_update_status: str | None = None
+    agent_update: AgentUpdate | None = None
     capacity_provider: str | None = None
     registered_at: float
     deregistered_at: float | None = None

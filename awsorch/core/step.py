@@ -19,10 +19,12 @@ from awsorch.core.planners import (
     retry_placements,
     size_groups,
     sync_targets,
+    update_agents,
 )
 from awsorch.core.rules import (
     account_settings,
     activations,
+    agent_updates,
     attachments,
     attributes,
     capacity,
@@ -69,6 +71,8 @@ RULES: Mapping[type[events.Event], Rule] = {
     events.AgentConnected: instances.agent_connected,
     events.AgentDisconnected: instances.agent_disconnected,
     events.InstanceHealthReported: instances.instance_health_reported,
+    events.AskAgentUpdate: agent_updates.ask_agent_update,
+    events.AgentUpdateAnswered: agent_updates.agent_update_answered,
     events.PutAttributes: attributes.put_attributes,
     events.DeleteAttributes: attributes.delete_attributes,
     events.RunTasks: run_tasks.run_tasks,
@@ -112,6 +116,7 @@ PLANNERS: Mapping[str, Planner] = {
     "place_tasks": place_tasks.look,
     "end_machines": end_machines.look,
     "provide_attachments": provide_attachments.look,
+    "update_agents": update_agents.look,
 }
 
 

@@ -27,6 +27,8 @@ def wakes_of(old: Any | None, new: Any | None) -> Iterator[tuple[Key, float]]:
     elif isinstance(new, ContainerInstance):
         if old is None or old.status != new.status or old.agent_connected != new.agent_connected:
             yield ("mind_instances", new.id), 0.0
+        if new.agent_update is not None and (old is None or _is_to_be_told(old, new)):
+            yield ("update_agents", new.id), 0.0
         if old is None or _offers(old) != _offers(new):
             yield ("retry_placements", ""), 0.0
             yield ("retry_placements", "daemons"), 0.0
@@ -60,6 +62,12 @@ def _offers(instance: ContainerInstance) -> tuple[Any, ...]:
         instance.attributes,
         instance.capacity_provider,
     )
+
+
+def _is_to_be_told(old: ContainerInstance, new: ContainerInstance) -> bool:
+    """Whether something new is to be said to the agent about its update."""
+    has_next = new.agent_update_status in ("PENDING", "STAGED") and new.agent_update_status != old.agent_update_status
+    return has_next or new.agent_connected != old.agent_connected
 
 
 def _settings(provider: Provider) -> tuple[Any, ...]:
@@ -140,8 +148,10 @@ def all_keys(state: State) -> Iterable[Key]:
     """Every key that a planner could have something to do for: dirty at start and at each slow sweep."""
     if isinstance(state, ClusterState):
         yield "expire_tasks", ""
-        for instance_id in state.instances:
-            yield "mind_instances", instance_id
+        for instance in state.instances.values():
+            yield "mind_instances", instance.id
+            if instance.agent_update is not None:
+                yield "update_agents", instance.id
         for task in state.tasks.values():
             if task.attachments and task.forgettable_at is None:
                 yield "provide_attachments", task.id

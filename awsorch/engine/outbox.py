@@ -22,6 +22,7 @@ from awsorch.core.commands import (
     SendTasks,
     SetGroupSize,
     SyncTargets,
+    UpdateAgent,
     WatchAlarms,
     WatchGroup,
     WatchMachines,
@@ -58,7 +59,7 @@ class Outbox:
         def close_session(cluster: str, command: CloseSession) -> None:
             agents.close_session(cluster, command.instance_id, command.reason)
 
-        self._carriers |= {SendTasks: send_tasks, CloseSession: close_session}
+        self._carriers |= {SendTasks: send_tasks, CloseSession: close_session, UpdateAgent: agents.update_agent}
 
     def connect_aws(self, *, targets: Targets, alarms: Alarms, inboxes: Mapping[str, Inbox]) -> None:
         """Name what calls AWS, and the clusters' inboxes for what comes of it."""

@@ -16,6 +16,7 @@ from awsorch.core.commands import (
     ReleaseAttachment,
     SetGroupSize,
     SyncTargets,
+    UpdateAgent,
     WatchAlarms,
     WatchGroup,
     WatchMachines,
@@ -180,6 +181,10 @@ class Agents(Protocol):
 
     def close_session(self, cluster: str, instance_id: str, reason: str) -> None:
         """End the instance's connection because it is no longer registered."""
+        ...
+
+    def update_agent(self, cluster: str, command: UpdateAgent) -> None:
+        """Tell the instance's agent to stage a package, or to change to it."""
         ...
 
 

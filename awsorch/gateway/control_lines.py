@@ -19,6 +19,7 @@ from awsorch.core.state import ClusterState
 from awsorch.engine.partition import Partition, Unavailable
 from awsorch.engine.ports import Unanswered
 from awsorch.gateway.admission import Visitor
+from awsorch.gateway.agent_updates import update_answer
 from awsorch.gateway.assignments import (
     manifest_of,
     news_for,
@@ -207,6 +208,8 @@ class ControlLines:
         except WireError as error:
             logger.warning("%s: a message was dropped: %s", line.instance.arn, error.message)
             message = None
+        if (answer := update_answer(line.instance, message)) is not None:
+            line.partition.post(answer)
         question = line.session.receive(message, _now())
         if question is not None:
             self._start(self._answer(line, question))

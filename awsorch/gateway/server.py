@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from aiohttp import web
 
 from awsorch.core.arn import Scope
+from awsorch.core.commands import UpdateAgent
 from awsorch.core.events import AgentDisconnected
 from awsorch.core.model_access import KeyHolder
 from awsorch.core.utilization import Used
 from awsorch.engine.controller import Controller
 from awsorch.gateway.admission import Admission, Refused, SignatureVerifier
+from awsorch.gateway.agent_updates import update_frame
 from awsorch.gateway.connection import Connection
 from awsorch.gateway.control_lines import ControlLines
 from awsorch.gateway.exec_sessions import ExecSessions
@@ -50,6 +52,7 @@ class Gateway:
         credentials: TaskCredentials | None = None,
     ) -> None:
         self._controller = controller
+        self._scope = scope
         self._admission = Admission(controller.clusters.get, scope, verifier, holder_of)
         self._control = ControlLines(clock, credentials)
         self._telemetry = TelemetryLines()
@@ -108,6 +111,10 @@ class Gateway:
         """End the instance's connections because it is no longer registered."""
         self._control.close(cluster, instance_id, reason)
         self._telemetry.close(cluster, instance_id, reason)
+
+    def update_agent(self, cluster: str, command: UpdateAgent) -> None:
+        """Tell the instance's agent to stage a package, or to change to it."""
+        self._control.tell(cluster, command.instance_id, update_frame(self._scope, cluster, command))
 
     # --- what others may ask --------------------------------------------------------------------------------------
 

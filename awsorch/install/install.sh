@@ -51,6 +51,8 @@ start_agent() {
   fi
   systemctl enable --now docker.service
   systemctl enable awsorch-agent.service
+  # What was installed now is newer than what UpdateContainerAgent brought.
+  rm -f /var/lib/ecs/updates/desired
   # Containers run on while the agent starts again with what is new.
   systemctl restart awsorch-agent.service
 }

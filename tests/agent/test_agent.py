@@ -1,6 +1,7 @@
 """A whole agent with simulated containers, and everything it says to ECS on the wire."""
 
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class TestRegistration:
             assert {"name": "com.amazonaws.ecs.capability.logging-driver.json-file"} in request["attributes"]
             assert request["tags"] == [{"key": "team", "value": "x"}]
             assert bench.backend.control_queries[0] == {
-                "agentHash": "awsorch",
+                "agentHash": f"awsorch-{version('awsorch')}",
                 "agentVersion": "1.105.1",
                 "clusterArn": "c1",
                 "containerInstanceArn": bench.backend.instance_arn,

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from awsorch.core.commands import UpdateAgent
 from awsorch.core.events import InstanceHealthReported
+from awsorch.core.model import AgentPackage
 from tests.support.served import ServedApi
 
 
@@ -140,6 +142,25 @@ def test_listing_with_the_query_language(ecs: Any, register_instance: Callable[.
     assert found["containerInstanceArns"] == [one]
     with pytest.raises(ClientError, match="InvalidParameterException"):
         ecs.list_container_instances(filter="attribute:stack ==")
+
+
+def test_an_agent_is_updated_to_the_package_of_the_settings(api: ServedApi, ecs: Any) -> None:
+    """What becomes of it: tests/core/test_agent_updates.py."""
+    package = AgentPackage(version="2.0", location="https://example.com/a.whl", signature="a" * 64)
+    api.endpoint.agent_package = package
+    version = {"agentVersion": "1.105.1", "agentHash": "awsorch-1.0", "dockerVersion": "DockerVersion: 28.0.1"}
+    registered = ecs.register_container_instance(versionInfo=version)["containerInstance"]
+    arn = registered["containerInstanceArn"]
+    assert "agentUpdateStatus" not in registered
+    answer = ecs.update_container_agent(containerInstance=arn)["containerInstance"]
+    assert (answer["containerInstanceArn"], answer["agentUpdateStatus"]) == (arn, "PENDING")
+    api.connect(arn)
+    (command,) = api.sent(UpdateAgent)
+    assert (command.package, command.perform) == (package, False)
+    (shown,) = ecs.describe_container_instances(containerInstances=[arn])["containerInstances"]
+    assert shown["agentUpdateStatus"] == "STAGING"
+    with pytest.raises(ecs.exceptions.UpdateInProgressException, match="STAGING"):
+        ecs.update_container_agent(containerInstance=arn)
 
 
 def test_there_is_no_newer_agent(ecs: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from awsorch.core.events import DeregisterInstance, StopTask, TaskReported
+from awsorch.core.events import AskAgentUpdate, DeregisterInstance, StopTask, TaskReported
+from awsorch.core.model import AgentPackage
 from awsorch.core.utilization import Used
 from awsorch.gateway import server
 from awsorch.wire import acs, tcs
@@ -74,6 +75,39 @@ def test_a_reconnecting_agent_is_told_again_what_it_has_not_settled() -> None:
             assert {each.task_arn for each in agent.manifest.tasks} == {running.arn, pending.arn}
             payload = await agent.next(acs.PayloadMessage)
             assert [each.arn for each in payload.tasks] == [pending.arn]
+
+    run(scenario)
+
+
+def test_an_agent_of_ours_is_told_to_update_itself_and_its_answers_are_heard() -> None:
+    package = AgentPackage(version="2.0", location="https://example.com/a.whl", signature="a" * 64)
+    told = acs.UpdateInfo(location=package.location, signature=package.signature)
+
+    async def scenario(door: Door) -> None:
+        instance = await door.register()
+
+        def status() -> str | None:
+            return door.partition.state.instances[instance.id].agent_update_status
+
+        async with door.agent(instance.arn, agentHash="awsorch-1.0", awsorchExec="true") as agent:
+            await until(lambda: door.partition.state.instances[instance.id].agent_connected)
+            await door.partition.submit(AskAgentUpdate(instance_id=instance.id, package=package))
+            stage = await agent.next(acs.StageUpdateMessage)
+            assert (stage.update_info, stage.container_instance_arn) == (told, instance.arn)
+            await agent.ack(stage)
+            perform = await agent.next(acs.PerformUpdateMessage)
+            assert (perform.update_info, perform.cluster_arn) == (told, agent.manifest.cluster_arn)
+            await agent.ack(perform)
+            await until(lambda: status() == "UPDATING")
+        async with door.agent(instance.arn, agentHash="awsorch-2.0", awsorchExec="true"):
+            await until(lambda: status() == "UPDATED")
+
+        newer = AgentPackage(version="3.0", location=package.location, signature="b" * 64)
+        async with door.agent(instance.arn, agentHash="awsorch-2.0", awsorchExec="true") as agent:
+            await door.partition.submit(AskAgentUpdate(instance_id=instance.id, package=newer))
+            stage = await agent.next(acs.StageUpdateMessage)
+            await agent.say(acs.NackRequest(message_id=stage.message_id, reason="Updates are disabled"))
+            await until(lambda: status() == "FAILED")
 
     run(scenario)
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from awsorch.core.commands import UpdateAgent
 from awsorch.core.events import AgentConnected, AgentDisconnected, Event
 from awsorch.core.model import Task
 from awsorch.core.state import ClusterState
@@ -163,6 +164,9 @@ class Door:
         session = self._sessions.get(instance_id)
         if self.alive and session is not None:
             session.drop()
+
+    def update_agent(self, cluster: str, command: UpdateAgent) -> None:
+        """See engine.ports.Agents. These machines' agents are never updated."""
 
     # --- messages ----------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class ServedApi:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="served api", daemon=True)
         self._thread.start()
-        self.controller, self._runner, self.url = self.run(self._start())
+        self.controller, self.endpoint, self._runner, self.url = self.run(self._start())
         self.ecs = self.client()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -100,7 +100,7 @@ class ServedApi:
         self._thread.join(10)
         self._loop.close()
 
-    async def _start(self) -> tuple[Controller, web.AppRunner, str]:
+    async def _start(self) -> tuple[Controller, EcsEndpoint, web.AppRunner, str]:
         controller = Controller(self.store, self._send, time.time, PACE, self._cloud, self._cloud)
         await controller.start()
         authenticator = Authenticator(SCOPE, self._verifier)
@@ -108,7 +108,7 @@ class ServedApi:
         runner = web.ServerRunner(web.Server(endpoint.handle, access_log=None))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return controller, runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return controller, endpoint, runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
 
     def _send(self, partition: str, command: Command) -> None:
         self.commands.append((partition, command))

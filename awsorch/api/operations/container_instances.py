@@ -10,8 +10,8 @@ from typing import Any
 from awsorch.api.calls import Answer, Call, operation
 from awsorch.api.pages import page_size, start_after, take_page
 from awsorch.api.views import failure_view, instance_view
-from awsorch.core.errors import Refusal, client_error, invalid_parameter
-from awsorch.core.events import DeregisterInstance, RegisterInstance, SetInstanceStatus
+from awsorch.core.errors import client_error, invalid_parameter
+from awsorch.core.events import AskAgentUpdate, DeregisterInstance, RegisterInstance, SetInstanceStatus
 from awsorch.core.model import ContainerInstance, Resources
 from awsorch.core.model_access import EXTERNAL
 from awsorch.core.placement.place import matches
@@ -212,18 +212,12 @@ async def update_container_instances_state(call: Call) -> Answer:
 
 @operation("UpdateContainerAgent")
 async def update_container_agent(call: Call) -> Answer:
-    """Agents are updated with their instances' image or package; there is never a newer one to push from here."""
+    """To the package of the controller's settings; tasks go on. ``agentUpdateStatus`` says how far it is."""
     cluster, partition = await call.cluster_partition()
     instance_id = call.resource_id(call.request["containerInstance"], _KIND, cluster)
-    instance = await partition.read(lambda state: state.instances.get(instance_id))
-    if instance is None or instance.status == "INACTIVE":
-        raise client_error(f"Referenced container instance {instance_id} not found.")
-    if not instance.agent_version:
-        raise Refusal("MissingVersionException", "The version of the container agent is not known.")
-    raise Refusal(
-        "NoUpdateAvailableException",
-        f"There is no update available for your container agent (version {instance.agent_version}).",
-    )
+    event = AskAgentUpdate(cause=call.cause, instance_id=instance_id, package=call.agent_package)
+    instance = await partition.submit(event)
+    return await partition.read(lambda state: {"containerInstance": instance_view(instance, state, frozenset())})
 
 
 def _names(call: Call) -> Sequence[str]:

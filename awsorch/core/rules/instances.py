@@ -22,6 +22,7 @@ from awsorch.core.events import (
 )
 from awsorch.core.model import ContainerInstance
 from awsorch.core.model_access import is_external
+from awsorch.core.rules.agent_updates import settled
 from awsorch.core.rules.clusters import require_open
 from awsorch.core.state import ClusterState, Transaction
 
@@ -176,6 +177,7 @@ def agent_connected(tx: Transaction[ClusterState], event: AgentConnected) -> Con
         disconnected_at=None,
         version=instance.version + (not instance.agent_connected),
     )
+    instance = settled(instance)
     tx.put(instance)
     tx.send(SendTasks(instance_id=instance.id))
     return instance
