@@ -4,12 +4,11 @@ without one.
 Source: ECS developer guide, "Send Amazon ECS logs to CloudWatch"; CloudWatch Logs API.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from awsorch.agent.credentials import CredentialSource, NoCredentialsError
-from awsorch.agent.log_events import LogEvent, PatternError, event_start
+from awsorch.agent.log_events import LineStart, LogEvent, PatternError, event_start
 from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.services import Service, ServiceError, Services
 from awsorch.wire import acs
@@ -32,7 +31,7 @@ class Destination:
     stream: str
     region: str
     create_group: bool = False
-    start: re.Pattern[str] | None = None
+    start: LineStart | None = None
 
 
 def destination_of(options: Mapping[str, str], default_stream: str, region: str) -> Destination:

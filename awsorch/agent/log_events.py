@@ -7,6 +7,9 @@ Docker's documentation of the awslogs driver (multiline options).
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
+
+import re2
 
 EVENT_LIMIT = 262144 - 26
 """Bytes of one event's message."""
@@ -41,6 +44,18 @@ _STRFTIME = {
 _DIRECTIVE = re.compile(r"%.")
 
 
+_SILENT = re2.Options()
+_SILENT.log_errors = False
+
+
+class LineStart(Protocol):
+    """A pattern. The engine's driver has Go's, which take time in proportion to the text, whatever they say; so does
+    RE2, where Python's own might take for ever."""
+
+    def search(self, text: str, /) -> object | None:
+        """Whether it is found anywhere in the text."""
+
+
 class PatternError(Exception):
     """Options that make no sense; the text is the engine's for them."""
 
@@ -53,7 +68,7 @@ class LogEvent:
     message: str
 
 
-def event_start(options: Mapping[str, str]) -> re.Pattern[str] | None:
+def event_start(options: Mapping[str, str]) -> LineStart | None:
     """What an event's first line matches, by the log options; None where each line is an event. Raises PatternError."""
     form, pattern = options.get("awslogs-datetime-format", ""), options.get("awslogs-multiline-pattern", "")
     if form and pattern:
@@ -64,16 +79,20 @@ def event_start(options: Mapping[str, str]) -> re.Pattern[str] | None:
         parts = _DIRECTIVE.split(form)
         found = [_STRFTIME.get(each, re.escape(each)) for each in _DIRECTIVE.findall(form)]
         pattern = "".join(re.escape(part) + each for part, each in zip(parts, [*found, ""], strict=True))
+    if not pattern:
+        return None
     try:
-        return re.compile(pattern) if pattern else None
-    except re.error as error:
-        raise PatternError(f"awslogs could not parse multiline pattern key {pattern!r}: {error}") from None
+        start: LineStart = re2.compile(pattern, _SILENT)
+    except re2.error as error:
+        why = error.args[0].decode(errors="replace") if error.args else ""
+        raise PatternError(f"awslogs could not parse multiline pattern key {pattern!r}: {why}") from None
+    return start
 
 
 class Assembler:
     """Puts events together from what Docker hands out, piece by piece."""
 
-    def __init__(self, start: re.Pattern[str] | None) -> None:
+    def __init__(self, start: LineStart | None) -> None:
         self._start = start
         self._line = b""
         self._line_at = 0

@@ -122,7 +122,7 @@ def test_outages_of_the_service_and_of_the_engine_leave_no_line_out(tmp_path: Pa
         ),
         (
             {"awslogs-multiline-pattern": "("},
-            "awslogs could not parse multiline pattern key '(': missing ), unterminated subpattern at position 0",
+            "awslogs could not parse multiline pattern key '(': missing ): (",
         ),
         (
             {"awslogs-multiline-pattern": "^a", "awslogs-datetime-format": "%Y"},
@@ -189,6 +189,13 @@ def test_times_at_the_beginning_of_lines() -> None:
     assert not start.search("[7/Nov/2026] GET /")
     with pytest.raises(PatternError):
         event_start({"awslogs-multiline-pattern": "("})
+
+
+def test_a_pattern_that_explodes_elsewhere() -> None:
+    lines = [b"a" * 20_000 + b"!\n"] * 3
+    assert assembled("^(a+)+$", *lines) == [("a" * 20_000 + "!\n") * 2 + "a" * 20_000 + "!"]
+    with pytest.raises(PatternError, match=r"could not parse multiline pattern key '\(\?=x\)': invalid perl operator"):
+        event_start({"awslogs-multiline-pattern": "(?=x)"})
 
 
 def test_portions_keep_the_limits() -> None:
