@@ -19,6 +19,8 @@ from awsorch.local.stacks.schemas import Schemas
 from awsorch.local.stacks.template import Template, parse
 
 MOST_TEXT = 1024 * 1024
+MOST_BODY = 51_200
+"""Bytes of a template in the call itself."""
 _NAMED = "CAPABILITY_NAMED_IAM"
 
 
@@ -35,6 +37,11 @@ class Preparation:
         if request.get("UsePreviousTemplate") and stack is not None and stack.wanted.template:
             return parse(stack.wanted.template)
         text = request.get("TemplateBody")
+        if text is not None and len(text.encode()) > MOST_BODY:
+            raise StackRefused(
+                "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have "
+                f"length less than or equal to {MOST_BODY}; a larger template is given by TemplateURL"
+            )
         if text is None and request.get("TemplateURL"):
             text = await self._fetch(str(request["TemplateURL"]))
         if not text:

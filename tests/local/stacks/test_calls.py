@@ -252,6 +252,11 @@ def test_calls_that_do_not_fit_are_refused(api: Callable[[Use], None]) -> None:
         assert refused(lambda: stacks.list_imports(ExportName="a-id"))[1] == (
             "Export 'a-id' is not imported by any stack."
         )
+        large = json.dumps({"Description": "é" * 512, "Resources": {f"Q{n}": queue() for n in range(1500)}})
+        assert (
+            "at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to 51200"
+            in (refused(lambda: stacks.create_stack(StackName="large", TemplateBody=large))[1])
+        )
         odd = json.dumps({"Resources": {"A": {"Type": "AWS::SQS::Queue"}}, "Parameters": {"P": {"Type": "String"}}})
         assert refused(lambda: stacks.validate_template(TemplateBody="no"))[1] == (
             "Template format error: unsupported structure."
