@@ -91,7 +91,7 @@ def three_hundred() -> str:
         value = {"Fn::Sub": ["${before}/${AWS::StackName}/" + str(number), {"before": before}]}
         properties = {"Type": "String", "Value": value if number % 10 else {"Ref": "Topic"}}
         resources[f"S{number}"] = {"Type": "AWS::SSM::Parameter", "Properties": properties}
-    return json.dumps({"Resources": resources})
+    return json.dumps({"Resources": resources}, separators=(",", ":"))
 
 
 class Cloud:
