@@ -22,7 +22,7 @@ CHANGING_S, LOOKS = 1.0, 10
 #: What devices are called that no image uses: /dev/xvdba and on.
 _DEVICES = tuple(f"/dev/xvdb{letter}" for letter in string.ascii_lowercase)
 _PASSING = frozenset({"IncorrectState", "IncorrectInstanceState", "AttachmentLimitExceeded", "VolumeInUse"})
-_BUSY = "VolumeNotReady"
+_BUSY, _FAILED = "VolumeNotReady", "VolumeInError"
 
 
 class TaskVolumes:
@@ -82,6 +82,8 @@ class TaskVolumes:
             volume = await self._find(attachment_id)
             if volume is not None and volume["State"] in states:
                 return volume
+            if volume is not None and volume["State"] == "error":
+                raise AwsError(_FAILED, f"EC2 could not make the volume {volume['VolumeId']}", refused=True)
             await asyncio.sleep(CHANGING_S)
         raise AwsError(_BUSY, f"the volume of attachment {attachment_id} is not {' or '.join(states)} yet")
 
@@ -95,6 +97,7 @@ class TaskVolumes:
             "Throughput": wanted.throughput,
             "Encrypted": wanted.encrypted,
             "KmsKeyId": wanted.kms_key,
+            "VolumeInitializationRate": wanted.initialization_rate,
         }
         await self._aws.call(
             "ec2",

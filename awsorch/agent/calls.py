@@ -60,7 +60,6 @@ T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 
 RETRY_DELAY = 1.0
-UNMOUNT_AGAIN = 5.0
 EVENT_GRACE = 5.0
 """Seconds after which a start whose event did not come is looked up."""
 ROUTER_REASON = "ResourceInitializationError: the log router cannot be configured"
@@ -222,21 +221,6 @@ class EngineCalls:
         if not is_internal(name):
             for volume in volumes_of(assignment.task.attachments, self._around.volumes.folder):
                 await self._around.volumes.make_ready(volume, 0.0)
-
-    def release_volumes(self, assignment: Assignment) -> None:
-        """Unmount the volumes of a task that has ended."""
-        if assignment.task.attachments:
-            self.spawn(self._release_volumes(assignment))
-
-    async def _release_volumes(self, assignment: Assignment) -> None:
-        for volume in volumes_of(assignment.task.attachments, self._around.volumes.folder):
-            while True:
-                try:
-                    await self._around.volumes.release(volume)
-                    break
-                except VolumeError as error:
-                    LOG.warning("%s; trying again", error)
-                    await asyncio.sleep(UNMOUNT_AGAIN)
 
     async def _with_router(
         self, assignment: Assignment, container: Container, arguments: CreateArguments

@@ -1,8 +1,9 @@
 """EBS volumes of tasks: found, formatted if they are blank, mounted on the host, and unmounted when the task has ended.
 
-Every step looks first whether it is done, so whoever was cut off begins again. A volume is unmounted as soon as its
-task's containers have ended: EC2 detaches it only then. Where the local cloud plays AWS there is no device, so a file
-of the volume's size stands in for it, behind a loop device.
+Every step looks first whether it is done, so whoever was cut off begins again; a mark beside the mount says that a file
+system is being made, for half of one may look like one. A volume is unmounted as soon as its task's containers have
+ended: EC2 detaches it only then. Where the local cloud plays AWS there is no device, so a file of the volume's size
+stands in for it, behind a loop device.
 Source: ECS developer guide, "Use Amazon EBS volumes with Amazon ECS"; EC2 user guide, "Map Amazon EBS volumes to NVMe
 device names"; agent protocol, ConfirmAttachmentMessage.
 """
@@ -11,9 +12,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -25,8 +28,11 @@ LOG = logging.getLogger(__name__)
 
 TYPE = "amazonebs"
 FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs")
+_ID = re.compile(r"vol-[0-9a-z]+")
 _BY_ID = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{}"
 _LOOK_AGAIN = 0.5
+_WITH_THE_AGENT = ("setpriv", "--pdeathsig", "KILL")
+"""In front of a command that must not go on when the agent is killed: its successor does it again."""
 _GIB = 1 << 30
 _NOTHING_FOUND = 2
 """blkid's exit code where a device is blank."""
@@ -49,20 +55,28 @@ class Volume:
 
 
 def volumes_of(attachments: tuple[acs.Attachment, ...], folder: str) -> list[Volume]:
-    """The EBS volumes among a task's attachments; they are mounted in sub-folders of `folder`."""
-    return [volume_of(each, folder) for each in attachments if each.attachment_type == TYPE]
+    """The EBS volumes among a task's attachments; they are mounted in sub-folders of `folder`. What is none is not
+    there: its task is refused (`unsupported`)."""
+    found = []
+    for each in attachments:
+        if each.attachment_type == TYPE:
+            with contextlib.suppress(VolumeError):
+                found.append(volume_of(each, folder))
+    return found
 
 
 def volume_of(attachment: acs.Attachment, folder: str) -> Volume:
-    """What an attachment says."""
+    """What an attachment says. Raises VolumeError where that is no volume."""
     said: Mapping[str, str] = {each.name: each.value for each in attachment.attachment_properties}
-    volume_id = said.get("volumeId", "")
+    volume_id, size = said.get("volumeId", ""), said.get("volumeSizeGib", "")
+    if not _ID.fullmatch(volume_id):
+        raise VolumeError(f"{volume_id!r} is no id of an EBS volume")
     return Volume(
         id=volume_id,
         name=said.get("volumeName", ""),
         device=said.get("deviceName", ""),
         file_system=said.get("fileSystem", "") or "xfs",
-        size_gib=int(said.get("volumeSizeGib", "") or 1),
+        size_gib=int(size) if size.isdecimal() else 1,
         mount_at=Path(folder, volume_id),
     )
 
@@ -97,11 +111,11 @@ class Volumes:
         self.folder = folder
         self._files = files
         self._enter = ("nsenter", f"--mount={namespace}", "--") if namespace else ()
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def make_ready(self, volume: Volume, seconds: float) -> None:
         """Have it mounted; its device is waited for. Raises VolumeError."""
-        async with self._locks.setdefault(volume.id, asyncio.Lock()):
+        async with self._lock(volume):
             try:
                 if not await self._is_mounted(volume):
                     await self._mount(volume, await self._device(volume, seconds))
@@ -110,7 +124,7 @@ class Volumes:
 
     async def release(self, volume: Volume) -> None:
         """Unmount it; what is not mounted is no error. Raises VolumeError."""
-        async with self._locks.setdefault(volume.id, asyncio.Lock()):
+        async with self._lock(volume):
             try:
                 if await self._is_mounted(volume):
                     await run(*self._enter, "umount", str(volume.mount_at))
@@ -118,9 +132,13 @@ class Volumes:
                     await self._let_go(volume)
                 with contextlib.suppress(FileNotFoundError):
                     volume.mount_at.rmdir()
+                _mark(volume).unlink(missing_ok=True)
             except (NetworkError, OSError) as error:
                 raise VolumeError(f"volume {volume.id} cannot be unmounted: {error}") from error
-        self._locks.pop(volume.id, None)
+
+    def _lock(self, volume: Volume) -> asyncio.Lock:
+        """The volume's, which is there for as long as somebody has it or waits for it."""
+        return self._locks.setdefault(volume.id, asyncio.Lock())
 
     def mounted(self) -> list[Volume]:
         """What is mounted, or was to be, by a former life of the agent: what it is called is all that is known."""
@@ -140,11 +158,20 @@ class Volumes:
     async def _mount(self, volume: Volume, device: str) -> None:
         if volume.file_system not in FILE_SYSTEMS:
             raise VolumeError(f"volume {volume.id}: {volume.file_system} is none of {', '.join(FILE_SYSTEMS)}")
-        there = await self._file_system_on(device)
+        mark = _mark(volume)
+        there = "" if mark.exists() else await self._file_system_on(device)
         if not there:
-            await run(f"mkfs.{volume.file_system}", "-q", device)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            _make_durable(mark)
+            force = "-f" if volume.file_system == "xfs" else "-F"
+            await run(*_WITH_THE_AGENT, f"mkfs.{volume.file_system}", "-q", force, device)
+            mark.unlink()
+        elif there != volume.file_system:
+            raise VolumeError(
+                f"volume {volume.id} has a file system of type {there}, where filesystemType is {volume.file_system}"
+            )
         volume.mount_at.mkdir(parents=True, exist_ok=True)
-        await run(*self._enter, "mount", "-t", there or volume.file_system, device, str(volume.mount_at))
+        await run(*self._enter, "mount", "-t", volume.file_system, device, str(volume.mount_at))
 
     @staticmethod
     async def _file_system_on(device: str) -> str:
@@ -193,6 +220,21 @@ class Volumes:
     async def _loops(self, volume: Volume) -> list[str]:
         listed = await run("losetup", "--associated", str(self._file(volume)), "--noheadings", "--output", "NAME")
         return listed.decode().split()
+
+
+def _mark(volume: Volume) -> Path:
+    """The file that is there while the volume's file system is being made."""
+    return volume.mount_at.with_name(volume.mount_at.name + ".formatting")
+
+
+def _make_durable(mark: Path) -> None:
+    """Make the file, and have it on the disk before what follows."""
+    for path, flags in ((mark, os.O_CREAT | os.O_WRONLY), (mark.parent, os.O_RDONLY)):
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def mounts_of(settings: Settings) -> Volumes:

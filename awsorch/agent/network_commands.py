@@ -22,9 +22,14 @@ async def run(*command: str, given: str = "") -> bytes:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        printed, said = await process.communicate(given.encode())
     except OSError as error:
         raise NetworkError(f"{command[0]}: {error}") from error
+    try:
+        printed, said = await process.communicate(given.encode())
+    finally:
+        if process.returncode is None:  # nobody waits for it any more
+            process.kill()
+            await process.wait()
     if process.returncode:
         words = said.decode("utf-8", "replace").strip()
         raise NetworkError(f"{' '.join(command)}: {words}", process.returncode)

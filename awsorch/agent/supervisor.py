@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from awsorch.agent import dependencies, lifecycle, plan, recovery
 from awsorch.agent.assignment import Assignment, fresh_life, refusal_body, report_body
@@ -46,6 +47,7 @@ from awsorch.agent.reports import Reports
 from awsorch.agent.state_file import Batch, Saved, SavedReport, StateFileError
 from awsorch.agent.states import Status
 from awsorch.agent.surroundings import Listener, Surroundings
+from awsorch.agent.unmounting import Unmounting
 from awsorch.wire import acs
 
 LOG = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Supervisor:
         self._tasks = surroundings.tasks
         self._logs = LogShipper(surroundings.engine, surroundings.cloudwatch, surroundings.place, self._note)
         self._calls = EngineCalls(surroundings, self._logs, self.tell)
+        self._unmounting = Unmounting(surroundings.volumes)
         self._cleanup = Cleanup(surroundings, self._calls, self._forget)
         self._inbox: deque[tuple[str, Event] | _Payload] = deque()
         self._turn_is_due = False
@@ -93,7 +96,7 @@ class Supervisor:
             self._adopt(Assignment(task, life, self._around.settings))
         for report in saved.reports:
             self._report_id = max(self._report_id, report.id)
-            self._reports.add(report, self._delivered)
+            self._send(report)
         self._recovered = asyncio.Event()
         self._since = self._around.clock()
         self._around.engine.watch({INSTANCE_LABEL: self._around.place.instance_arn}, self._see)
@@ -150,6 +153,7 @@ class Supervisor:
         for assignment in self._tasks.values():
             assignment.cancel_timers()
         await self._calls.close()
+        await self._unmounting.close()
         await self._logs.close()
 
     # The turn
@@ -205,11 +209,18 @@ class Supervisor:
             self._calls.carry_out(assignment, action)
         outgoing, self._outgoing = self._outgoing, []
         for report in outgoing:
-            self._reports.add(report, self._delivered)
+            self._send(report)
         answers, self._answers = self._answers, []
         for future, answer in answers:
             if not future.done():
                 future.set_result(answer)
+
+    def _send(self, report: SavedReport) -> None:
+        send = partial(self._reports.add, report, self._delivered)
+        if report.is_final:
+            self._unmounting.first(report.task, send)
+        else:
+            send()
 
     def _release_stops(self) -> None:
         """Stopping twice does no harm, so it does not have to wait for the disk."""
@@ -235,7 +246,7 @@ class Supervisor:
                 self._around.ports.release(assignment.bindings.get(name, ()))
         if assignment.is_stopped and before.known is not Status.STOPPED:
             self._around.host.release(assignment.arn)
-            self._calls.release_volumes(assignment)
+            self._unmounting.begin(assignment)
         if assignment.state.stopping:
             self._around.inputs.forget(assignment.arn)
             self._calls.give_up(assignment.arn)
@@ -338,7 +349,7 @@ class Supervisor:
             if assignment.state.containers[container.name].known is not Status.STOPPED:
                 self._around.ports.hold(assignment.bindings.get(container.name, ()))
         if assignment.is_stopped:
-            self._calls.release_volumes(assignment)
+            self._unmounting.begin(assignment)
             if assignment.stop_reported:
                 self._cleanup.schedule(assignment)
             return

@@ -1,10 +1,12 @@
-"""Tells the controller that an EBS volume, which EC2 has attached to this instance for a task to come, is mounted.
+"""Tells the controller that an EBS volume, which EC2 has attached to this instance for a task to come, is mounted; or
+that the task cannot start, and why.
 
 Nothing is stored: what is not reported, the controller sends again.
-Source: agent protocol, ConfirmAttachmentMessage; ECS API, SubmitAttachmentStateChanges.
+Source: agent protocol, ConfirmAttachmentMessage; ECS API, SubmitAttachmentStateChanges, SubmitTaskStateChange.
 """
 
 import asyncio
+import contextlib
 import logging
 
 from awsorch.agent.api import APIError
@@ -16,6 +18,10 @@ from awsorch.wire import acs
 
 LOG = logging.getLogger(__name__)
 
+TRIES, PAUSE_S = 3, 1.0
+"""A volume that cannot be mounted is tried so often, with pauses of so many seconds, before its task is given up."""
+REASON_LIMIT = 1024
+"""Characters of a reason, as ECS has it."""
 CLAIM_S = 200.0
 """A task comes, or has been given up, within this time after its volume was mounted. Seconds."""
 
@@ -36,7 +42,7 @@ class VolumeReports:
         attachment = message.attachment
         if attachment is None or attachment.attachment_type != TYPE or attachment.attachment_arn in self._waiting:
             return
-        work = asyncio.create_task(self._report(attachment, message.wait_timeout_ms / 1000))
+        work = asyncio.create_task(self._report(attachment, message.task_arn, message.wait_timeout_ms / 1000))
         self._waiting[attachment.attachment_arn] = work
         work.add_done_callback(lambda _: self._waiting.pop(attachment.attachment_arn, None))
 
@@ -52,11 +58,12 @@ class VolumeReports:
             each.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _report(self, attachment: acs.Attachment, seconds: float) -> None:
+    async def _report(self, attachment: acs.Attachment, task_arn: str, seconds: float) -> None:
         try:
-            await self._volumes.make_ready(volume_of(attachment, self._volumes.folder), seconds)
+            volume = volume_of(attachment, self._volumes.folder)
+            await self._make_ready(volume, seconds)
         except VolumeError as error:
-            LOG.warning("%s", error)
+            await self._refuse(task_arn, str(error))
             return
         attached = [{"attachmentArn": attachment.attachment_arn, "status": "ATTACHED"}]
         try:
@@ -64,7 +71,30 @@ class VolumeReports:
         except (APIError, NoCredentialsError) as error:
             LOG.warning("volume %s is mounted, but not reported: %s", attachment.attachment_arn, error)
         # Not part of this work: the controller asks again for what was not reported.
-        self._mind(volume_of(attachment, self._volumes.folder))
+        self._mind(volume)
+
+    async def _make_ready(self, volume: Volume, seconds: float) -> None:
+        """Raises VolumeError, with the volume let go."""
+        for left in reversed(range(TRIES)):
+            try:
+                await self._volumes.make_ready(volume, seconds)
+                return
+            except VolumeError as error:
+                LOG.warning("%s", error)
+                if not left:
+                    with contextlib.suppress(VolumeError):
+                        await self._volumes.release(volume)
+                    raise
+            await asyncio.sleep(PAUSE_S)
+
+    async def _refuse(self, task_arn: str, why: str) -> None:
+        """The task has not come to this agent yet, and is not to."""
+        reason = f"ResourceInitializationError: {why}"[:REASON_LIMIT]
+        stopped = {"cluster": self._cluster, "task": task_arn, "status": "STOPPED", "reason": reason}
+        try:
+            await self._ecs.call("SubmitTaskStateChange", stopped)
+        except (APIError, NoCredentialsError) as error:
+            LOG.warning("that %s cannot start is not reported: %s", task_arn, error)
 
     def _mind(self, volume: Volume) -> None:
         if volume.id not in self._minded:

@@ -33,7 +33,8 @@ class Attachment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskVolume:
     """What a task's own EBS volume is to be. ``name`` is that of the task definition's volume, ``size`` in GiB (the
-    snapshot's where there is none), ``throughput`` in MiB/s; ``deletes``: it goes with its task."""
+    snapshot's where there is none), ``throughput`` and ``initialization_rate`` in MiB/s; ``deletes``: it goes with its
+    task; ``has_service_tags``: it gets the tags that its service has when the task is made."""
 
     name: str
     type: str
@@ -47,6 +48,8 @@ class TaskVolume:
     role_arn: str = ""
     deletes: bool = True
     tags: Mapping[str, str] = field(default_factory=dict)
+    initialization_rate: int | None = None
+    has_service_tags: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

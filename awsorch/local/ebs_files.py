@@ -37,7 +37,9 @@ def deleted_volume(call: ServiceCall, query: str, body: bytes) -> str | None:
 def remove_volume(data: Path, volume_id: str) -> None:
     """Remove the file of a volume that is no more. Raises OSError."""
     if "/" not in volume_id:
-        (data / FOLDER / f"{volume_id}.img").unlink(missing_ok=True)
+        file = data / FOLDER / f"{volume_id}.img"
+        _let_go(file)  # a device that is mounted still goes when it is unmounted
+        file.unlink(missing_ok=True)
 
 
 def _let_go(file: Path) -> None:

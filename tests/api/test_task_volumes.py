@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from awsorch.core.commands import ProvideAttachment
+from awsorch.core.commands import ProvideAttachment, ReleaseAttachment
 from awsorch.core.model_attachments import TaskVolume
 from tests.api.services import refused, wait
 from tests.support.served import ServedApi, served_api
@@ -87,7 +87,32 @@ def test_a_volume_is_asked_for_as_it_is_configured(api: ServedApi) -> None:
         ("app", volume(volumeType="gp4"), f"{INVALID} volumeType should be one of"),
         ("app", volume(volumeType="io1"), f"{INVALID} A volume of type io1 needs iops"),
         ("app", volume(volumeType="gp2", iops=100), f"{INVALID} iops are for the volume types"),
-        ("app", volume(throughput=1001), f"{INVALID} throughput should be at most 1000"),
+        (
+            "app",
+            volume(throughput=1001),
+            f"{INVALID} throughput, in MiB/s, should be between 125 and 1000, but was",
+        ),
+        ("app", volume(iops=2999), f"{INVALID} iops of a gp3 volume should be between 3000 and 16000, but was 2999"),
+        (
+            "app",
+            volume(volumeType="io2", iops=256001),
+            f"{INVALID} iops of a io2 volume should be between 100 and",
+        ),
+        (
+            "app",
+            volume(volumeInitializationRate=100),
+            f"{INVALID} volumeInitializationRate is for volumes from a",
+        ),
+        (
+            "app",
+            volume(snapshotId="snap-1", volumeInitializationRate=99),
+            f"{INVALID} volumeInitializationRate, in MiB/s, should be between 100 and 300, but was 99",
+        ),
+        (
+            "app",
+            volume(tagSpecifications=[{"resourceType": "volume", "propagateTags": "SERVICE"}]),
+            f"{INVALID} propagateTags SERVICE is for volumes of services",
+        ),
         ("app", volume(volumeType="gp2", throughput=125), f"{INVALID} throughput is for the volume type gp3"),
         ("app", volume(filesystemType="ntfs"), f"{INVALID} filesystemType should be one of"),
         (
@@ -102,6 +127,38 @@ def test_what_can_t_be_is_refused(
 ) -> None:
     with refused("InvalidParameterException", message):
         api.ecs.run_task(taskDefinition=family, volumeConfigurations=configurations)
+
+
+def test_a_volume_has_the_tags_that_its_service_has(api: ServedApi) -> None:
+    tags = [{"resourceType": "volume", "tags": [{"key": "a", "value": "b"}], "propagateTags": "SERVICE"}]
+    given = volume(snapshotId="snap-1", volumeInitializationRate=200, tagSpecifications=tags)
+    team = [{"key": "team", "value": "red"}, {"key": "a", "value": "other"}]
+    api.ecs.create_service(
+        serviceName="web", taskDefinition="app", desiredCount=1, volumeConfigurations=given, tags=team
+    )
+    (command,) = api.sent(ProvideAttachment)
+    assert command.volume is not None
+    managed = {"AmazonECSCreated": "true", "AmazonECSManaged": "true"}
+    assert command.volume.tags == {"team": "red", "a": "b", **managed}
+    assert command.volume.initialization_rate == 200
+
+
+def test_daemons_have_none(api: ServedApi) -> None:
+    with refused("InvalidParameterException", "The daemon scheduling strategy does not support volume configurations."):
+        api.ecs.create_service(
+            serviceName="all", taskDefinition="app", schedulingStrategy="DAEMON", volumeConfigurations=volume()
+        )
+
+
+def test_a_volume_that_cannot_be_mounted_ends_its_task_with_the_reason(api: ServedApi) -> None:
+    (task,) = api.ecs.run_task(taskDefinition="app", volumeConfigurations=volume())["tasks"]
+    why = "ResourceInitializationError: volume vol-1 cannot be mounted: mkfs.xfs: No such file or directory"
+    api.ecs.submit_task_state_change(cluster="default", task=task["taskArn"], status="STOPPED", reason=why)
+    (now,) = api.ecs.describe_tasks(tasks=[task["taskArn"]])["tasks"]
+    assert (now["lastStatus"], now["stopCode"], now["stoppedReason"]) == ("DEPROVISIONING", "TaskFailedToStart", why)
+    shown = {each["name"]: each["value"] for each in now["attachments"][0]["details"]}
+    assert shown["statusReason"] == why
+    assert api.sent(ReleaseAttachment)
 
 
 def test_a_service_gives_each_of_its_tasks_one(api: ServedApi) -> None:

@@ -131,6 +131,20 @@ def test_a_snapshot_that_is_not_there_is_the_tasks_reason() -> None:
     play(FakeOutside, scene)
 
 
+def test_a_volume_that_cannot_be_made_is_the_tasks_reason_and_goes() -> None:
+    async def scene(stage: Stage) -> None:
+        fake(stage).volumes.spoils = True
+        event = await stage.posts.next(stage.provide)
+        assert isinstance(event, AttachmentRefused), event
+        assert event.reason.startswith(
+            "Unexpected EC2 error while attempting to create or attach an EBS volume: VolumeInError: EC2 could not make"
+        )
+        assert isinstance(await stage.posts.next(stage.release), AttachmentReleased)
+        assert await stage.volumes() == []
+
+    play(FakeOutside, scene)
+
+
 @pytest.mark.parametrize("operation", ["create_volume", "attach_volume"])
 def test_an_answer_that_is_lost_makes_no_second_one(operation: str) -> None:
     async def scene(stage: Stage) -> None:

@@ -80,6 +80,13 @@ def test_a_task_has_a_volume_of_its_own_for_as_long_as_it_lives(cloud: Cloud) ->
     assert list((cloud.data / "ebs").iterdir()) == []
 
 
+def test_a_volume_whose_file_system_is_not_chosen_has_xfs(cloud: Cloud) -> None:
+    register(cloud, "default", "grep -c ' /data xfs ' /proc/mounts")
+    task = ended(cloud, run(cloud, "default", filesystemType="xfs"))
+    assert task["containers"][0]["exitCode"] == 0, task
+    assert (volumes(cloud), mounted(cloud)) == ([], [])
+
+
 def test_a_volume_may_outlive_its_task(cloud: Cloud) -> None:
     register(cloud, "keep", LOOK)
     task = ended(cloud, run(cloud, "keep", terminationPolicy={"deleteOnTermination": False}))

@@ -26,12 +26,13 @@ class FakeVolume:
 
 @dataclass(slots=True)
 class FakeVolumes:
-    """All of them. ``create_seconds``, ``detach_seconds``: how long it takes."""
+    """All of them. ``create_seconds``, ``detach_seconds``: how long it takes. ``spoils``: what is made is in error."""
 
     now: Callable[[], float]
     volumes: dict[str, FakeVolume] = field(default_factory=dict)
     create_seconds: float = 2.0
     detach_seconds: float = 3.0
+    spoils: bool = False
     _numbers: Any = field(default_factory=lambda: count(1))
 
     def devices(self, instance: str) -> list[str]:
@@ -90,7 +91,8 @@ class FakeVolumes:
         ]
 
     def _described(self, volume: FakeVolume) -> dict[str, Any]:
-        ready = "available" if volume.ready_at <= self.now() else "creating"
+        made = "error" if self.spoils else "available"
+        ready = made if volume.ready_at <= self.now() else "creating"
         shown: dict[str, Any] = {
             "VolumeId": volume.id,
             "Size": volume.request.get("Size", 8),

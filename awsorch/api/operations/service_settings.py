@@ -166,6 +166,11 @@ def check_daemon(request: Members) -> None:
             "The daemon scheduling strategy does not support placement strategies. "
             "Remove the placement strategies and try again"
         )
+    if request.get("volumeConfigurations"):
+        raise invalid_parameter(
+            "The daemon scheduling strategy does not support volume configurations. "
+            "Remove the volume configurations and try again"
+        )
     if request.get("launchType") == "FARGATE":
         raise invalid_parameter(
             "The daemon scheduling strategy does not support the FARGATE launch type. "

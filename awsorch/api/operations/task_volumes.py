@@ -24,9 +24,11 @@ SIZES = {
     "standard": (1, 1024),
 }
 FILE_SYSTEMS = ("ext3", "ext4", "xfs")
-_WITH_IOPS = ("gp3", "io1", "io2")
+#: From and to, by volume type; the others have none that can be chosen.
+IOPS = {"gp3": (3000, 16000), "io1": (100, 64000), "io2": (100, 256000)}
 _NEEDS_IOPS = ("io1", "io2")
-MOST_THROUGHPUT = 1000
+#: MiB/s, from and to.
+THROUGHPUT, INITIALIZATION_RATE = (125, 1000), (100, 300)
 _MANAGED = {"AmazonECSCreated": "true", "AmazonECSManaged": "true"}
 
 
@@ -69,9 +71,8 @@ def _read(name: str, settings: Mapping[str, Any], definition: TaskDefinition, *,
         raise _invalid(f"volumeType should be one of {', '.join(SIZES)}, not '{kind}'.")
     if size is None and snapshot is None:
         raise _invalid("Either sizeInGiB or snapshotId is needed.")
-    least, most = SIZES[kind]
-    if size is not None and not least <= size <= most:
-        raise _invalid(f"sizeInGiB of a {kind} volume should be between {least} and {most}, but was {size}.")
+    if size is not None:
+        _check_range(f"sizeInGiB of a {kind} volume", size, SIZES[kind])
     file_system = settings.get("filesystemType", "xfs")
     if file_system not in FILE_SYSTEMS:
         raise _invalid(f"filesystemType should be one of {', '.join(FILE_SYSTEMS)}, not '{file_system}'.")
@@ -91,15 +92,19 @@ def _read(name: str, settings: Mapping[str, Any], definition: TaskDefinition, *,
         role_arn=settings["roleArn"],
         deletes=not keeps,
         tags={**_tags(settings, definition), **_MANAGED},
+        initialization_rate=_initialization_rate(settings),
+        has_service_tags=_has_service_tags(settings, of_service=of_service),
     )
 
 
 def _iops(settings: Mapping[str, Any], kind: str) -> int | None:
     iops: int | None = settings.get("iops")
-    if iops is not None and kind not in _WITH_IOPS:
-        raise _invalid(f"iops are for the volume types {', '.join(_WITH_IOPS)}, not for {kind}.")
+    if iops is not None and kind not in IOPS:
+        raise _invalid(f"iops are for the volume types {', '.join(IOPS)}, not for {kind}.")
     if iops is None and kind in _NEEDS_IOPS:
         raise _invalid(f"A volume of type {kind} needs iops.")
+    if iops is not None:
+        _check_range(f"iops of a {kind} volume", iops, IOPS[kind])
     return iops
 
 
@@ -107,9 +112,31 @@ def _throughput(settings: Mapping[str, Any], kind: str) -> int | None:
     throughput: int | None = settings.get("throughput")
     if throughput is not None and kind != "gp3":
         raise _invalid(f"throughput is for the volume type gp3, not for {kind}.")
-    if throughput is not None and throughput > MOST_THROUGHPUT:
-        raise _invalid(f"throughput should be at most {MOST_THROUGHPUT} MiB/s, but was {throughput}.")
+    if throughput is not None:
+        _check_range("throughput, in MiB/s,", throughput, THROUGHPUT)
     return throughput
+
+
+def _initialization_rate(settings: Mapping[str, Any]) -> int | None:
+    rate: int | None = settings.get("volumeInitializationRate")
+    if rate is not None and not settings.get("snapshotId"):
+        raise _invalid("volumeInitializationRate is for volumes from a snapshot: give a snapshotId.")
+    if rate is not None:
+        _check_range("volumeInitializationRate, in MiB/s,", rate, INITIALIZATION_RATE)
+    return rate
+
+
+def _has_service_tags(settings: Mapping[str, Any], *, of_service: bool) -> bool:
+    wanted = any(each.get("propagateTags") == "SERVICE" for each in settings.get("tagSpecifications", ()))
+    if wanted and not of_service:
+        raise _invalid("propagateTags SERVICE is for volumes of services; a task that is run by itself has none.")
+    return wanted
+
+
+def _check_range(what: str, value: int, range_: tuple[int, int]) -> None:
+    least, most = range_
+    if not least <= value <= most:
+        raise _invalid(f"{what} should be between {least} and {most}, but was {value}.")
 
 
 def _tags(settings: Mapping[str, Any], definition: TaskDefinition) -> dict[str, str]:

@@ -13,7 +13,7 @@ from awsorch.core.commands import ProvideAttachment, ReleaseAttachment, SendTask
 from awsorch.core.lifecycle import is_final
 from awsorch.core.model import Task
 from awsorch.core.model_attachments import ATTACHING, DELETED, DETACHING, INTERFACE, PRECREATED, VOLUME, Attachment
-from awsorch.core.rules.attachments import settle, stopped, with_attachment
+from awsorch.core.rules.attachments import settle, stopped, with_attachment, with_reason
 from awsorch.core.rules.stop_tasks import finish
 from awsorch.core.state import ClusterState, Transaction
 from awsorch.core.wakes import RESEND_AFTER_S
@@ -49,7 +49,7 @@ def _provide(tx: Transaction[ClusterState], task: Task) -> None:
     missing = [each for each in task.attachments if each.status in (PRECREATED, ATTACHING)]
     if machine is None or due <= tx.now:
         reason = _TIMEOUTS[missing[0].type] if missing else ""
-        finish(tx, task, "TaskFailedToStart", reason)
+        finish(tx, with_reason(task, reason), "TaskFailedToStart", reason)
         return
     for attachment in missing:
         if attachment.status == PRECREATED:

@@ -23,6 +23,7 @@ from awsorch.core.model_attachments import (
     ATTACHING,
     DELETED,
     PRECREATED,
+    VOLUME,
     Attachment,
 )
 from awsorch.core.rules.stop_tasks import finish, note
@@ -68,7 +69,7 @@ def attachment_refused(tx: Transaction[ClusterState], event: AttachmentRefused) 
     """EC2 will not give it: the task ends. What there is of it all the same, goes."""
     task = tx.state.tasks.get(event.task_id)
     if task is not None and not is_final(task.last_status) and _attachment(task, event.attachment_id) is not None:
-        finish(tx, task, "TaskFailedToStart", event.reason)
+        finish(tx, with_reason(task, event.reason), "TaskFailedToStart", event.reason)
 
 
 def attachment_released(tx: Transaction[ClusterState], event: AttachmentReleased) -> None:
@@ -97,6 +98,14 @@ def stopped(tx: Transaction[ClusterState], task: Task) -> Task:
 def with_attachment(task: Task, changed: Attachment) -> Task:
     """The task with one of its attachments changed."""
     return replace(task, attachments=tuple(changed if each.id == changed.id else each for each in task.attachments))
+
+
+def with_reason(task: Task, reason: str) -> Task:
+    """The task with the reason at those of its volumes that it has not got (ECS shows none at interfaces)."""
+    for each in task.attachments:
+        if each.type == VOLUME and each.status in (PRECREATED, ATTACHING):
+            task = with_attachment(task, replace(each, details={**each.details, "statusReason": reason}))
+    return task
 
 
 def _attachment(task: Task | None, attachment_id: str) -> Attachment | None:

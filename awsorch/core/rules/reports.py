@@ -17,6 +17,7 @@ from awsorch.core.lifecycle import (
     task_moves_forward,
 )
 from awsorch.core.model import Container, Task
+from awsorch.core.rules.attachments import with_reason
 from awsorch.core.rules.stop_tasks import finish, let_go, note, wish_stop
 from awsorch.core.services.health import judge
 from awsorch.core.services.images import record_digests
@@ -43,7 +44,7 @@ def task_reported(tx: Transaction[ClusterState], event: TaskReported) -> None:
         task = replace(task, connectivity="CONNECTED", connectivity_at=tx.now)
     if status == "STOPPED":
         code, reason = _why_stopped(task, event.reason)
-        finish(tx, task, code, reason)
+        finish(tx, with_reason(task, reason), code, reason)
         return
     if _essential_ended(task):
         task = wish_stop(tx, task, "EssentialContainerExited", ESSENTIAL_EXITED)

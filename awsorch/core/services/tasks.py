@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from awsorch.core.arn import parse_arn
 from awsorch.core.capacity.strategy import split
 from awsorch.core.definitions.overrides import prepare_overrides
 from awsorch.core.events import NewTask, TaskTemplate
 from awsorch.core.model import Constraint, Task, TaskDefinition, TaskService
-from awsorch.core.model_services import Deployment, Service
+from awsorch.core.model_attachments import TaskVolume
+from awsorch.core.model_services import Deployment, Service, ServiceRevision
 from awsorch.core.placement.place import Request, place
 from awsorch.core.resources import demand_of
 from awsorch.core.rules.new_tasks import PlacedTasks, definition_constraints, place_or_wait, record_tasks
@@ -107,9 +109,17 @@ def template_of(state: ClusterState, service: Service, deployment: Deployment) -
         enable_execute_command=service.enable_execute_command,
         images=images_of(revision, definition),
         network=revision.network,
-        volume=revision.volume,
+        volume=_volume_of(service, revision),
         service=TaskService(name=service.name, deployment=deployment.number, load_balancers=revision.load_balancers),
     )
+
+
+def _volume_of(service: Service, revision: ServiceRevision) -> TaskVolume | None:
+    """What the revision says, with the service's tags as they are now where they are wanted; its own win."""
+    volume = revision.volume
+    if volume is None or not volume.has_service_tags:
+        return volume
+    return replace(volume, tags={**service.tags, **volume.tags})
 
 
 def _tags(service: Service, definition: TaskDefinition, cluster: str) -> dict[str, str]:
