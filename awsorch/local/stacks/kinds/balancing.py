@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from awsorch.local.stacks.kinds.kind import Kind, Op, Setting, Tagging
+from awsorch.local.stacks.kinds.kind import Items, Kind, Op, Setting, Tagging
 
 _TAGGING = Tagging(
     at_create={"Tags": "$tags"},
@@ -21,6 +21,8 @@ _CHECKS = (
     "UnhealthyThresholdCount",
 )
 _LISTENED = ("AlpnPolicy", "Certificates", "DefaultActions", "MutualAuthentication", "Port", "Protocol", "SslPolicy")
+
+_CLASSIC = ("AccessLoggingPolicy", "ConnectionDrainingPolicy", "ConnectionSettings", "CrossZone")
 
 KINDS = (
     Kind(
@@ -147,5 +149,96 @@ KINDS = (
         tagging=_TAGGING,
         delete=Op(name="DeleteRule", members={"RuleArn": "$id"}),
         gone=frozenset({"RuleNotFound"}),
+    ),
+    Kind(
+        type="AWS::ElasticLoadBalancingV2::ListenerCertificate",
+        service="elbv2",
+        create=None,
+        id="ListenerArn",
+        attributes={"Id": "id"},
+        items=(
+            Items(
+                property="Certificates",
+                add=Op(name="AddListenerCertificates", members={"ListenerArn": "$id", "Certificates": ["$item"]}),
+                remove=Op(name="RemoveListenerCertificates", members={"ListenerArn": "$id", "Certificates": ["$item"]}),
+                known=frozenset({"ListenerNotFound", "CertificateNotFound"}),
+                at_delete=True,
+            ),
+        ),
+    ),
+    Kind(
+        type="AWS::ElasticLoadBalancing::LoadBalancer",
+        service="elb",
+        create=Op(
+            name="CreateLoadBalancer",
+            members={
+                "Listeners": "$Listeners[].{Protocol: Protocol, LoadBalancerPort: LoadBalancerPort, "
+                "InstanceProtocol: InstanceProtocol, InstancePort: InstancePort, SSLCertificateId: SSLCertificateId}"
+            },
+            takes=("AvailabilityZones", "LoadBalancerName", "Scheme", "SecurityGroups", "Subnets"),
+        ),
+        id="LoadBalancerName",
+        named=("LoadBalancerName", 32),
+        adopt=Op(name="DescribeLoadBalancers", members={"LoadBalancerNames": ["$name"]}),
+        read=Op(name="DescribeLoadBalancers", members={"LoadBalancerNames": ["$id"]}),
+        found="answer.LoadBalancerDescriptions[0]",
+        attributes={
+            "CanonicalHostedZoneName": "read.CanonicalHostedZoneName",
+            "CanonicalHostedZoneNameID": "read.CanonicalHostedZoneNameID",
+            "DNSName": "read.DNSName",
+            "SourceSecurityGroup.GroupName": "read.SourceSecurityGroup.GroupName",
+            "SourceSecurityGroup.OwnerAlias": "read.SourceSecurityGroup.OwnerAlias",
+        },
+        settings=(
+            Setting(
+                on=("HealthCheck",),
+                op=Op(name="ConfigureHealthCheck", members={"LoadBalancerName": "$id"}, takes=("HealthCheck",)),
+            ),
+            Setting(
+                on=_CLASSIC,
+                op=Op(
+                    name="ModifyLoadBalancerAttributes",
+                    members={
+                        "LoadBalancerName": "$id",
+                        "LoadBalancerAttributes": {
+                            "AccessLog": "$AccessLoggingPolicy",
+                            "ConnectionDraining": "$ConnectionDrainingPolicy",
+                            "ConnectionSettings": "$ConnectionSettings",
+                            "CrossZoneLoadBalancing": "$CrossZone && {Enabled: CrossZone}",
+                        },
+                    },
+                ),
+            ),
+            Setting(
+                on=("SecurityGroups",),
+                op=Op(
+                    name="ApplySecurityGroupsToLoadBalancer",
+                    members={"LoadBalancerName": "$id"},
+                    takes=("SecurityGroups",),
+                ),
+                at_create=False,
+            ),
+        ),
+        items=(
+            Items(
+                property="Instances",
+                add=Op(
+                    name="RegisterInstancesWithLoadBalancer",
+                    members={"LoadBalancerName": "$id", "Instances": [{"InstanceId": "$item"}]},
+                ),
+                remove=Op(
+                    name="DeregisterInstancesFromLoadBalancer",
+                    members={"LoadBalancerName": "$id", "Instances": [{"InstanceId": "$item"}]},
+                ),
+                known=frozenset({"InvalidInstance", "LoadBalancerNotFound"}),
+            ),
+        ),
+        tagging=Tagging(
+            at_create={"Tags": "$tags"},
+            set=Op(name="AddTags", members={"LoadBalancerNames": ["$id"], "Tags": "$fresh"}),
+            unset=Op(name="RemoveTags", members={"LoadBalancerNames": ["$id"], "Tags": "$gone[].{Key: @}"}),
+        ),
+        delete=Op(name="DeleteLoadBalancer", members={"LoadBalancerName": "$id"}),
+        gone=frozenset({"LoadBalancerNotFound"}),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import re
@@ -27,6 +28,20 @@ class _Functions(functions.Functions):  # type: ignore[misc]
             return json.loads(text)
         except ValueError:
             return None
+
+    @functions.signature({"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_from_base64(self, text: str) -> str:
+        """The text that botocore will encode again; what is none stays as it is."""
+        try:
+            return base64.b64decode(text, validate=True).decode()
+        except ValueError:
+            return text
+
+    @functions.signature({"types": ["string"]}, {"types": ["string"]}, {"types": ["number"]})  # type: ignore[untyped-decorator]
+    def _func_part(self, text: str, separator: str, number: float) -> str | None:
+        """One of the parts of a text, counted from 0."""
+        parts = text.split(separator)
+        return parts[int(number)] if int(number) < len(parts) else None
 
     @functions.signature({"types": ["string"]}, {"types": ["string"]})  # type: ignore[untyped-decorator]
     def _func_pair(self, key: str, value: str) -> dict[str, str]:

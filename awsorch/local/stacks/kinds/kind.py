@@ -78,9 +78,11 @@ class Kind:
 
     `id`: what Ref gives, and `attributes`: what GetAtt gives, as expressions; `read`: the call that tells how it is,
     `found` the part of its answer. `ready`: an expression over what was found that has to be true, `broken` one that
-    says why it never will be. `adopt`: the call that finds what an interrupted creation made, `adopted` its id.
-    `gone`, `busy`: codes that say that it is not there, or can't go yet. `named`: the property that is a name, and its
-    longest length; `renamed`: properties that the API calls something else.
+    says why it never will be. `identify`: a call after the creation whose `answer` has the id, where that of the create
+    call has not; `told`: attributes that nobody tells but the answer to the create call. `adopt`: the call that finds
+    what an interrupted creation made, `adopted` its id. `gone`, `busy`: codes that say that it is not there, or can't
+    go yet. `named`: the property that is a name, and its longest length; `renamed`: properties that the API calls
+    something else.
     """
 
     type: str
@@ -105,3 +107,5 @@ class Kind:
     renamed: Mapping[str, str] = field(default_factory=dict)
     name_is_lower: bool = False
     waits_until_gone: bool = False
+    identify: Op | None = None
+    told: Mapping[str, str] = field(default_factory=dict)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from awsorch.local.stacks.kinds import balancing, beyond, ec2, fleets, identity, stores
+from awsorch.local.stacks.kinds import (
+    balancing,
+    beyond,
+    discovery,
+    ec2,
+    fleets,
+    identity,
+    machines,
+    people,
+    stores,
+    upkeep,
+)
 from awsorch.local.stacks.kinds.kind import Kind
 
-_TABLES = (ec2.KINDS, fleets.KINDS, identity.KINDS, balancing.KINDS, stores.KINDS, beyond.KINDS)
+_MODULES = (ec2, fleets, machines, identity, people, balancing, stores, beyond, discovery, upkeep)
 
-KINDS: dict[str, Kind] = {kind.type: kind for table in _TABLES for kind in table}
+KINDS: dict[str, Kind] = {kind.type: kind for module in _MODULES for kind in module.KINDS}

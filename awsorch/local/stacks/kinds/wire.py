@@ -84,8 +84,10 @@ class _Work:
             return failed(f"Encountered unsupported property {unknown[0]}")
         if not request.physical_id:
             self._known["answer"] = await self._made()
+            if kind.identify is not None:
+                self._known["answer"] = await self._call(kind.identify)
             id = str(look(kind.id, self._known))
-            return waiting(id, 0.0, stage="made")
+            return waiting(id, 0.0, stage="made", **_found(kind.told, self._known))
         if request.callback.get("stage", "made") == "made":
             for setting in kind.settings:
                 if setting.at_create and any(name in self._model for name in setting.on):
@@ -174,9 +176,10 @@ class _Work:
         if why:
             return failed(str(why), "NotStabilized", id)
         if kind.ready and not look(kind.ready, known):
-            return waiting(id, stage="settling")
-        found = {name: look(expression, known) for name, expression in kind.attributes.items()}
-        attributes = {name: value for name, value in found.items() if value is not None}
+            return waiting(id, **{**self._request.callback, "stage": "settling"})
+        callback, known_before = self._request.callback, self._request.attributes
+        told = {name: callback.get(name, known_before.get(name)) for name in kind.told}
+        attributes = {**told, **_found(kind.attributes, known)}
         return Progress(outcome=Outcome.SUCCESS, physical_id=id, attributes=attributes)
 
     async def _vanished(self) -> Progress:
@@ -258,6 +261,12 @@ class _Work:
         return any(name in setting.on for setting in kind.settings) or any(
             name in (items.property, *items.also) for items in kind.items
         )
+
+
+def _found(expressions: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """What the expressions find; without those that find nothing."""
+    found = {name: look(expression, known) for name, expression in expressions.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _with_name(kind: Kind, request: Request) -> dict[str, Any]:
