@@ -385,3 +385,13 @@ def test_unknown_tasks(ecs: Any) -> None:
 def test_operations_to_come_say_so(ecs: Any) -> None:
     with refused("UnsupportedFeatureException", "CreateTaskSet"):
         ecs.create_task_set(cluster="default", service="a", taskDefinition="b")
+
+
+def test_ephemeral_storage_is_fargate_s(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    instance, overrides = register_instance(), {"ephemeralStorage": {"sizeInGiB": 21}}
+    for start in (
+        lambda: ecs.run_task(taskDefinition="web", overrides=overrides),
+        lambda: ecs.start_task(taskDefinition="web", containerInstances=[instance], overrides=overrides),
+    ):
+        with refused("ClientException", "Ephemeral storage is only supported on Fargate"):
+            start()
