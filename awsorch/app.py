@@ -53,6 +53,7 @@ from awsorch.local.notice import VARIABLE, notifier
 from awsorch.local.outages_door import PATH as OUTAGES
 from awsorch.local.outages_door import OutagesDoor
 from awsorch.local.outages_line import Desk
+from awsorch.local.session_calls import SessionCalls
 from awsorch.local.session_keys import LocalKeys
 from awsorch.local.signatures import ServiceVerifier
 from awsorch.local.stacks.clients import AwsClients
@@ -143,7 +144,9 @@ class App:
             elb=self._elb.calls if self._elb is not None else None,
             rebooted=self._desk.reboot if self._desk is not None else None,
         )
-        door.stacks = self._stacks.calls if self._stacks is not None else None
+        door.own.append(SessionCalls(self.gateway.commands))
+        if self._stacks is not None:
+            door.own.append(self._stacks.calls)
         if settings.local_dir:
             door.volume_deleted = partial(remove_volume, Path(settings.local_dir))
         return door

@@ -6,6 +6,7 @@ Frames are those of AWS's session-manager-plugin. Source: its message and datach
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import struct
@@ -22,11 +23,14 @@ _DATA, _SIZE, _HANDSHAKE, _ANSWER, _READY, _FLAG, _EXIT = 1, 3, 5, 6, 7, 10, 12
 _TERMINATE = struct.pack(">I", 2)
 _CHUNK = 1024
 _RESEND_SECONDS = 1.0
+_RECONNECTS = 5
+"""So many connections may come to nothing, one after the other; the pause before the first, doubled each time."""
+_FIRST_PAUSE = 0.2
 _VERSION = "1.2.0.0"
 
 
 class SessionLost(Exception):
-    """The connection ended before the session did."""
+    """The connection ended before the session did, and there was no other."""
 
 
 class SessionClient:
@@ -40,29 +44,52 @@ class SessionClient:
         self._early: dict[int, tuple[int, bytes]] = {}
         self._unacknowledged: dict[int, bytes] = {}
         self._socket: aiohttp.ClientWebSocketResponse
+        self._id = str(uuid.uuid4())
+        self._came = 0
         self.exit_code: int | None = None
         self.words = ""
 
     async def run(self, url: str, token: str) -> None:
-        """Until the session has ended. Raises SessionLost, aiohttp.ClientError."""
-        async with aiohttp.ClientSession() as http, http.ws_connect(url, max_msg_size=1024 * 1024) as socket:
-            self._socket = socket
-            hello = {
-                "MessageSchemaVersion": "1.0",
-                "RequestId": str(uuid.uuid4()),
-                "TokenValue": token,
-                "ClientId": str(uuid.uuid4()),
-                "ClientVersion": _VERSION,
-            }
-            await socket.send_str(json.dumps(hello))
-            resending = asyncio.create_task(self._resend())
-            try:
-                async for message in socket:
-                    if message.type is aiohttp.WSMsgType.BINARY and await self._take(message.data):
-                        return
-                raise SessionLost
-            finally:
-                resending.cancel()
+        """Until the session has ended; a connection that breaks is replaced. Raises SessionLost, ClientError."""
+        broken = 0
+        async with aiohttp.ClientSession() as http:
+            while True:
+                before = self._came
+                try:
+                    async with http.ws_connect(url, max_msg_size=1024 * 1024) as socket:
+                        if await self._talk(socket, token):
+                            return
+                except (aiohttp.ClientError, ConnectionError):
+                    if not self._came:
+                        raise
+                broken = 1 if self._came > before else broken + 1
+                if not self._came or broken > _RECONNECTS:
+                    raise SessionLost
+                await asyncio.sleep(_FIRST_PAUSE * 2 ** (broken - 1))
+
+    async def _talk(self, socket: aiohttp.ClientWebSocketResponse, token: str) -> bool:
+        """One connection, on which what came of no other is sent again. Whether the session is over."""
+        self._socket = socket
+        hello = {
+            "MessageSchemaVersion": "1.0",
+            "RequestId": str(uuid.uuid4()),
+            "TokenValue": token,
+            "ClientId": self._id,
+            "ClientVersion": _VERSION,
+        }
+        await socket.send_str(json.dumps(hello))
+        for frame in list(self._unacknowledged.values()):
+            await socket.send_bytes(frame)
+        resending = asyncio.create_task(self._resend())
+        try:
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    self._came += 1
+                    if await self._take(message.data):
+                        return True
+            return False
+        finally:
+            resending.cancel()
 
     async def type(self, data: bytes) -> None:
         """Give the command input."""
@@ -113,7 +140,12 @@ class SessionClient:
         frame = _frame(_INPUT, self._next, payload_type, payload)
         self._unacknowledged[self._next] = frame
         self._next += 1
-        await self._socket.send_bytes(frame)
+        await self._put(frame)
+
+    async def _put(self, frame: bytes) -> None:
+        """What a broken connection does not take goes over the next."""
+        with contextlib.suppress(ConnectionError):
+            await self._socket.send_bytes(frame)
 
     async def _acknowledge(self, sequence: int, message_id: uuid.UUID) -> None:
         said = {
@@ -122,7 +154,7 @@ class SessionClient:
             "AcknowledgedMessageSequenceNumber": sequence,
             "IsSequentialMessage": True,
         }
-        await self._socket.send_bytes(_frame(_ACKNOWLEDGE, 0, 0, json.dumps(said).encode()))
+        await self._put(_frame(_ACKNOWLEDGE, 0, 0, json.dumps(said).encode()))
 
     async def _resend(self) -> None:
         while True:
@@ -130,7 +162,7 @@ class SessionClient:
             await asyncio.sleep(_RESEND_SECONDS)
             for sequence, frame in late.items():
                 if sequence in self._unacknowledged:
-                    await self._socket.send_bytes(frame)
+                    await self._put(frame)
 
 
 def _frame(kind: str, sequence: int, payload_type: int, payload: bytes) -> bytes:

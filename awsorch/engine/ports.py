@@ -93,18 +93,28 @@ class CommandTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionGrant:
-    """Where a client finds its session: a path at the host that it calls, and the token to show there."""
+    """Where a client finds its session, and the token to show there."""
 
     id: str
-    path: str
+    url: str
     token: str
 
 
 class CommandSessions(Protocol):
     """Sessions of commands in containers."""
 
-    def open(self, target: CommandTarget) -> SessionGrant:
-        """A session that a client may come for. Raises Refusal."""
+    def open(self, target: CommandTarget, base: str) -> SessionGrant:
+        """A session that a client may come for, at the controller's websockets: ``base`` is "ws://host:port". Raises
+        Refusal."""
+        ...
+
+    def resume(self, session_id: str) -> SessionGrant | None:
+        """A client has lost its connection: another token, in the place of the former. None: there is no such session
+        (any more)."""
+        ...
+
+    async def terminate(self, session_id: str) -> None:
+        """End a session and its command; nothing happens where it has ended."""
         ...
 
 

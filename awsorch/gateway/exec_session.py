@@ -36,7 +36,7 @@ class Side:
                     for message in messages:
                         await self._socket.send_bytes(message)
             except TimeoutError:
-                self._cut()
+                self.cut()
             except (ConnectionError, RuntimeError):
                 return  # the reader sees the end, too
 
@@ -46,19 +46,22 @@ class Side:
             async with asyncio.timeout(CLOSE_S):
                 await self._socket.close()
         except TimeoutError:
-            self._cut()
+            self.cut()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """End the connection without a word."""
         if self._transport is not None:
             self._transport.abort()
 
 
 class ExecSession:
-    """``started_at`` and transcripts are for the audit; other times are a monotonic clock's seconds."""
+    """``url`` is where clients come to. ``started_at`` and transcripts are for the audit; other times are a monotonic
+    clock's seconds."""
 
-    def __init__(self, session_id: str, target: CommandTarget, now: float) -> None:
+    def __init__(self, session_id: str, target: CommandTarget, url: str, now: float) -> None:
         self.id = session_id
         self.target = target
+        self.url = url
         self.token = secrets.token_urlsafe(48)
         self.agent_token = secrets.token_urlsafe(32)
         self.channel = SessionChannel(session_id)
@@ -79,16 +82,24 @@ class ExecSession:
         self._kept = 0
         self._is_sending = False
 
+    def renew_token(self) -> str:
+        """Another token; the former opens nothing any more."""
+        self.token = secrets.token_urlsafe(48)
+        return self.token
+
     # --- the client -----------------------------------------------------------------------------------------------
 
     def client_comes(self, side: Side, now: float) -> bool:
-        """Whether it is there for the first time; a newer connection takes the older one's place."""
+        """Whether it is there for the first time; a newer connection takes the older one's place, which may be broken
+        without our knowing."""
         is_first = self._called_at is None
         if is_first:
             self._called_at = now
             self.channel.open(now)
         else:
             self.channel.reopen(now)
+        if self._client is not None:
+            self._client.cut()
         self._client, self._client_left_at = side, None
         return is_first
 
