@@ -106,7 +106,6 @@ class App:
         all_keys = AccessKeys(local_keys, secret, self.controller.registry, time.time)
         verifier = Verifier(all_keys, "ecs", clock=_utc_now) if keys else None
         self.gateway = self._open_gateway(all_keys, TaskCredentials(adapters.task_roles, secret), scope, verifier)
-        self.gateway.commands.audit = adapters.session_logs
         outbox.connect(agents=self.gateway)
         outbox.connect_aws(targets=adapters.load_balancing, alarms=adapters.alarms, inboxes=self.controller.clusters)
         outbox.connect_fleet(groups=adapters.groups, machines=adapters.machines, reservations=adapters.metrics)
@@ -158,7 +157,7 @@ class App:
     def _open_gateway(
         self, keys: AccessKeys, credentials: TaskCredentials, scope: Scope, verifier: Verifier | None
     ) -> Gateway:
-        return Gateway(
+        gateway = Gateway(
             self.controller,
             scope=scope,
             verifier=verifier,
@@ -166,6 +165,8 @@ class App:
             holder_of=keys.holder_of,
             credentials=credentials,
         )
+        gateway.commands.audit, gateway.commands.keys = self._adapters.session_logs, self._adapters.channel_keys
+        return gateway
 
     def _open_sessions(self, keys: AccessKeys, scope: Scope) -> Sessions:
         settings = self.settings

@@ -12,14 +12,19 @@ import json
 import struct
 import time
 import uuid
-from collections.abc import Callable
+from base64 import b64decode, b64encode
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 
+from awsorch.cli.session_cipher import SessionCipher
+
 _HEADER = struct.Struct(">I32sIQqQ16s32sI")
 _INPUT, _OUTPUT, _ACKNOWLEDGE, _CLOSED = "input_stream_data", "output_stream_data", "acknowledge", "channel_closed"
 _DATA, _SIZE, _HANDSHAKE, _ANSWER, _READY, _FLAG, _EXIT = 1, 3, 5, 6, 7, 10, 12
+_CHALLENGE, _MET = 8, 9
+_SUCCESS, _FAILED = 1, 2
 _TERMINATE = struct.pack(">I", 2)
 _CHUNK = 1024
 _RESEND_SECONDS = 1.0
@@ -34,11 +39,19 @@ class SessionLost(Exception):
 
 
 class SessionClient:
-    """One session; ``show`` gets what is printed, ``ready`` is called when input may be given."""
+    """One session; ``show`` gets what is printed, ``ready`` is called when input may be given. ``make_key`` has KMS
+    make a data key under a key's id: what KMS opens it from, and the key. It may raise whatever says why not."""
 
-    def __init__(self, show: Callable[[bytes], None], ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        show: Callable[[bytes], None],
+        ready: Callable[[], None],
+        make_key: Callable[[str], Awaitable[tuple[bytes, bytes]]] | None = None,
+    ) -> None:
         self._show = show
         self._ready = ready
+        self._make_key = make_key
+        self._cipher: SessionCipher | None = None
         self._expected = 0
         self._next = 0
         self._early: dict[int, tuple[int, bytes]] = {}
@@ -50,7 +63,8 @@ class SessionClient:
         self.words = ""
 
     async def run(self, url: str, token: str) -> None:
-        """Until the session has ended; a connection that breaks is replaced. Raises SessionLost, ClientError."""
+        """Until the session has ended; a connection that breaks is replaced. Raises SessionLost, NotEncrypted, or
+        aiohttp's ClientError."""
         broken = 0
         async with aiohttp.ClientSession() as http:
             while True:
@@ -94,7 +108,7 @@ class SessionClient:
     async def type(self, data: bytes) -> None:
         """Give the command input."""
         for begin in range(0, len(data), _CHUNK):
-            await self._send(_DATA, data[begin : begin + _CHUNK])
+            await self._send(_DATA, self._hidden(data[begin : begin + _CHUNK]))
 
     async def resize(self, columns: int, rows: int) -> None:
         """Tell the terminal's size."""
@@ -125,16 +139,41 @@ class SessionClient:
 
     async def _handle(self, payload_type: int, payload: bytes) -> None:
         match payload_type:
-            case 1:
-                self._show(payload)
-            case 5:
-                action = {"ActionType": "SessionType", "ActionStatus": 1, "ActionResult": None, "Error": ""}
-                said = {"ClientVersion": _VERSION, "ProcessedClientActions": [action], "Errors": None}
+            case kind if kind == _DATA:
+                self._show(self._open(payload))
+            case kind if kind == _HANDSHAKE:
+                actions = [await self._do(each) for each in _object(payload).get("RequestedClientActions") or ()]
+                errors = [each["Error"] for each in actions if each["Error"]] or None
+                said = {"ClientVersion": _VERSION, "ProcessedClientActions": actions, "Errors": errors}
                 await self._send(_ANSWER, json.dumps(said).encode())
-            case 7:
+            case kind if kind == _CHALLENGE:
+                challenge = self._open(b64decode(_object(payload)["Challenge"]))
+                met = {"Challenge": b64encode(self._hidden(challenge)).decode()}
+                await self._send(_MET, json.dumps(met).encode())
+            case kind if kind == _READY:
                 self._ready()
-            case 12:
-                self.exit_code = int(payload)
+            case kind if kind == _EXIT:
+                self.exit_code = int(self._open(payload))
+
+    async def _do(self, action: dict[str, Any]) -> dict[str, Any]:
+        """What came of an action that the handshake asks for."""
+        done = {"ActionType": action["ActionType"], "ActionStatus": _SUCCESS, "ActionResult": None, "Error": ""}
+        if action["ActionType"] != "KMSEncryption":
+            return done
+        try:
+            if self._make_key is None:
+                raise ValueError("this client makes no keys")
+            ciphertext, key = await self._make_key(str(action["ActionParameters"]["KMSKeyId"]))
+            self._cipher = SessionCipher(key)
+        except Exception as error:
+            return done | {"ActionStatus": _FAILED, "Error": f"Failed to process action KMSEncryption: {error}"}
+        return done | {"ActionResult": {"KMSCipherTextKey": b64encode(ciphertext).decode()}}
+
+    def _hidden(self, data: bytes) -> bytes:
+        return self._cipher.encrypt(data) if self._cipher is not None else data
+
+    def _open(self, payload: bytes) -> bytes:
+        return self._cipher.decrypt(payload) if self._cipher is not None else payload
 
     async def _send(self, payload_type: int, payload: bytes) -> None:
         frame = _frame(_INPUT, self._next, payload_type, payload)

@@ -131,6 +131,28 @@ def test_who_ran_what_is_written_down(cloud: Cloud, task: str) -> None:
     assert printed == "to be remembered\r\n"
 
 
+def test_sessions_are_encrypted_with_the_cluster_s_key(cloud: Cloud, task: str) -> None:
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    kms = boto3.client("kms", endpoint_url=cloud.endpoint, region_name="us-east-1", **keys)
+    (cluster,) = cloud.ecs.describe_clusters(include=["CONFIGURATIONS"])["clusters"]
+    before = cluster["configuration"]["executeCommandConfiguration"]
+
+    def configure(**more: str) -> None:
+        cloud.ecs.update_cluster(cluster="default", configuration={"executeCommandConfiguration": {**before, **more}})
+
+    try:
+        configure(kmsKeyId=kms.create_key()["KeyMetadata"]["Arn"])
+        done = cloud.awsorch("exec", task, "-c", "app", "--", "sh", "-c", "echo hidden; exit 3", code=3)
+        assert done.stdout.splitlines() == ["hidden"]
+        configure(kmsKeyId="alias/of-no-key")
+        done = cloud.awsorch("exec", task, "-c", "app", "--", "echo", "hidden", code=1)
+        assert not done.stdout
+        assert "encrypted with the cluster's KMS key" in done.stderr
+        assert "NotFoundException" in done.stderr
+    finally:
+        configure()
+
+
 @pytest.mark.parametrize(
     ("request_", "message"),
     [

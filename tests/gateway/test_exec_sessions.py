@@ -12,13 +12,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from awsorch.adapters.aws import AwsError
+from awsorch.adapters.channel_keys import ChannelKeys
 from awsorch.cli.session_client import SessionClient, SessionLost
 from awsorch.core.errors import Refusal
 from awsorch.engine.ports import CommandTarget
 from awsorch.gateway import exec_sessions
 from awsorch.gateway.exec_sessions import ExecSessions
 from awsorch.wire import acs
-from awsorch.wire.exec_frames import Data, End, Terminate, decode_said, encode_said
+from awsorch.wire.exec_frames import Data, End, Size, Terminate, decode_said, encode_said
 from awsorch.wire.session_channel import (
     ACKNOWLEDGE,
     CLOSED,
@@ -31,6 +33,7 @@ from awsorch.wire.session_channel import (
     decode,
     encode,
 )
+from tests.support.fake_kms import FakeKms
 
 PATIENCE = 20.0
 
@@ -60,8 +63,9 @@ class World:
         await self.sessions.close()
         await self._runner.cleanup()
 
-    def open(self, name: str) -> tuple[str, str]:
-        """The path and the token of a session in a container of an instance of this name."""
+    def open(self, name: str, kms_key: str = "") -> tuple[str, str]:
+        """The path and the token of a session in a container of an instance of this name, encrypted where there is a
+        key."""
         target = CommandTarget(
             cluster="c",
             instance_id=name,
@@ -70,6 +74,7 @@ class World:
             runtime_id=name,
             command="ls",
             caller_arn="arn:me",
+            configuration={"kmsKeyId": kms_key} if kms_key else {},
         )
         grant = self.sessions.open(target, "")
         return grant.url, grant.token
@@ -259,6 +264,71 @@ def test_our_own_client_outlives_its_connection() -> None:
         await agent.send_bytes(encode_said(End(4)))
         await running
         assert (bytes(printed), ours.exit_code) == (b"said 0 said 1 said 2 ", 4)
+
+    play(scenario)
+
+
+def make_key(
+    world: World, kms: FakeKms, target: str = "ecs:c_arn:t_i"
+) -> Callable[[str], Awaitable[tuple[bytes, bytes]]]:
+    """What a client has KMS make for the only session."""
+
+    async def make(key_id: str) -> tuple[bytes, bytes]:
+        (session_id,) = world.sessions._sessions
+        context = {"aws:ssm:SessionId": session_id, "aws:ssm:TargetId": target}
+        asked = {"KeyId": key_id, "NumberOfBytes": 64, "EncryptionContext": context}
+        made = await kms.call("kms", "generate_data_key", **asked)
+        return made["CiphertextBlob"], made["Plaintext"]
+
+    return make
+
+
+def test_a_session_with_a_key_of_kms_is_encrypted_and_may_be_resumed() -> None:
+    async def scenario(world: World) -> None:
+        kms = FakeKms("k")
+        world.sessions.keys = ChannelKeys(kms)
+        path, token = world.open("i", "k")
+        printed, is_ready = bytearray(), asyncio.Event()
+        ours = SessionClient(printed.extend, is_ready.set, make_key(world, kms))
+        running = asyncio.create_task(ours.run(world.base + path, token))
+        await is_ready.wait()
+        agent = await world.agent("i")
+        (session,) = world.sessions._sessions.values()
+        await ours.resize(80, 24)
+        await ours.type(b"hidden")
+        assert decode_said((await agent.receive()).data) == Size(80, 24)
+        assert decode_said((await agent.receive()).data) == Data(b"hidden")
+        assert session._client is not None
+        session._client.cut()
+        await agent.send_bytes(encode_said(Data(b"hidden, too")))
+        await agent.send_bytes(encode_said(End(4)))
+        await running
+        assert (bytes(printed), ours.exit_code) == (b"hidden, too", 4)
+        assert session.transcript() == "hidden, too", "the audit can be read"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("target", "fails", "words"),
+    [
+        ("ecs:c_arn:t_another", "", "cannot be encrypted with the cluster's KMS key: KMS: InvalidCiphertextException"),
+        ("ecs:c_arn:t_i", "decrypt", "cannot be encrypted with the cluster's KMS key: KMS: AccessDeniedException: no"),
+        ("ecs:c_arn:t_i", "generate_data_key", "Failed to process action KMSEncryption: AccessDeniedException: no"),
+    ],
+)
+def test_a_session_that_cannot_be_encrypted_ends_before_it_begins(target: str, fails: str, words: str) -> None:
+    async def scenario(world: World) -> None:
+        kms = FakeKms("k")
+        denied = AwsError("AccessDeniedException", "no", refused=True)
+        kms.fault = lambda operation: denied if operation == fails else None
+        world.sessions.keys = ChannelKeys(kms)
+        path, token = world.open("i", "k")
+        printed, is_ready = bytearray(), asyncio.Event()
+        ours = SessionClient(printed.extend, is_ready.set, make_key(world, kms, target))
+        await ours.run(world.base + path, token)
+        assert words in ours.words
+        assert (bytes(printed), is_ready.is_set(), ours.exit_code) == (b"", False, None)
 
     play(scenario)
 

@@ -52,7 +52,7 @@ async def execute_command(call: Call) -> Answer:
             runtime_id=container.runtime_id,
             command=request["command"],
             caller_arn=call.caller_arn,
-            logging=execute,
+            configuration=execute,
         ),
         f"{'wss' if scheme == 'https' else 'ws'}://{host}",
     )
