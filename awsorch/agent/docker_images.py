@@ -14,7 +14,7 @@ from awsorch.agent.docker_errors import pull_error, pull_errors, words
 from awsorch.agent.docker_facts import listed_image
 from awsorch.agent.ecr_mirror import EcrMirror
 from awsorch.agent.engine import CannotPullContainerError, DockerTimeoutError, EngineError, ImageFacts
-from awsorch.agent.images import credentials_for, digest_of
+from awsorch.agent.images import digest_of
 from awsorch.agent.settings import EngineSettings
 
 
@@ -30,10 +30,9 @@ class DockerImages:
         return {**body, "Image": self._mirror.held_as(body["Image"])}
 
     def pull(self, client: APIClient, image: str, credentials: Mapping[str, str] | None) -> None:
-        """Raises CannotPullContainerError, DockerTimeoutError. What stands in for ECR is not shown ECR's login."""
+        """Raises CannotPullContainerError, DockerTimeoutError."""
         source = self._mirror.source(image)
-        login = credentials if source == image else credentials_for(source, self._settings)
-        self._pull(client, source, dict(login) if login else None)
+        self._pull(client, source, dict(credentials) if credentials else None)
         if self._mirror.held_as(image) != source:
             name, _, tag = image.rpartition(":")
             with pull_errors():
