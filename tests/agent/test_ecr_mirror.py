@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def test_images_of_ecr_come_from_the_mirror_and_keep_their_names(
         async with ImageRegistry() as registry:
             agent.environment["AWSORCH_ECR_REGISTRY"] = registry.host
             await agent.start()
-            name, source = f"{ECR}/mirrored/app:live", f"{registry.host}/mirrored/app:live"
+            path = f"mirrored/{uuid.uuid4().hex}:live"  # other runs have the same engine
+            name, source = f"{ECR}/{path}", f"{registry.host}/{path}"
             old = registry.push(docker, image, "live", Env=["VERSION=1"])
             engine = DockerEngine(EngineSettings(ecr_registry=registry.host))
             used = []
@@ -86,7 +88,8 @@ def test_images_of_ecr_come_from_the_mirror_and_keep_their_names(
 def test_what_was_built_here_under_a_name_of_ecr_needs_no_registry(
     tmp_path: Path, docker: APIClient, image: str, instance_arn: str
 ) -> None:
-    name = f"{ECR}/built-here:1"
+    repository = f"{ECR}/built-{uuid.uuid4().hex}"
+    name = f"{repository}:1"
 
     async def scenario(backend: Backend, agent: AgentProcess) -> None:
         async with ImageRegistry() as registry:
@@ -95,7 +98,7 @@ def test_what_was_built_here_under_a_name_of_ecr_needs_no_registry(
             assert (await digest_run(backend, name))[0] == ""
             assert not registry.asked, "prefer-cached"
 
-    docker.tag(image, f"{ECR}/built-here", "1")
+    docker.tag(image, repository, "1")
     try:
         play(tmp_path, instance_arn, scenario)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import uuid
 from typing import Any
 
 import boto3
@@ -221,7 +222,7 @@ def test_lines_go_through_the_log_router(given: Cloud) -> None:
 
 
 def test_a_definition_for_ecr_runs_what_was_built_here_under_its_name(given: Cloud) -> None:
-    repository = "123456789012.dkr.ecr.us-east-1.amazonaws.com/built-here"
+    repository = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/built-{uuid.uuid4().hex}"
     engine = docker.from_env()
     try:
         engine.images.get("awsorch/busybox:latest").tag(repository, "1")
