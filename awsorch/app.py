@@ -53,6 +53,7 @@ from awsorch.local.notice import VARIABLE, notifier
 from awsorch.local.outages_door import PATH as OUTAGES
 from awsorch.local.outages_door import OutagesDoor
 from awsorch.local.outages_line import Desk
+from awsorch.local.session_calls import SessionCalls
 from awsorch.local.session_keys import LocalKeys
 from awsorch.local.signatures import ServiceVerifier
 from awsorch.local.stacks.clients import AwsClients
@@ -105,7 +106,6 @@ class App:
         all_keys = AccessKeys(local_keys, secret, self.controller.registry, time.time)
         verifier = Verifier(all_keys, "ecs", clock=_utc_now) if keys else None
         self.gateway = self._open_gateway(all_keys, TaskCredentials(adapters.task_roles, secret), scope, verifier)
-        self.gateway.commands.audit = adapters.session_logs
         outbox.connect(agents=self.gateway)
         outbox.connect_aws(targets=adapters.load_balancing, alarms=adapters.alarms, inboxes=self.controller.clusters)
         outbox.connect_fleet(groups=adapters.groups, machines=adapters.machines, reservations=adapters.metrics)
@@ -143,7 +143,9 @@ class App:
             elb=self._elb.calls if self._elb is not None else None,
             rebooted=self._desk.reboot if self._desk is not None else None,
         )
-        door.stacks = self._stacks.calls if self._stacks is not None else None
+        door.own.append(SessionCalls(self.gateway.commands))
+        if self._stacks is not None:
+            door.own.append(self._stacks.calls)
         if settings.local_dir:
             door.volume_deleted = partial(remove_volume, Path(settings.local_dir))
         return door
@@ -155,7 +157,7 @@ class App:
     def _open_gateway(
         self, keys: AccessKeys, credentials: TaskCredentials, scope: Scope, verifier: Verifier | None
     ) -> Gateway:
-        return Gateway(
+        gateway = Gateway(
             self.controller,
             scope=scope,
             verifier=verifier,
@@ -163,6 +165,8 @@ class App:
             holder_of=keys.holder_of,
             credentials=credentials,
         )
+        gateway.commands.audit, gateway.commands.keys = self._adapters.session_logs, self._adapters.channel_keys
+        return gateway
 
     def _open_sessions(self, keys: AccessKeys, scope: Scope) -> Sessions:
         settings = self.settings

@@ -8,6 +8,7 @@ from awsorch.adapters.alarms import CloudWatchAlarms
 from awsorch.adapters.aws import Aws
 from awsorch.adapters.caller_identity import CallerIdentities
 from awsorch.adapters.catalogue import PricedTypes
+from awsorch.adapters.channel_keys import ChannelKeys
 from awsorch.adapters.group_reader import GroupReader
 from awsorch.adapters.instance_groups import AutoScalingGroups
 from awsorch.adapters.load_balancers import ElasticLoadBalancing, Post
@@ -46,6 +47,7 @@ class Adapters:
         self.machines = Ec2Machines(self._aws, post, user_data)
         self.metrics = CloudWatchMetrics(self._aws)
         self.session_logs = SessionLogs(self._aws)
+        self.channel_keys = ChannelKeys(self._aws)
         self.attachments = Ec2Attachments(self._aws, post)
         self.task_roles = AssumedRoles(self._aws, clock)
         self._callers: CallerIdentities | None = None

@@ -33,9 +33,9 @@ class SessionLogs:
         """Where the cluster's configuration says, and a line in the controller's log."""
         said = summary(record)
         logger.info("a command was run in a container: %s", json.dumps(said))
-        if record.target.logging.get("logging") != "OVERRIDE":
+        if record.target.configuration.get("logging") != "OVERRIDE":
             return
-        places: Mapping[str, Any] = record.target.logging.get("logConfiguration", {})
+        places: Mapping[str, Any] = record.target.configuration.get("logConfiguration", {})
         for name, put in (("cloudWatchLogGroupName", self._put_events), ("s3BucketName", self._put_object)):
             if places.get(name):
                 try:

@@ -16,7 +16,7 @@ from awsorch.agent import AGENT_HASH, AGENT_VERSION
 from awsorch.agent.credentials import CredentialSource
 from awsorch.agent.reports import RefusedError
 from awsorch.agent.state_file import SavedReport
-from awsorch.wire.sigv4 import sign
+from awsorch.wire.sigv4 import Credentials, sign
 
 LOG = logging.getLogger(__name__)
 
@@ -131,28 +131,31 @@ class ECS:
                 raise RefusedError(str(error)) from error
             raise
 
-    async def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        return await self.send(operation, json.dumps(request).encode())
+    async def call(
+        self, operation: str, request: Mapping[str, Any], signer: Credentials | None = None
+    ) -> dict[str, Any]:
+        """One operation, in the agent's own name if no `signer` is given. Raises APIError."""
+        return await self.send(operation, json.dumps(request).encode(), signer)
 
-    async def send(self, operation: str, body: bytes) -> dict[str, Any]:
+    async def send(self, operation: str, body: bytes, signer: Credentials | None = None) -> dict[str, Any]:
         """One operation with up to three attempts at what may pass. Raises APIError."""
         for attempt in range(1, TRIES + 1):
             try:
-                return await self._send_once(operation, body)
+                return await self._send_once(operation, body, signer)
             except APIError as error:
                 if attempt == TRIES or not error.is_transient:
                     raise
             await asyncio.sleep(RETRY_DELAY * random.uniform(0.5, 1.5) * 2**attempt)
         raise AssertionError("unreachable")
 
-    async def _send_once(self, operation: str, body: bytes) -> dict[str, Any]:
+    async def _send_once(self, operation: str, body: bytes, signer: Credentials | None) -> dict[str, Any]:
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": TARGET + operation}
         signature = sign(
             method="POST",
             url=self._endpoint,
             headers=headers,
             body=body,
-            credentials=await self._credentials.get(),
+            credentials=signer or await self._credentials.get(),
             region=self._region,
             service=SERVICE,
             now=datetime.fromtimestamp(self._clock(), UTC),

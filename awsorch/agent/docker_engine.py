@@ -16,28 +16,26 @@ from typing import Any, TypeVar
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
-from awsorch.agent.docker_errors import engine_errors, pull_error, pull_errors, words
+from awsorch.agent.docker_errors import engine_errors, words
 from awsorch.agent.docker_events import EventStream, label_filter
 from awsorch.agent.docker_exec import MARK, DockerCommand, create_command
-from awsorch.agent.docker_facts import NEVER, bridge_address, container_facts, listed_image, one_sample
+from awsorch.agent.docker_facts import NEVER, bridge_address, container_facts, one_sample
+from awsorch.agent.docker_images import DockerImages
 from awsorch.agent.docker_logs import LogReader
 from awsorch.agent.engine import (
     CannotCreateContainerError,
     CannotCreateVolumeError,
     CannotInspectContainerError,
-    CannotPullContainerError,
     CannotStartContainerError,
     CannotStopContainerError,
     ContainerFacts,
     CreateArguments,
-    DockerTimeoutError,
     EngineError,
     EngineFacts,
     ImageFacts,
     Sink,
     VolumeArguments,
 )
-from awsorch.agent.images import digest_of
 from awsorch.agent.settings import EngineSettings
 from awsorch.agent.task_cgroup import claim_cgroup
 
@@ -69,6 +67,7 @@ class DockerEngine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
+        self._images = DockerImages(settings)
         self._clients: dict[float | None, APIClient] = {}
         self._version = ""
         self._cgroup_parent = ""
@@ -84,7 +83,7 @@ class DockerEngine:
     # Containers
 
     async def create(self, arguments: CreateArguments) -> str:
-        body = self._in_cgroup(arguments.body)
+        body = self._in_cgroup(self._images.for_engine(arguments.body))
 
         def call(client: APIClient) -> str:
             give_up_at = time.monotonic() + self._settings.create_timeout
@@ -223,75 +222,26 @@ class DockerEngine:
 
     async def pull(self, image: str, credentials: Mapping[str, str] | None) -> None:
         def call(client: APIClient) -> None:
-            deadline = time.monotonic() + self._settings.pull_timeout
-            auth = dict(credentials) if credentials else None
-            is_done = False
-            with pull_errors():
-                for line in client.pull(image, stream=True, decode=True, auth_config=auth):
-                    if "error" in line:
-                        raise pull_error(str(line["error"]))
-                    is_done = str(line.get("status", "")).startswith("Status: ")
-                    if time.monotonic() > deadline:
-                        limit = f"{self._settings.pull_timeout:g} seconds"
-                        raise DockerTimeoutError(f"Could not transition to pulled; timed out after waiting {limit}")
-                if not is_done:  # other engines may end in other words: the image tells
-                    self._require(client, image)
+            self._images.pull(client, image, credentials)
 
         await self._run(self._pullers, self._settings.pull_inactivity_timeout, "pulled", call)
 
-    @staticmethod
-    def _require(client: APIClient, image: str) -> None:
-        try:
-            client.inspect_image(image)  # type: ignore[no-untyped-call]
-        except NotFound as error:
-            raise CannotPullContainerError("The Docker Engine ended the pull early", retriable=True) from error
-
     async def inspect_image(self, image: str) -> ImageFacts | None:
-        def call(client: APIClient) -> ImageFacts | None:
-            try:
-                found = client.inspect_image(image)  # type: ignore[no-untyped-call]
-            except NotFound:
-                return None
-            except APIError as error:
-                raise EngineError(words(error)) from error
-            return ImageFacts(
-                id=found["Id"],
-                digest=digest_of(image, found.get("RepoDigests") or ()),
-                names=tuple(found.get("RepoTags") or ()),
-            )
-
-        return await self._run(self._quick, QUICK_TIMEOUT, "inspected", call)
+        return await self._run(
+            self._quick, QUICK_TIMEOUT, "inspected", lambda client: self._images.inspect(client, image)
+        )
 
     async def list_images(self) -> list[ImageFacts]:
-        def call(client: APIClient) -> list[ImageFacts]:
-            try:
-                return [listed_image(each) for each in client.images()]
-            except APIError as error:
-                raise EngineError(words(error)) from error
-
-        return await self._run(self._quick, QUICK_TIMEOUT, "listed", call)
+        return await self._run(self._quick, QUICK_TIMEOUT, "listed", self._images.listed)
 
     async def load_image(self, archive: bytes) -> None:
         def call(client: APIClient) -> None:
-            try:
-                for line in client.load_image(archive, quiet=True):  # type: ignore[no-untyped-call]
-                    if "error" in line:
-                        raise EngineError(str(line["error"]))
-            except APIError as error:
-                raise EngineError(words(error)) from error
+            self._images.load(client, archive)
 
         await self._run(self._starters, self._settings.create_timeout, "loaded", call)
 
     async def remove_image(self, image: str) -> None:
-        def call(client: APIClient) -> None:
-            try:
-                client.remove_image(image)
-            except NotFound:
-                pass
-            except APIError as error:
-                raise EngineError(words(error)) from error
-
-        await self._run(self._quick, QUICK_TIMEOUT, "removed", call)
+        await self._run(self._quick, QUICK_TIMEOUT, "removed", lambda client: self._images.remove(client, image))
 
     # Volumes
 

@@ -13,6 +13,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from awsorch.agent.ecr_mirror import EcrMirror
 from awsorch.agent.engine import (
     DISK_FULL,
     CannotPullContainerError,
@@ -74,12 +75,13 @@ class ImageStock:
         self._under_way: dict[tuple[str, str], asyncio.Task[str]] = {}
         self._uses: dict[str, _Use] = {}
         self._silent_until: dict[str, float] = {}
+        self._mirror = EcrMirror(settings.ecr_registry)
 
     async def make_ready(self, image: str, access: Access | None = None) -> str:
         """Have the image on the host, as the pull behaviour says, and return its digest: "" if it has none, or the
         registry was asked and did not say that it still is the name's. Raises PullError.
 
-        `access` logs in to the registry; without it ECS_ENGINE_AUTH_DATA does.
+        `access` logs in to the registry; without it, and to one that stands in for ECR's, ECS_ENGINE_AUTH_DATA does.
         """
         pull = (image, access.identity if access is not None else "")
         under_way = self._under_way.get(pull)
@@ -165,7 +167,11 @@ class ImageStock:
 
     def _is_silent(self, image: str) -> bool:
         """Whether the registry did not answer a while ago."""
-        return self._clock() < self._silent_until.get(_registry_of(image), 0.0)
+        return self._clock() < self._silent_until.get(self._asked_for(image), 0.0)
+
+    def _asked_for(self, image: str) -> str:
+        """The registry that is asked for an image."""
+        return _registry_of(self._mirror.source(image))
 
     async def _inspect(self, image: str) -> ImageFacts | None:
         while True:
@@ -179,8 +185,12 @@ class ImageStock:
             await asyncio.sleep(FIRST_DELAY)
 
     async def _pull(self, image: str, access: Access | None, *, tries: int, fatal: bool) -> None:
+        source = self._mirror.source(image)
         try:
-            credentials = credentials_for(image, self._settings) if access is None else await access.get()
+            if access is None or source != image:
+                credentials = credentials_for(source, self._settings)
+            else:
+                credentials = await access.get()
         except RegistryAccessError as error:
             raise PullError(str(error), fatal=fatal, stops_task=error.stops_task) from error
         delay, attempt = FIRST_DELAY, 1
@@ -204,7 +214,7 @@ class ImageStock:
             delay = min(delay * 2, LAST_DELAY)
 
     def _note_silence(self, image: str, *, silent: bool) -> None:
-        self._silent_until[_registry_of(image)] = self._clock() + SILENCE if silent else 0.0
+        self._silent_until[self._asked_for(image)] = self._clock() + SILENCE if silent else 0.0
 
 
 def _explain(error: CannotPullContainerError) -> str:

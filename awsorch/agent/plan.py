@@ -83,12 +83,18 @@ def _check_volume(volume: acs.Volume) -> None:
             complete = volume.docker_volume_configuration is not None
         case "efs":
             complete = volume.efs_volume_configuration is not None
-        case "attachment":
+        case "attachment" | "fsxWindowsFileServer":
             complete = True
         case _:
             raise InvalidTaskError(f"volume {volume.name}: unknown type {volume.type!r}")
     if not complete:
         raise InvalidTaskError(f"volume {volume.name}: type {volume.type} without its configuration")
+
+
+def _windows_volume(task: acs.Task) -> str:
+    named = next((each.name for each in task.volumes if each.type == "fsxWindowsFileServer"), None)
+    client = "FSx for Windows File Server is mounted by a client that Windows has and Linux has not"
+    return f"the volume {named}: {client}" if named is not None else ""
 
 
 def _check_supported(task: acs.Task, offers: InstanceSettings) -> None:
@@ -99,7 +105,7 @@ def _check_supported(task: acs.Task, offers: InstanceSettings) -> None:
         what = f"pidMode {task.pid_mode or 'none'} with ipcMode {task.ipc_mode or 'none'}"
     else:
         what = ebs.unsupported(task, offered=offers.block_volumes)
-        what = what or gpus.unsupported(task, offers.gpus) or efs.unsupported(task, offers)
+        what = what or gpus.unsupported(task, offers.gpus) or efs.unsupported(task, offers) or _windows_volume(task)
     if what:
         raise UnsupportedTaskError(f"resource cannot be initialized for task {task.arn}: {what}")
 

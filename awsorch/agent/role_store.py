@@ -53,13 +53,15 @@ class RoleCredentialsStore:
         while True:
             held = self._held.get(named.credentials_id)
             if held is not None and held.kind == EXECUTION and _expiry(held.credentials) > self._clock():
-                given = held.credentials
-                return Credentials(
-                    access_key_id=given.access_key_id,
-                    secret_access_key=given.secret_access_key,
-                    session_token=given.session_token or None,
-                )
+                return _keys(held.credentials)
             await self._fresh.wait()
+
+    def of_task(self, task: acs.Task) -> Credentials | None:
+        """What the agent signs with in a task's own name; None for a task without a role, and while there is nothing
+        good."""
+        named = task.role_credentials
+        held = self.of_task_role(named.credentials_id) if named is not None else None
+        return _keys(held) if held is not None else None
 
     def of_task_role(self, wanted: str) -> acs.IAMRoleCredentials | None:
         """The credentials that a container may have for this id: its task's own, while they are good. Those of
@@ -91,6 +93,14 @@ class RoleCredentialsStore:
     def is_expected(self, wanted: str) -> bool:
         """Whether a task's containers know this id, so that its credentials are to come."""
         return any(credentials_id(each.task) == wanted for each in self._tasks.values())
+
+
+def _keys(given: acs.IAMRoleCredentials) -> Credentials:
+    return Credentials(
+        access_key_id=given.access_key_id,
+        secret_access_key=given.secret_access_key,
+        session_token=given.session_token or None,
+    )
 
 
 def _expiry(given: acs.IAMRoleCredentials) -> float:

@@ -93,7 +93,7 @@ class Servers:
         endpoint = TaskEndpoint(RateLimit(rate, burst, asyncio.get_running_loop().time))
         if self._settings.task_front:
             endpoint.open_to_front(self._settings.task_front, self._is_known)
-        TaskProtection(ecs, self._registration.cluster, self._tasks).serve(endpoint)
+        TaskProtection(ecs, self._registration.cluster, self._tasks, self._roles).serve(endpoint)
         RoleCredentials(self._roles).serve(endpoint)
         place = Place(
             cluster=self._registration.cluster, zone_id=self._registration.zone_id, vpc_id=self._registration.vpc_id

@@ -71,7 +71,8 @@ class LimitSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """How containers and images are handled. With `awslogs_by_agent` the agent brings lines to CloudWatch Logs, not the
-    engine; with `awslogs_by_execution_role` the engine does in the name of the task's execution role."""
+    engine; with `awslogs_by_execution_role` the engine does in the name of the task's execution role. `ecr_registry`,
+    a host and port, stands in for all registries of ECR."""
 
     docker_host: str = "unix:///var/run/docker.sock"
     limits: LimitSettings = field(default_factory=LimitSettings)
@@ -92,6 +93,7 @@ class EngineSettings:
     containers_per_cleanup: int = 5
     auth_type: str = ""
     auth_data: str = field(default="", repr=False)
+    ecr_registry: str = ""
     awslogs_by_agent: bool = False
     awslogs_by_execution_role: bool = False
     health_check_disabled: bool = False
@@ -265,6 +267,7 @@ def _load_engine(read: "_Reader") -> EngineSettings:
         containers_per_cleanup=read("NONECS_NUM_CONTAINERS_DELETE_PER_CYCLE", _integer, 5),
         auth_type=read("ECS_ENGINE_AUTH_TYPE", str, ""),
         auth_data=read("ECS_ENGINE_AUTH_DATA", str, ""),
+        ecr_registry=read("AWSORCH_ECR_REGISTRY", str, ""),
         awslogs_by_agent=read("AWSORCH_AWSLOGS_BY_AGENT", _boolean, False),
         awslogs_by_execution_role=read("ECS_ENABLE_AWSLOGS_EXECUTIONROLE_OVERRIDE", _boolean, False),
         health_check_disabled=read("ECS_DISABLE_DOCKER_HEALTH_CHECK", _boolean, False),

@@ -1,7 +1,8 @@
 """Task scale-in protection for the containers of a task, forwarded to ECS: they need no credentials and no SDK.
 
-Containers call `$ECS_AGENT_URI/task-protection/v1/state`; what they get is what the official agent answers. Its calls
-are signed by the task's role, these by the instance, for whose tasks alone it asks.
+Containers call `$ECS_AGENT_URI/task-protection/v1/state`; what they get is what the official agent answers. As its
+calls are, these are signed by the task's role, so a task has to have one. A controller of awsorch in an AWS account
+can't verify such a signature; it is asked again in the name of the instance, which may ask for its own tasks.
 Source: ECS developer guide, "Amazon ECS task scale-in protection endpoint"; the official agent's handlers.
 """
 
@@ -17,19 +18,25 @@ import msgspec
 from awsorch.agent.api import APIError
 from awsorch.agent.assignment import Assignment
 from awsorch.agent.credentials import NoCredentialsError
+from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.task_endpoint import Answer, TaskEndpoint, error_body
+from awsorch.wire.sigv4 import Credentials
 
 LOG = logging.getLogger(__name__)
 
 PATH = "/task-protection/v1/state"
 CALL_TIMEOUT = 4.0
+_UNKNOWN_KEY = "UnrecognizedClientException"
 
 
 class Calls(Protocol):
     """ECS's API."""
 
-    async def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises APIError or NoCredentialsError."""
+    async def call(
+        self, operation: str, request: Mapping[str, Any], signer: Credentials | None = None
+    ) -> dict[str, Any]:
+        """One operation, signed with the instance's own keys if no others are given. Raises APIError or
+        NoCredentialsError."""
 
 
 class _Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="pascal"):
@@ -45,10 +52,11 @@ _FIELDS = {name.lower(): name for name in _Wanted.__struct_encode_fields__}
 class TaskProtection:
     """The protection of the tasks of one instance."""
 
-    def __init__(self, ecs: Calls, cluster: str, tasks: Mapping[str, Assignment]) -> None:
+    def __init__(self, ecs: Calls, cluster: str, tasks: Mapping[str, Assignment], roles: RoleCredentialsStore) -> None:
         self._ecs = ecs
         self._cluster = cluster
         self._tasks = tasks
+        self._roles = roles
 
     def serve(self, endpoint: TaskEndpoint) -> None:
         """Add its routes."""
@@ -82,7 +90,7 @@ class TaskProtection:
     async def _ask(self, operation: str, task: str, request: Mapping[str, Any]) -> Answer:
         try:
             async with asyncio.timeout(CALL_TIMEOUT):
-                answer = await self._ecs.call(operation, {"cluster": self._cluster, "tasks": [task], **request})
+                answer = await self._call(operation, task, request)
         except TimeoutError:
             refusal = _error(504, "RequestCanceled", "Timed out calling ECS Task Protection API", task)
         except NoCredentialsError as error:
@@ -94,6 +102,18 @@ class TaskProtection:
             return _translate(answer, task)
         LOG.warning("%s: %s", operation, refusal.body)
         return refusal
+
+    async def _call(self, operation: str, task: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        role = self._roles.of_task(self._tasks[task].task)
+        if role is None:
+            raise NoCredentialsError("no task IAM role credentials available for task")
+        whole = {"cluster": self._cluster, "tasks": [task], **request}
+        try:
+            return await self._ecs.call(operation, whole, role)
+        except APIError as error:
+            if error.code != _UNKNOWN_KEY:
+                raise
+        return await self._ecs.call(operation, whole)
 
 
 def _decode(body: bytes) -> _Wanted:

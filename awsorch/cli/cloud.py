@@ -48,6 +48,7 @@ DATA = click.option(
 @click.option("--port", type=PORT, default=4566, show_default=True, metavar="N", help="Its port; 0 takes a free one.")
 @click.option("--region", default=DEFAULT_REGION, show_default=True, metavar="NAME", help="The region that it plays.")
 @click.option("--aws", metavar="URL", help="Use LocalStack or the like for the rest of AWS, in place of moto.")
+@click.option("--registry", metavar="HOST:PORT", help="A registry that has the images of ECR, by their paths.")
 @click.option(
     "--inert",
     multiple=True,

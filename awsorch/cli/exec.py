@@ -20,6 +20,7 @@ from awsorch.cli.faults import Fault
 from awsorch.cli.identifiers import find_task
 from awsorch.cli.printing import Printer
 from awsorch.cli.session import Session, api_command
+from awsorch.cli.session_cipher import KEY_BYTES, NotEncrypted
 from awsorch.cli.session_client import SessionClient, SessionLost
 
 END_OF_INPUT = b"\x04"
@@ -49,15 +50,44 @@ def exec_command(
     if printer.as_json:
         printer.show_json(answer)
         return
-    code = asyncio.run(_Terminal().attach(answer["session"]["streamUrl"], answer["session"]["tokenValue"]))
+    keys = _DataKeys(where, arn, answer["containerName"], answer["session"]["sessionId"])
+    code = asyncio.run(_Terminal(keys).attach(answer["session"]["streamUrl"], answer["session"]["tokenValue"]))
     sys.exit(code)
+
+
+class _DataKeys:
+    """Has KMS make the data keys of encrypted sessions, as the plugin does: for this session and container only."""
+
+    def __init__(self, session: Session, task: str, container: str, session_id: str) -> None:
+        self._session = session
+        self._task = task
+        self._container = container
+        self._session_id = session_id
+
+    async def make(self, key_id: str) -> tuple[bytes, bytes]:
+        """What KMS opens the key from, and the key. Raises botocore's errors."""
+        return await asyncio.to_thread(self._ask, key_id)
+
+    def _ask(self, key_id: str) -> tuple[bytes, bytes]:
+        session = self._session
+        (task,) = session.describe_tasks([self._task])
+        runtime_id = next(each["runtimeId"] for each in task["containers"] if each["name"] == self._container)
+        cluster, task_id = task["clusterArn"].rpartition("/")[2], task["taskArn"].rpartition("/")[2]
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_KMS") or os.environ.get("AWS_ENDPOINT_URL") or session.endpoint
+        kms = session.boto.client("kms", endpoint_url=endpoint, region_name=session.region)
+        context = {
+            "aws:ssm:SessionId": self._session_id,
+            "aws:ssm:TargetId": f"ecs:{cluster}_{task_id}_{runtime_id}",
+        }
+        made = kms.generate_data_key(KeyId=key_id, NumberOfBytes=KEY_BYTES, EncryptionContext=context)
+        return made["CiphertextBlob"], made["Plaintext"]
 
 
 class _Terminal:
     """This process's terminal, or what stands in its place."""
 
-    def __init__(self) -> None:
-        self._client = SessionClient(self._show, self._begin)
+    def __init__(self, keys: _DataKeys) -> None:
+        self._client = SessionClient(self._show, self._begin, keys.make)
         self._is_terminal = sys.stdin.isatty()
         self._typing: set[asyncio.Task[None]] = set()
 
@@ -72,6 +102,8 @@ class _Terminal:
                 await self._client.run(url, token)
             except SessionLost:
                 raise Fault("the connection ended before the session did") from None
+            except NotEncrypted as error:
+                raise Fault(f"the session ends: {error}") from None
             except aiohttp.ClientError as error:
                 raise Fault(f"the session at {url} cannot be reached: {error}") from None
             finally:

@@ -79,7 +79,8 @@ class TaskRoles(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandTarget:
-    """A command to run in a container, and who wants it. ``logging`` is the cluster's executeCommandConfiguration."""
+    """A command to run in a container, and who wants it. ``configuration`` is the cluster's
+    executeCommandConfiguration."""
 
     cluster: str
     instance_id: str
@@ -88,23 +89,53 @@ class CommandTarget:
     runtime_id: str
     command: str
     caller_arn: str
-    logging: Mapping[str, Any] = field(default_factory=dict)
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionGrant:
-    """Where a client finds its session: a path at the host that it calls, and the token to show there."""
+    """Where a client finds its session, and the token to show there."""
 
     id: str
-    path: str
+    url: str
     token: str
 
 
 class CommandSessions(Protocol):
     """Sessions of commands in containers."""
 
-    def open(self, target: CommandTarget) -> SessionGrant:
-        """A session that a client may come for. Raises Refusal."""
+    def open(self, target: CommandTarget, base: str) -> SessionGrant:
+        """A session that a client may come for, at the controller's websockets: ``base`` is "ws://host:port". Raises
+        Refusal."""
+        ...
+
+    def resume(self, session_id: str) -> SessionGrant | None:
+        """A client has lost its connection: another token, in the place of the former. None: there is no such session
+        (any more)."""
+        ...
+
+    async def terminate(self, session_id: str) -> None:
+        """End a session and its command; nothing happens where it has ended."""
+        ...
+
+
+class ChannelCipher(Protocol):
+    """What encrypts one session's data channel."""
+
+    def encrypt(self, data: bytes) -> bytes:
+        """What the client can read."""
+        ...
+
+    def decrypt(self, data: bytes) -> bytes:
+        """What the client said. Raises ValueError for what it did not."""
+        ...
+
+
+class ChannelKeys(Protocol):
+    """Where the keys of encrypted channels are kept."""
+
+    async def open(self, key_id: str, ciphertext: bytes, context: Mapping[str, str]) -> ChannelCipher:
+        """The cipher of a data key that the client had made under this key. Raises Unanswered, which says why."""
         ...
 
 

@@ -8,10 +8,10 @@ from collections import deque
 
 from aiohttp import web
 
-from awsorch.engine.ports import CommandTarget
+from awsorch.engine.ports import ChannelKeys, CommandTarget, Unanswered
 from awsorch.wire.errors import WireError
 from awsorch.wire.exec_frames import Data, End, Said, Size, Terminate, decode_said, encode_said
-from awsorch.wire.session_channel import Ended, Resized, SessionChannel, Typed
+from awsorch.wire.session_channel import Ended, Failed, KeyMade, Resized, SessionChannel, Typed
 
 #: So much of what was printed is kept for the audit. Bytes.
 TRANSCRIPT_LIMIT = 256 * 1024
@@ -36,7 +36,7 @@ class Side:
                     for message in messages:
                         await self._socket.send_bytes(message)
             except TimeoutError:
-                self._cut()
+                self.cut()
             except (ConnectionError, RuntimeError):
                 return  # the reader sees the end, too
 
@@ -46,22 +46,29 @@ class Side:
             async with asyncio.timeout(CLOSE_S):
                 await self._socket.close()
         except TimeoutError:
-            self._cut()
+            self.cut()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """End the connection without a word."""
         if self._transport is not None:
             self._transport.abort()
 
 
 class ExecSession:
-    """``started_at`` and transcripts are for the audit; other times are a monotonic clock's seconds."""
+    """``url`` is where clients come to. ``started_at`` and transcripts are for the audit; other times are a monotonic
+    clock's seconds."""
 
-    def __init__(self, session_id: str, target: CommandTarget, now: float) -> None:
+    def __init__(
+        self, session_id: str, target: CommandTarget, url: str, now: float, keys: ChannelKeys | None = None
+    ) -> None:
         self.id = session_id
         self.target = target
+        self.url = url
         self.token = secrets.token_urlsafe(48)
         self.agent_token = secrets.token_urlsafe(32)
-        self.channel = SessionChannel(session_id)
+        self._keys = keys
+        self._kms_key: str = target.configuration.get("kmsKeyId", "")
+        self.channel = SessionChannel(session_id, kms_key=self._kms_key)
         self.started_at = 0.0
         self.active_at = now
         self.exit_code: int | None = None
@@ -79,16 +86,24 @@ class ExecSession:
         self._kept = 0
         self._is_sending = False
 
+    def renew_token(self) -> str:
+        """Another token; the former opens nothing any more."""
+        self.token = secrets.token_urlsafe(48)
+        return self.token
+
     # --- the client -----------------------------------------------------------------------------------------------
 
     def client_comes(self, side: Side, now: float) -> bool:
-        """Whether it is there for the first time; a newer connection takes the older one's place."""
+        """Whether it is there for the first time; a newer connection takes the older one's place, which may be broken
+        without our knowing."""
         is_first = self._called_at is None
         if is_first:
             self._called_at = now
             self.channel.open(now)
         else:
             self.channel.reopen(now)
+        if self._client is not None:
+            self._client.cut()
         self._client, self._client_left_at = side, None
         return is_first
 
@@ -110,10 +125,30 @@ class ExecSession:
                     self._for_agent.append(Size(columns, rows))
                 case Ended():
                     self._for_agent.append(Terminate())
+                case KeyMade(ciphertext):
+                    await self._take_key(ciphertext, now)
+                case Failed(words):
+                    self.fail(words)
         await self.flush()
         await self.tell_agent()
         async with self._room:
             self._room.notify_all()
+
+    async def _take_key(self, ciphertext: bytes, now: float) -> None:
+        """KMS has made the client a data key; it opens it for us, if it is for this session."""
+        await self.flush()
+        target = self.target
+        task_id = target.task_arn.rpartition("/")[2]
+        context = {
+            "aws:ssm:SessionId": self.id,
+            "aws:ssm:TargetId": f"ecs:{target.cluster}_{task_id}_{target.runtime_id}",
+        }
+        try:
+            if self._keys is None:
+                raise Unanswered("this controller opens no keys")
+            self.channel.encrypt(await self._keys.open(self._kms_key, ciphertext, context), now)
+        except Unanswered as error:
+            self.fail(f"The session cannot be encrypted with the cluster's KMS key: {error}")
 
     async def flush(self) -> None:
         """Send the client what there is for it; who comes while another sends leaves it to that one."""

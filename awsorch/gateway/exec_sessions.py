@@ -19,7 +19,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from awsorch.core.errors import Refusal
-from awsorch.engine.ports import CommandTarget, SessionAudit, SessionGrant, SessionRecord
+from awsorch.engine.ports import ChannelKeys, CommandTarget, SessionAudit, SessionGrant, SessionRecord
 from awsorch.gateway.exec_session import ExecSession, Side
 from awsorch.wire import acs
 
@@ -43,7 +43,7 @@ _LETTERS = string.ascii_lowercase + string.digits
 class ExecSessions:
     """Every session of one controller. Implements engine.ports.CommandSessions. ``tell`` sends a frame to an instance's
     agent, and says whether it is one that takes part in sessions, as ``can`` does; ``clock`` gives seconds since the
-    epoch; ``audit`` writes sessions down."""
+    epoch; ``audit`` writes sessions down, ``keys`` opens those of encrypted channels."""
 
     def __init__(
         self,
@@ -55,24 +55,38 @@ class ExecSessions:
         self._can = can
         self._clock = clock
         self.audit: SessionAudit | None = None
+        self.keys: ChannelKeys | None = None
         self._sessions: dict[str, ExecSession] = {}
         self._minding: asyncio.Task[None] | None = None
         self._turning: dict[str, asyncio.Task[None]] = {}
         self._writing: set[asyncio.Task[None]] = set()
 
-    def open(self, target: CommandTarget) -> SessionGrant:
-        """A session that a client may come for. Raises Refusal."""
+    def open(self, target: CommandTarget, base: str) -> SessionGrant:
+        """A session that a client may come for, below the URL ``base``. Raises Refusal."""
         if not self._can(target.cluster, target.instance_id):
             raise _not_connected("Its instance's agent is not connected, or can't run commands in containers.")
         there = [each for each in self._sessions.values() if each.target.runtime_id == target.runtime_id]
         if len(self._sessions) >= MOST or len(there) >= MOST_IN_CONTAINER:
             raise _not_connected("There are as many sessions as there may be: end one of them.")
         session_id = "ecs-execute-command-" + "".join(secrets.choice(_LETTERS) for _ in range(24))
-        session = ExecSession(session_id, target, time.monotonic())
+        session = ExecSession(session_id, target, f"{base}{PREFIX}{session_id}", time.monotonic(), self.keys)
         self._sessions[session_id] = session
         if self._minding is None:
             self._minding = asyncio.get_running_loop().create_task(self._mind(), name="exec sessions")
-        return SessionGrant(id=session_id, path=PREFIX + session_id, token=session.token)
+        return SessionGrant(id=session_id, url=session.url, token=session.token)
+
+    def resume(self, session_id: str) -> SessionGrant | None:
+        """Another token for a client that has lost its connection; its command goes on, and waits for it."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return None
+        return SessionGrant(id=session.id, url=session.url, token=session.renew_token())
+
+    async def terminate(self, session_id: str) -> None:
+        """End a session and its command."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            await self._end(session, "")
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """`GET /awsorch/exec/<id>` for clients, `GET /awsorch/exec/<id>/agent` for the agent."""

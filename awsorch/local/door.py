@@ -32,8 +32,7 @@ from awsorch.local.elb_calls import ElbCalls
 from awsorch.local.moto_child import FAULT_HEADER, INSTANCE_IDS_HEADER
 from awsorch.local.outages_door import is_reboot, rebooted_instances
 from awsorch.local.service_call import ServiceCall, is_own_path, is_scrape, read_call, signing_service
-from awsorch.local.service_errors import ServiceError, write_error
-from awsorch.local.stacks.calls import StackCalls
+from awsorch.local.service_errors import ErrorAnswer, ServiceError, write_error
 from awsorch.wire.errors import WireError
 from awsorch.wire.sigv4 import credential_scope
 
@@ -106,6 +105,15 @@ class SignatureVerifier(Protocol):
         """The access key id that signed the request; path and query raw. Raises WireError."""
 
 
+class OwnCalls(Protocol):
+    """Answers calls of a service in the upstream's place."""
+
+    def answers(self, call: ServiceCall, region: str | None) -> bool: ...
+
+    async def answer(self, call: ServiceCall, query: str, body: bytes) -> tuple[int, ErrorAnswer]:
+        """The HTTP status, headers and body that a call is answered with."""
+
+
 class BodyTooLarge(Exception):
     """A request's body is over the limit."""
 
@@ -135,8 +143,8 @@ class Door:
         self._changed = changed
         self._elb = elb
         self._rebooted = rebooted
-        self.stacks: StackCalls | None = None
-        """What answers CloudFormation's calls; None: the upstream does."""
+        self.own: list[OwnCalls] = []
+        """What answers calls that the upstream is not to see."""
         self.volume_deleted: Callable[[str], None] | None = None
         """Is told of EBS volumes that the upstream has deleted."""
         self._session: aiohttp.ClientSession | None = None
@@ -184,15 +192,16 @@ class Door:
         unsigned = self._verify(request, body)
         if unsigned is not None:
             return _refuse(request, call, unsigned)
-        if self._upstream is None:
+        own = self._own_for(request, call)
+        if self._upstream is None and own is None:
             return _refuse(request, call, _no_upstream(call))
-        elb, stacks = self._elb_for(request, call), self._stacks_for(request, call)
-        if elb is None and stacks is None:
+        elb = self._elb_for(request, call)
+        if elb is None and own is None:
             return await self._pass_on(request, call, body, None)
         if body.seek(0, 2) > _SPOOL_BYTES:
             large = f"A request of {call.service} may have at most {_SPOOL_BYTES} bytes."
             return _refuse(request, call, ServiceError(status=413, code="RequestTooLarge", message=large))
-        answers = stacks or (elb if elb is not None and elb.answers(call) else None)
+        answers = own or (elb if elb is not None and elb.answers(call) else None)
         if answers is None:
             return await self._pass_on(request, call, body, elb)
         status, answer = await answers.answer(call, request.rel_url.raw_query_string, _whole(body))
@@ -204,11 +213,10 @@ class Door:
             return None
         return self._elb
 
-    def _stacks_for(self, request: web.BaseRequest, call: ServiceCall) -> StackCalls | None:
+    def _own_for(self, request: web.BaseRequest, call: ServiceCall) -> OwnCalls | None:
         scope = credential_scope(request.headers, request.rel_url.raw_query_string)
-        if self.stacks is None or scope is None or not self.stacks.answers(call, scope.region):
-            return None
-        return self.stacks
+        region = scope.region if scope is not None else None
+        return next((each for each in self.own if each.answers(call, region)), None)
 
     def _verify(self, request: web.BaseRequest, body: IO[bytes]) -> ServiceError | None:
         if self._verifier is None:

@@ -45,6 +45,7 @@ class AgentSettings:
 
     `inherited` is the environment that an agent gets besides its settings (PATH, HOME, DOCKER_HOST…). Containers find
     the door at `door`, a URL; empty where they can't. With `task_roles` they are led to their agent at 169.254.170.2.
+    Images of ECR are those of `registry`, a host and port, if there is one.
     """
 
     endpoint: str
@@ -55,6 +56,7 @@ class AgentSettings:
     inherited: Mapping[str, str]
     door: str = ""
     task_roles: bool = False
+    registry: str = ""
 
     def folder(self, instance: LocalInstance) -> Path:
         """The data folder of an instance's agent."""
@@ -92,6 +94,7 @@ class AgentSettings:
             "AWSORCH_TASK_ENDPOINT_PORT": "0",
             "AWSORCH_INSTANCE_CPU": str(instance.cpu),
             "AWSORCH_INSTANCE_MEMORY": str(instance.memory),
+            **({"AWSORCH_ECR_REGISTRY": self.registry} if self.registry else {}),
             **({"AWSORCH_TASK_FRONT": instance.address} if self.task_roles else {}),
             **({"AWSORCH_CONTAINER_ENVIRONMENT": json.dumps({"AWS_ENDPOINT_URL": self.door})} if self.door else {}),
         }

@@ -289,6 +289,7 @@ class LocalCloud:
             inherited=inherited_environment(os.environ),
             door=door,
             task_roles=front is not None or self._options.engine == "simulated",
+            registry=self._options.registry or "",
         )
         if self._options.engine == "simulated":
             return SimulatedHosts(settings=settings, supervisor=self._supervisor, metadata=metadata)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from awsorch.local.netns import what_is_missing
 
 Engine = Literal["docker", "simulated"]
 Hosts = Literal["loopback", "netns"]
+
+_REGISTRY = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 
 DEFAULT_KEYS = ("test", "test")
 """What clients sign with where no signature is checked; any would do."""
@@ -37,7 +40,8 @@ class Options:
     """How the local cloud is to be. `instances` is how many of its own it runs at least; `hosts` whether instances
     share this machine's network and Docker Engine (loopback) or have their own (netns); `aws` the URL of
     LocalStack or the like instead of moto; `access_keys` maps ids to secrets (none: signatures are not
-    checked); `port` 0 takes a free one; `inert` names CloudFormation types for which nothing is made.
+    checked); `port` 0 takes a free one; `registry`, a host and port, has the images of ECR; `inert` names
+    CloudFormation types for which nothing is made.
     """
 
     instances: int = 2
@@ -51,6 +55,7 @@ class Options:
     aws: str | None = None
     access_keys: Mapping[str, str] = field(default_factory=dict)
     region: str = "us-east-1"
+    registry: str | None = None
     inert: tuple[str, ...] = ()
 
     @property
@@ -76,6 +81,8 @@ def check(options: Options) -> None:
     odd = [each for each in options.inert if each.count("::") < 1]
     if odd:
         raise CannotStart(f"inert must name types such as AWS::CodeDeploy::Application, not {odd[0]!r}")
+    if options.registry is not None and not _REGISTRY.fullmatch(options.registry):
+        raise CannotStart(f"registry must be a host and port such as 127.0.0.1:5000, not {options.registry!r}")
     if options.aws is not None and not options.aws.startswith(("http://", "https://")):
         raise CannotStart(f"aws must be a URL such as http://127.0.0.1:4567, not {options.aws!r}")
     if not options.access_keys and not _is_loopback(options.host):

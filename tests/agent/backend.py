@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import WSMsgType, web
 
 from awsorch.wire import acs, tcs
+from awsorch.wire.sigv4 import claimed_access_key
 
 T = TypeVar("T")
 
@@ -25,6 +26,8 @@ class Backend:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.signers: list[tuple[str, str]] = []
+        """Of every call the operation and the access key id that it is signed with."""
         self.controls: list[web.WebSocketResponse] = []
         self.control_queries: list[dict[str, str]] = []
         self.from_control: list[acs.ACSMessage] = []
@@ -149,6 +152,7 @@ class Backend:
     async def _operation(self, request: web.Request) -> web.Response:
         operation = request.headers["X-Amz-Target"].partition(".")[2]
         body = json.loads(await request.read())
+        self.signers.append((operation, claimed_access_key(request.headers) or ""))
         failures = self.failures.get(operation)
         if failures:
             status, name, message = failures.pop(0)

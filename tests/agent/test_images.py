@@ -15,6 +15,7 @@ from awsorch.agent.engine import (
     ImageFacts,
 )
 from awsorch.agent.images import ImageStock, PullError, credentials_for, digest_of, full_name
+from awsorch.agent.registry_access import Access
 from awsorch.agent.settings import EngineSettings
 from tests.support import virtual_time
 
@@ -27,10 +28,12 @@ class Registry:
         self.failures: list[EngineError] = []
         self.inspect_failures: list[EngineError] = []
         self.pulls: list[str] = []
+        self.logins: list[Mapping[str, str] | None] = []
         self.removed: list[str] = []
 
     async def pull(self, image: str, credentials: Mapping[str, str] | None) -> None:
         self.pulls.append(image)
+        self.logins.append(credentials)
         await asyncio.sleep(1)
         if self.failures:
             raise self.failures.pop(0)
@@ -256,6 +259,27 @@ def test_so_many_images_go_at_once_and_what_is_gone_already_does_not_count() -> 
         assert len(await stock.clean()) == 2
 
     play("default", Registry(*(ImageFacts(id=each, names=(each,)) for each in names)), scenario, {*names, "a-gone"})
+
+
+def test_what_stands_in_for_ecr_is_not_shown_ecr_s_login() -> None:
+    asked: list[str] = []
+
+    async def token() -> Mapping[str, str]:
+        asked.append("ECR")
+        return {"username": "AWS", "password": "token"}
+
+    async def whole(loop: virtual_time.VirtualTimeLoop) -> None:
+        own = '{"mirror:5000": {"username": "u", "password": "p"}}'
+        settings = EngineSettings(ecr_registry="mirror:5000", auth_type="docker", auth_data=own)
+        registry = Registry()
+        stock = ImageStock(registry, settings, loop.clock, set(), lambda _: None)
+        name = "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:1"
+        await stock.make_ready(name, Access("ecr", token))
+        assert (registry.logins, asked) == ([{"username": "u", "password": "p"}], [])
+        await stock.make_ready("quay.io/app:1", Access("ecr", token))
+        assert (registry.logins[1:], asked) == ([{"username": "AWS", "password": "token"}], ["ECR"])
+
+    virtual_time.run(whole)
 
 
 @pytest.mark.parametrize(

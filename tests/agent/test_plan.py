@@ -206,6 +206,7 @@ def test_invalid_tasks(task: acs.Task, words: str) -> None:
         a_task(network_mode="awsvpc"),
         a_task(pid_mode="of another task"),
         a_task(volumes=(acs.Volume(name="v", type="attachment"),)),
+        a_task(volumes=(acs.Volume(name="v", type="fsxWindowsFileServer"),)),
     ],
 )
 def test_tasks_that_need_more_than_is_offered(task: acs.Task) -> None:

@@ -15,10 +15,14 @@ from awsorch.agent.callers import CONNECTIONS
 from awsorch.agent.rates import KNOWN_CALLERS, RateLimit
 from awsorch.agent.task_endpoint import LARGEST_BODY, Answer, TaskEndpoint
 from awsorch.agent.task_protection import PATH
+from awsorch.wire import acs
 from tests.agent.backend import Backend
 from tests.agent.bench import Bench, play
 from tests.agent.tasks import a_container, a_task
 
+ROLE = acs.IAMRoleCredentials(
+    credentials_id="c1", role_arn="arn:r", access_key_id="ASIAROLE", secret_access_key="hush", expiration="2999-01-01"
+)
 PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": 60}
 
 
@@ -203,7 +207,7 @@ async def call(uri: str, method: str, body: Any = None) -> tuple[int, Any]:
 
 
 async def run_a_task(bench: Bench, *containers: Any) -> str:
-    task = a_task(*containers)
+    task = a_task(*containers, role_credentials=ROLE)
     await bench.backend.send_tasks(task)
     await bench.backend.reported(task.arn, "RUNNING")
     return task.arn
@@ -224,6 +228,8 @@ def test_a_container_protects_its_task_and_no_longer(tmp_path: Path) -> None:
         assert (await call(first + "0", "GET"))[0] == 404
         asked = bench.backend.calls("UpdateTaskProtection")
         assert asked[0] == {"cluster": "c1", "tasks": [arn], "protectionEnabled": True, "expiresInMinutes": 60}
+        signers = {key for operation, key in bench.backend.signers if "TaskProtection" in operation}
+        assert signers == {"ASIAROLE"}, "in the name of the task"
 
     play(tmp_path, scenario)
 
@@ -235,12 +241,15 @@ def test_what_ecs_refuses_is_passed_on_and_what_may_pass_is_tried_again(tmp_path
         uri = environment_of(bench)["ECS_AGENT_URI"]
         bench.backend.failures["UpdateTaskProtection"] = [
             (400, "ThrottlingException", "Rate exceeded"),
+            (400, "UnrecognizedClientException", "who?"),
             (400, "AccessDeniedException", "no"),
         ]
         status, answer = await call(uri, "PUT", PROTECT)
         assert status == 400
         assert answer.pop("requestID").startswith("request-")
         assert answer == {"error": {"Arn": arn, "Code": "AccessDeniedException", "Message": "no"}}
+        signers = [key for operation, key in bench.backend.signers if operation == "UpdateTaskProtection"]
+        assert signers == ["ASIAROLE", "ASIAROLE", "AKID"], "at last in the instance's own name"
         failure = {"arn": arn, "reason": "DEPLOYMENT_BLOCKED"}
         bench.backend.answers["UpdateTaskProtection"] = [{"protectedTasks": [], "failures": [failure]}]
         refused = {"failure": {"Arn": arn, "Detail": None, "Reason": "DEPLOYMENT_BLOCKED"}}
@@ -258,7 +267,7 @@ def test_the_address_outlives_the_agent_for_as_long_as_containers_know_it(tmp_pa
         with pytest.raises(aiohttp.ClientConnectionError):
             await call(uri, "GET")
         await bench.start()
-        assert (await call(uri, "GET"))[0] == 200
+        assert (await call(uri, "GET"))[0] == 403, "the role's credentials are on no disk"
         await run_a_task(bench)
         later = environment_of(bench, 1)["ECS_AGENT_URI"]
         assert later.rpartition("/")[0] == uri.rpartition("/")[0]
@@ -301,12 +310,18 @@ def test_real_containers_reach_it_and_again_after_a_kill(
 
     async def scenario(backend: Backend, agent: processes.AgentProcess) -> None:
         await agent.start()
-        task = a_task(shell(image, script, host_config={"NetworkMode": mode}, stop_timeout=1), network_mode=mode)
+        container = shell(image, script, host_config={"NetworkMode": mode}, stop_timeout=1)
+        task = a_task(container, network_mode=mode, role_credentials=ROLE)
         await backend.send_tasks(task)
         await backend.until(lambda: task.arn in backend.protected_until)
         await agent.kill()
         backend.protected_until.clear()
         await agent.start()
+        await backend.send(
+            acs.IAMRoleCredentialsMessage(
+                message_id="r", task_arn=task.arn, role_type="TaskApplication", role_credentials=ROLE
+            )
+        )
         await backend.until(lambda: task.arn in backend.protected_until)
         assert {each["status"] for each in backend.reports(task.arn)} == {"RUNNING"}, "the container lived on"
 

@@ -11,9 +11,12 @@ from awsorch.agent.api import APIError
 from awsorch.agent.assignment import Assignment, fresh_life
 from awsorch.agent.credentials import NoCredentialsError
 from awsorch.agent.plan import names_for
+from awsorch.agent.role_store import RoleCredentialsStore
 from awsorch.agent.settings import Settings
 from awsorch.agent.task_endpoint import Answer
 from awsorch.agent.task_protection import CALL_TIMEOUT, TaskProtection
+from awsorch.wire import acs
+from awsorch.wire.sigv4 import Credentials
 from tests.agent.tasks import a_task
 from tests.support import virtual_time
 
@@ -24,14 +27,33 @@ PROTECTION = {"ExpirationDate": "2030-03-17T17:46:40.500Z", "ProtectionEnabled":
 UNEXPECTED = {"error": {"Arn": TASK, "Code": "ServerException", "Message": "Unexpected error occurred"}}
 
 
+ROLE = acs.IAMRoleCredentials(
+    credentials_id="c1",
+    role_arn="arn:aws:iam::123456789012:role/app",
+    access_key_id="ASIAROLE",
+    secret_access_key="hush",
+    session_token="token",
+    expiration="2030-01-01T00:00:00Z",
+)
+SIGNER = Credentials(access_key_id="ASIAROLE", secret_access_key="hush", session_token="token")
+
+
 class FakeECS:
-    """Answers every call with the same: an answer, an error, or (None) never."""
+    """Answers every call with the same: an answer, an error, or (None) never; of tasks' roles it knows the keys or
+    (`knows_roles`) not."""
 
-    def __init__(self, outcome: Mapping[str, Any] | Exception | None) -> None:
+    def __init__(self, outcome: Mapping[str, Any] | Exception | None, *, knows_roles: bool = True) -> None:
         self._outcome = outcome
+        self._knows_roles = knows_roles
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.signers: list[Credentials | None] = []
 
-    async def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def call(
+        self, operation: str, request: Mapping[str, Any], signer: Credentials | None = None
+    ) -> dict[str, Any]:
+        self.signers.append(signer)
+        if signer is not None and not self._knows_roles:
+            raise APIError("UnrecognizedClientException", "The security token included in the request is invalid.", 400)
         self.calls.append((operation, dict(request)))
         if self._outcome is None:
             await asyncio.Event().wait()
@@ -40,10 +62,12 @@ class FakeECS:
         return dict(self._outcome or {})
 
 
-def protection_of(ecs: FakeECS) -> TaskProtection:
-    task = a_task(arn=TASK)
+def protection_of(ecs: FakeECS, role: acs.IAMRoleCredentials | None = ROLE, now: float = 0.0) -> TaskProtection:
+    task = a_task(arn=TASK, role_credentials=role)
     assignment = Assignment(task, fresh_life(task, names_for(task, lambda: "secret"), Settings()), Settings())
-    return TaskProtection(ecs, "c1", {TASK: assignment})
+    roles = RoleCredentialsStore({TASK: assignment}, lambda: now)
+    roles.take_task(task)
+    return TaskProtection(ecs, "c1", {TASK: assignment}, roles)
 
 
 def get(outcome: Mapping[str, Any] | Exception | None, endpoint_id: str = "secret") -> Answer:
@@ -65,7 +89,31 @@ def test_a_protection_is_asked_for_in_the_task_s_name() -> None:
     answer = put(ecs, b'{"ProtectionEnabled": true, "ExpiresInMinutes": 5}')
     asked = {"cluster": "c1", "tasks": [TASK], "protectionEnabled": True, "expiresInMinutes": 5}
     assert ecs.calls == [("UpdateTaskProtection", asked)]
+    assert ecs.signers == [SIGNER]
     assert answer == Answer(status=200, body={"protection": PROTECTION})
+
+
+@pytest.mark.parametrize(
+    ("role", "now"), [(None, 0.0), (ROLE, 1_900_000_000.0)], ids=["no role", "credentials that have expired"]
+)
+def test_a_task_without_a_role_is_refused_before_ecs_is_asked(role: acs.IAMRoleCredentials | None, now: float) -> None:
+    ecs = FakeECS({"protectedTasks": [PROTECTED]})
+
+    async def ask(_: virtual_time.VirtualTimeLoop) -> list[Answer]:
+        protection = protection_of(ecs, role, now)
+        return [await protection.get("secret", b""), await protection.update("secret", b'{"ProtectionEnabled": true}')]
+
+    message = "Invalid Request: no task IAM role credentials available for task"
+    refused = Answer(status=403, body={"error": {"Arn": TASK, "Code": "AccessDeniedException", "Message": message}})
+    assert virtual_time.run(ask) == [refused, refused]
+    assert ecs.signers == []
+
+
+def test_who_does_not_know_the_role_is_asked_in_the_name_of_the_instance() -> None:
+    ecs = FakeECS({"protectedTasks": [PROTECTED]}, knows_roles=False)
+    assert put(ecs, b'{"ProtectionEnabled": true}') == Answer(status=200, body={"protection": PROTECTION})
+    assert ecs.signers == [SIGNER, None]
+    assert ecs.calls == [("UpdateTaskProtection", {"cluster": "c1", "tasks": [TASK], "protectionEnabled": True})]
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from awsorch.local.session_keys import secret_of
 from tests.api.services import refused, settle, until
 from tests.support.obedience import ObedientAgents
+from tests.support.served_app import served_app
 
 ARN = "arn:aws:ecs:us-east-1:123456789012"
 
@@ -71,3 +75,15 @@ def test_limits(ecs: Any) -> None:
         ecs.get_task_protection(cluster="default", tasks=[])
     with refused("ClusterNotFoundException", "Cluster not found."):
         ecs.get_task_protection(cluster="nope", tasks=["a"])
+
+
+def test_sessions_of_the_local_cloud_s_roles_may_ask_and_others_may_not(tmp_path: Path) -> None:
+    secret = "the local cloud's own"
+    with served_app(tmp_path, session_secret=secret) as served:
+        served.ecs.create_cluster(clusterName="c1")
+        given = secret_of(secret, "ASIATASK")
+        assert given is not None
+        answer = served.client("ASIATASK", given).get_task_protection(cluster="c1", tasks=["a"])
+        assert [failure["reason"] for failure in answer["failures"]] == ["MISSING"]
+        with pytest.raises(ClientError, match="InvalidSignatureException"):
+            served.client("ASIATASK", "guessed").get_task_protection(cluster="c1", tasks=["a"])

@@ -214,12 +214,48 @@ def test_external_tasks_go_to_external_instances(
 ) -> None:
     ours = register_instance()
     refusal = ecs.run_task(taskDefinition="web", launchType="EXTERNAL")
-    assert refusal["failures"] == [{"arn": ours, "reason": "ATTRIBUTE"}]
+    detail = "The container instance has not ecs.capability.external."
+    assert refusal["failures"] == [{"arn": ours, "reason": "ATTRIBUTE", "detail": detail}]
     outside = register_instance(attributes=[{"name": "ecs.capability.external"}])
     (task,) = ecs.run_task(taskDefinition="web", launchType="EXTERNAL")["tasks"]
     assert (task["launchType"], task["containerInstanceArn"]) == ("EXTERNAL", outside)
     tasks = ecs.run_task(taskDefinition="web", launchType="EC2", count=3)["tasks"]
     assert {task["containerInstanceArn"] for task in tasks} == {ours}
+
+
+def test_who_cannot_mount_file_systems_of_windows_is_told_what_is_missing(
+    ecs: Any, register_instance: Callable[..., str]
+) -> None:
+    ours = register_instance()
+    share = {
+        "fileSystemId": "fs-1",
+        "rootDirectory": "share",
+        "authorizationConfig": {
+            "credentialsParameter": "arn:aws:ssm:us-east-1:123456789012:parameter/u",
+            "domain": "d",
+        },
+    }
+    made = ecs.register_task_definition(
+        family="windows",
+        volumes=[{"name": "share", "fsxWindowsFileServerVolumeConfiguration": share}],
+        containerDefinitions=[
+            {
+                "name": "app",
+                "image": "busybox",
+                "memory": 16,
+                "mountPoints": [{"sourceVolume": "share", "containerPath": "/share"}],
+            }
+        ],
+    )["taskDefinition"]
+    assert made["volumes"][0]["fsxWindowsFileServerVolumeConfiguration"] == share
+    assert "FARGATE" not in made["compatibilities"]
+    (failure,) = ecs.run_task(taskDefinition="windows")["failures"]
+    assert (failure["arn"], failure["reason"]) == (ours, "ATTRIBUTE")
+    assert failure["detail"] == (
+        "The container instance has not ecs.capability.fsxWindowsFileServer: volumes of FSx for Windows File Server "
+        "need its client, which Windows instances have and Linux ones have not."
+    )
+    assert ecs.start_task(taskDefinition="windows", containerInstances=[ours])["failures"] == [failure]
 
 
 def test_awsvpc_needs_its_network_and_an_ec2(ecs: Any, register_instance: Callable[..., str]) -> None:
@@ -385,3 +421,13 @@ def test_unknown_tasks(ecs: Any) -> None:
 def test_operations_to_come_say_so(ecs: Any) -> None:
     with refused("UnsupportedFeatureException", "CreateTaskSet"):
         ecs.create_task_set(cluster="default", service="a", taskDefinition="b")
+
+
+def test_ephemeral_storage_is_fargate_s(ecs: Any, register_instance: Callable[..., str], web_task: str) -> None:
+    instance, overrides = register_instance(), {"ephemeralStorage": {"sizeInGiB": 21}}
+    for start in (
+        lambda: ecs.run_task(taskDefinition="web", overrides=overrides),
+        lambda: ecs.start_task(taskDefinition="web", containerInstances=[instance], overrides=overrides),
+    ):
+        with refused("ClientException", "Ephemeral storage is only supported on Fargate"):
+            start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -14,7 +15,8 @@ import docker
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.e2e.conftest import AWSORCH, ROOT, TASK_LABEL, Cloud, until
+from awsorch.cli.session_client import SessionClient
+from tests.e2e.conftest import AWSORCH, COMMAND_SECONDS, ROOT, TASK_LABEL, Cloud, until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -129,6 +131,49 @@ def test_who_ran_what_is_written_down(cloud: Cloud, task: str) -> None:
     assert (record["taskArn"], record["containerName"], record["exitCode"]) == (task, "app", 0)
     assert record["command"] == "echo 'to be remembered'"
     assert printed == "to be remembered\r\n"
+
+
+def test_who_resumes_a_session_may_terminate_it_with_its_command(cloud: Cloud, task: str) -> None:
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    ssm = boto3.client("ssm", endpoint_url=cloud.endpoint, region_name="us-east-1", **keys)
+    session = cloud.ecs.execute_command(task=task, container="app", command="sleep 8125", interactive=True)["session"]
+    resumed = ssm.resume_session(SessionId=session["sessionId"])
+    assert resumed["StreamUrl"] == session["streamUrl"]
+    client = SessionClient(lambda _: None, lambda: None)
+
+    async def attach() -> None:
+        async with asyncio.timeout(COMMAND_SECONDS):
+            running = asyncio.create_task(client.run(resumed["StreamUrl"], resumed["TokenValue"]))
+            await asyncio.to_thread(until, "it runs", lambda: "8125" in processes(task))
+            await asyncio.to_thread(ssm.terminate_session, SessionId=session["sessionId"])
+            await running
+
+    asyncio.run(attach())
+    assert client.exit_code is None
+    until("it has ended", lambda: "8125" not in processes(task))
+    assert "TokenValue" not in ssm.resume_session(SessionId=session["sessionId"])
+
+
+def test_sessions_are_encrypted_with_the_cluster_s_key(cloud: Cloud, task: str) -> None:
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    kms = boto3.client("kms", endpoint_url=cloud.endpoint, region_name="us-east-1", **keys)
+    (cluster,) = cloud.ecs.describe_clusters(include=["CONFIGURATIONS"])["clusters"]
+    before = cluster["configuration"]["executeCommandConfiguration"]
+
+    def configure(**more: str) -> None:
+        cloud.ecs.update_cluster(cluster="default", configuration={"executeCommandConfiguration": {**before, **more}})
+
+    try:
+        configure(kmsKeyId=kms.create_key()["KeyMetadata"]["Arn"])
+        done = cloud.awsorch("exec", task, "-c", "app", "--", "sh", "-c", "echo hidden; exit 3", code=3)
+        assert done.stdout.splitlines() == ["hidden"]
+        configure(kmsKeyId="alias/of-no-key")
+        done = cloud.awsorch("exec", task, "-c", "app", "--", "echo", "hidden", code=1)
+        assert not done.stdout
+        assert "encrypted with the cluster's KMS key" in done.stderr
+        assert "NotFoundException" in done.stderr
+    finally:
+        configure()
 
 
 @pytest.mark.parametrize(

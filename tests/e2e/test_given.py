@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import uuid
 from typing import Any
 
 import boto3
+import docker
 import pytest
 
 from tests.e2e.conftest import ROOT, Cloud, until
@@ -217,6 +219,19 @@ def test_lines_go_through_the_log_router(given: Cloud) -> None:
     until("the router has seen the last line", lambda: given.describe(arn)["lastStatus"] == "STOPPED")
     said = given.awsorch("logs", arn, "-c", "router").stdout.splitlines()
     assert said == ["3 inputs", "3 True True"]
+
+
+def test_a_definition_for_ecr_runs_what_was_built_here_under_its_name(given: Cloud) -> None:
+    repository = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/built-{uuid.uuid4().hex}"
+    engine = docker.from_env()
+    try:
+        engine.images.get("awsorch/busybox:latest").tag(repository, "1")
+        task = run(given, "ecr", "", image=f"{repository}:1", command=["sh", "-c", "exit 7"])
+        (container,) = task["containers"]
+        assert (container["image"], container["exitCode"]) == (f"{repository}:1", 7)
+        engine.images.remove(f"{repository}:1", force=True)
+    finally:
+        engine.close()
 
 
 def test_a_hostile_container_gets_nothing_and_disturbs_nobody(given: Cloud) -> None:

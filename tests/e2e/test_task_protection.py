@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import boto3
 import docker
 import pytest
 
@@ -50,7 +52,7 @@ def running(cloud: Cloud) -> set[str]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def definition(cloud: Cloud) -> str:
     container = {
         "name": "app",
@@ -59,7 +61,13 @@ def definition(cloud: Cloud) -> str:
         "memory": 16,
         "stopTimeout": 2,
     }
-    answer = cloud.ecs.register_task_definition(family="sleeper", containerDefinitions=[container])
+    trusts = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    iam = boto3.client("iam", endpoint_url=cloud.endpoint, region_name="us-east-1", **keys)
+    role = iam.create_role(RoleName="sleeper", AssumeRolePolicyDocument=json.dumps({"Statement": [trusts]}))["Role"]
+    answer = cloud.ecs.register_task_definition(
+        family="sleeper", taskRoleArn=role["Arn"], containerDefinitions=[container]
+    )
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 

@@ -12,12 +12,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from awsorch.adapters.aws import AwsError
+from awsorch.adapters.channel_keys import ChannelKeys
+from awsorch.cli.session_client import SessionClient, SessionLost
 from awsorch.core.errors import Refusal
 from awsorch.engine.ports import CommandTarget
 from awsorch.gateway import exec_sessions
 from awsorch.gateway.exec_sessions import ExecSessions
 from awsorch.wire import acs
-from awsorch.wire.exec_frames import Data, End, decode_said, encode_said
+from awsorch.wire.exec_frames import Data, End, Size, Terminate, decode_said, encode_said
 from awsorch.wire.session_channel import (
     ACKNOWLEDGE,
     CLOSED,
@@ -30,6 +33,7 @@ from awsorch.wire.session_channel import (
     decode,
     encode,
 )
+from tests.support.fake_kms import FakeKms
 
 PATIENCE = 20.0
 
@@ -59,8 +63,9 @@ class World:
         await self.sessions.close()
         await self._runner.cleanup()
 
-    def open(self, name: str) -> tuple[str, str]:
-        """The path and the token of a session in a container of an instance of this name."""
+    def open(self, name: str, kms_key: str = "") -> tuple[str, str]:
+        """The path and the token of a session in a container of an instance of this name, encrypted where there is a
+        key."""
         target = CommandTarget(
             cluster="c",
             instance_id=name,
@@ -69,9 +74,10 @@ class World:
             runtime_id=name,
             command="ls",
             caller_arn="arn:me",
+            configuration={"kmsKeyId": kms_key} if kms_key else {},
         )
-        grant = self.sessions.open(target)
-        return grant.path, grant.token
+        grant = self.sessions.open(target, "")
+        return grant.url, grant.token
 
     async def client(self, path: str, token: str) -> aiohttp.ClientWebSocketResponse:
         socket = await self.http.ws_connect(self.base + path, max_msg_size=0)
@@ -190,6 +196,151 @@ def test_an_agent_that_does_not_come_and_a_neighbour_that_takes_nothing(
         assert (printed, codes, words) == (b"", [], "The container's instance did not answer.")
         if feeding is not None:
             feeding.cancel()
+
+    play(scenario)
+
+
+def test_a_client_that_resumes_carries_on_with_another_token() -> None:
+    async def scenario(world: World) -> None:
+        path, token = world.open("i")
+        client = await world.client(path, token)
+        await shake(client)
+        agent = await world.agent("i")
+        await agent.send_bytes(encode_said(Data(b"before ")))
+        while decode((await client.receive()).data).payload != b"before ":
+            continue
+        await send(client, 1, b"typed ")
+        assert decode_said((await agent.receive()).data) == Data(b"typed ")
+
+        (session_id,) = world.sessions._sessions
+        grant = world.sessions.resume(session_id)
+        assert grant is not None
+        assert (grant.url, grant.token == token) == (path, False)
+        stranger = await world.client(path, token)
+        assert (await stranger.receive()).type is aiohttp.WSMsgType.CLOSE, "the former token opens nothing"
+        await agent.send_bytes(encode_said(Data(b"meanwhile ")))
+        again = await world.client(path, grant.token)  # the first connection is not known to be broken
+        await send(again, 1, b"typed ")
+        await send(again, 2, b"and on")
+        assert decode_said((await agent.receive()).data) == Data(b"and on"), "what came twice counts once"
+        await agent.send_bytes(encode_said(End(0)))
+        printed, codes, _ = await rest(again)
+        assert (printed, codes) == (b"before meanwhile ", [b"0"])
+        assert world.sessions.resume(session_id) is None
+
+    play(scenario)
+
+
+def test_who_terminates_a_session_ends_its_command() -> None:
+    async def scenario(world: World) -> None:
+        client = await world.client(*world.open("i"))
+        await shake(client)
+        agent = await world.agent("i")
+        (session_id,) = world.sessions._sessions
+        await world.sessions.terminate(session_id)
+        assert decode_said((await agent.receive()).data) == Terminate()
+        assert await rest(client) == (b"", [], "")
+        await world.sessions.terminate(session_id)
+        assert not world.sessions._sessions
+
+    play(scenario)
+
+
+def test_our_own_client_outlives_its_connection() -> None:
+    async def scenario(world: World) -> None:
+        path, token = world.open("i")
+        printed, is_ready = bytearray(), asyncio.Event()
+        ours = SessionClient(printed.extend, is_ready.set)
+        running = asyncio.create_task(ours.run(world.base + path, token))
+        await is_ready.wait()
+        agent = await world.agent("i")
+        (session,) = world.sessions._sessions.values()
+        for number in range(3):
+            await ours.type(f"line {number}".encode())
+            assert decode_said((await agent.receive()).data) == Data(f"line {number}".encode())
+            assert session._client is not None
+            session._client.cut()
+            await agent.send_bytes(encode_said(Data(f"said {number} ".encode())))
+        await agent.send_bytes(encode_said(End(4)))
+        await running
+        assert (bytes(printed), ours.exit_code) == (b"said 0 said 1 said 2 ", 4)
+
+    play(scenario)
+
+
+def make_key(
+    world: World, kms: FakeKms, target: str = "ecs:c_arn:t_i"
+) -> Callable[[str], Awaitable[tuple[bytes, bytes]]]:
+    """What a client has KMS make for the only session."""
+
+    async def make(key_id: str) -> tuple[bytes, bytes]:
+        (session_id,) = world.sessions._sessions
+        context = {"aws:ssm:SessionId": session_id, "aws:ssm:TargetId": target}
+        asked = {"KeyId": key_id, "NumberOfBytes": 64, "EncryptionContext": context}
+        made = await kms.call("kms", "generate_data_key", **asked)
+        return made["CiphertextBlob"], made["Plaintext"]
+
+    return make
+
+
+def test_a_session_with_a_key_of_kms_is_encrypted_and_may_be_resumed() -> None:
+    async def scenario(world: World) -> None:
+        kms = FakeKms("k")
+        world.sessions.keys = ChannelKeys(kms)
+        path, token = world.open("i", "k")
+        printed, is_ready = bytearray(), asyncio.Event()
+        ours = SessionClient(printed.extend, is_ready.set, make_key(world, kms))
+        running = asyncio.create_task(ours.run(world.base + path, token))
+        await is_ready.wait()
+        agent = await world.agent("i")
+        (session,) = world.sessions._sessions.values()
+        await ours.resize(80, 24)
+        await ours.type(b"hidden")
+        assert decode_said((await agent.receive()).data) == Size(80, 24)
+        assert decode_said((await agent.receive()).data) == Data(b"hidden")
+        assert session._client is not None
+        session._client.cut()
+        await agent.send_bytes(encode_said(Data(b"hidden, too")))
+        await agent.send_bytes(encode_said(End(4)))
+        await running
+        assert (bytes(printed), ours.exit_code) == (b"hidden, too", 4)
+        assert session.transcript() == "hidden, too", "the audit can be read"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("target", "fails", "words"),
+    [
+        ("ecs:c_arn:t_another", "", "cannot be encrypted with the cluster's KMS key: KMS: InvalidCiphertextException"),
+        ("ecs:c_arn:t_i", "decrypt", "cannot be encrypted with the cluster's KMS key: KMS: AccessDeniedException: no"),
+        ("ecs:c_arn:t_i", "generate_data_key", "Failed to process action KMSEncryption: AccessDeniedException: no"),
+    ],
+)
+def test_a_session_that_cannot_be_encrypted_ends_before_it_begins(target: str, fails: str, words: str) -> None:
+    async def scenario(world: World) -> None:
+        kms = FakeKms("k")
+        denied = AwsError("AccessDeniedException", "no", refused=True)
+        kms.fault = lambda operation: denied if operation == fails else None
+        world.sessions.keys = ChannelKeys(kms)
+        path, token = world.open("i", "k")
+        printed, is_ready = bytearray(), asyncio.Event()
+        ours = SessionClient(printed.extend, is_ready.set, make_key(world, kms, target))
+        await ours.run(world.base + path, token)
+        assert words in ours.words
+        assert (bytes(printed), is_ready.is_set(), ours.exit_code) == (b"", False, None)
+
+    play(scenario)
+
+
+def test_our_own_client_gives_up_where_nobody_is() -> None:
+    async def scenario(world: World) -> None:
+        path, _ = world.open("i")
+        ours = SessionClient(lambda _: None, lambda: None)
+        with pytest.raises(SessionLost):
+            await ours.run(world.base + path, "guess")
+        with pytest.raises(aiohttp.ClientError):
+            await ours.run(world.base + path + "x", "guess")
 
     play(scenario)
 

@@ -6,7 +6,7 @@ from awsorch.local.hosts import AgentSettings
 from tests.local.fakes import an_instance
 
 
-def environment(user_data: str) -> dict[str, str]:
+def environment(user_data: str, **more: str) -> dict[str, str]:
     settings = AgentSettings(
         endpoint="http://127.0.0.1:4566",
         region="us-east-1",
@@ -14,6 +14,7 @@ def environment(user_data: str) -> dict[str, str]:
         secret_access_key="shh",
         data=Path("/data"),
         inherited={},
+        **more,
     )
     return settings.environment(an_instance(user_data=user_data), "http://127.201.1.1:16925")
 
@@ -46,6 +47,10 @@ def test_an_agent_is_told_where_it_is_and_what_it_has() -> None:
         "AWSORCH_INSTANCE_CPU": "2048",
         "AWSORCH_INSTANCE_MEMORY": "3883",
     }
+
+
+def test_images_of_ecr_are_those_of_the_registry() -> None:
+    assert environment("", registry="127.0.0.1:5000")["AWSORCH_ECR_REGISTRY"] == "127.0.0.1:5000"
 
 
 def test_user_data_sets_what_ecs_lets_it_set_but_not_what_makes_this_machine_the_host() -> None:

@@ -22,6 +22,8 @@ from awsorch.local.options import CannotStart, Options, check, default_data, tak
         ({"hosts": "vm"}, "loopback, netns"),
         ({"hosts": "netns", "engine": "simulated"}, "not with --engine simulated"),
         ({"aws": "localhost:4567"}, "a URL such as"),
+        ({"registry": "http://127.0.0.1:5000"}, "a host and port such as 127.0.0.1:5000, not 'http://127.0.0.1:5000'"),
+        ({"registry": "registry.example"}, "a host and port"),
         ({"inert": ("Application",)}, "types such as AWS::CodeDeploy::Application, not 'Application'"),
     ],
 )
@@ -35,7 +37,14 @@ def test_options_that_make_no_sense_are_refused_before_anything_starts(
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"host": "127.0.0.9"}, {"host": "::1"}, {"host": "0.0.0.0", "access_keys": {"a": "b"}}]
+    "options",
+    [
+        {},
+        {"host": "127.0.0.9"},
+        {"host": "::1"},
+        {"host": "0.0.0.0", "access_keys": {"a": "b"}},
+        {"registry": "[::1]:5000"},
+    ],
 )
 def test_sensible_ones_are_not(options: dict[str, Any]) -> None:
     check(Options(**options))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import struct
 import uuid
+from base64 import b64decode, b64encode
 from itertools import count
 
 import pytest
@@ -16,6 +17,8 @@ from awsorch.wire.errors import WireError
 from awsorch.wire.exec_frames import Data, End, Size, Terminate, decode_said, encode_said
 from awsorch.wire.session_channel import (
     ACKNOWLEDGE,
+    CHALLENGE_REQUEST,
+    CHALLENGE_RESPONSE,
     CHUNK,
     CLOSED,
     DATA,
@@ -29,7 +32,9 @@ from awsorch.wire.session_channel import (
     SIZE,
     WINDOW,
     Ended,
+    Failed,
     Frame,
+    KeyMade,
     Resized,
     SessionChannel,
     Typed,
@@ -172,6 +177,114 @@ def test_the_end() -> None:
     assert (code.payload_type, code.payload) == (EXIT_CODE, b"3")
     said = json.loads(closed.payload)
     assert (closed.kind, said["MessageType"], said["SessionId"], said["Output"]) == (CLOSED, CLOSED, "s", "bye")
+
+
+class Mirror:
+    """A cipher that turns what is said around, and puts a name before it."""
+
+    def encrypt(self, data: bytes) -> bytes:
+        return b"controller:" + data[::-1]
+
+    def decrypt(self, data: bytes) -> bytes:
+        if not data.startswith(b"client:"):
+            raise ValueError("another's")
+        return data.removeprefix(b"client:")[::-1]
+
+
+def said_by_client(data: bytes) -> bytes:
+    return b"client:" + data[::-1]
+
+
+def an_offer(**action: object) -> bytes:
+    """A client's answer to the handshake, whose action of encryption came to this."""
+    done = {"ActionType": "KMSEncryption", "ActionStatus": 1, "ActionResult": None, "Error": "", **action}
+    shell = {"ActionType": "SessionType", "ActionStatus": 1, "ActionResult": None, "Error": ""}
+    said = {"ClientVersion": "1.2", "ProcessedClientActions": [done, shell], "Errors": None}
+    return a_frame(0, json.dumps(said).encode(), HANDSHAKE_RESPONSE)
+
+
+OFFER = an_offer(ActionResult={"KMSCipherTextKey": "bG9ja2Vk", "KMSCipherTextHash": None})
+
+
+def a_challenged_channel() -> tuple[SessionChannel, bytes]:
+    """One that waits for its client to show that it has the key, and what it wants to hear."""
+    channel = SessionChannel("s", kms_key="alias/exec")
+    channel.open(0.0)
+    (request,) = taken(channel)
+    actions = json.loads(request.payload)["RequestedClientActions"]
+    assert actions[0] == {"ActionType": "KMSEncryption", "ActionParameters": {"KMSKeyId": "alias/exec"}}
+    assert actions[1]["ActionType"] == "SessionType"
+    assert channel.receive(OFFER, 0.1) == [KeyMade(b"locked")]
+    assert [each.kind for each in taken(channel)] == [ACKNOWLEDGE], "first the key has to be opened"
+    channel.encrypt(Mirror(), 0.2)
+    (asked,) = taken(channel)
+    assert (asked.sequence, asked.payload_type) == (1, CHALLENGE_REQUEST)
+    challenge = b64decode(json.loads(asked.payload)["Challenge"])
+    assert challenge.startswith(b"controller:")
+    return channel, challenge.removeprefix(b"controller:")[::-1]
+
+
+def an_answer(said: bytes) -> bytes:
+    return a_frame(1, json.dumps({"Challenge": b64encode(said).decode()}).encode(), CHALLENGE_RESPONSE)
+
+
+def test_with_a_key_all_that_is_typed_and_printed_is_encrypted() -> None:
+    channel, challenge = a_challenged_channel()
+    assert not channel.may_send
+    assert channel.receive(an_answer(said_by_client(challenge)), 0.5) == []
+    _, complete = taken(channel)
+    assert (complete.sequence, complete.payload_type) == (2, HANDSHAKE_COMPLETE)
+    assert channel.may_send
+    assert channel.receive(a_frame(2, said_by_client(b"ls")), 0.6) == [Typed(b"ls")]
+    assert channel.receive(a_frame(3, b'{"cols": 80, "rows": 24}', SIZE), 0.6) == [Resized(80, 24)]
+    taken(channel)
+    channel.output(b"file", 0.7)
+    channel.exit_code(0, 0.8)
+    assert [(each.payload_type, each.payload) for each in taken(channel)] == [
+        (DATA, b"controller:elif"),
+        (EXIT_CODE, b"controller:0"),
+    ]
+
+
+@pytest.mark.parametrize("answer", [b"client:", said_by_client(b"x" * 32), b"", b"controller:"])
+def test_who_does_not_have_the_key_is_found_out(answer: bytes) -> None:
+    channel, _ = a_challenged_channel()
+    (failed,) = channel.receive(an_answer(answer), 0.5)
+    assert isinstance(failed, Failed)
+    assert failed.words.endswith("it has not shown that it has the key.")
+    assert not channel.may_send
+
+
+def test_what_is_typed_without_encryption_ends_the_session() -> None:
+    for sequence, is_shaken in ((1, False), (2, True)):
+        channel, challenge = a_challenged_channel()
+        if is_shaken:
+            channel.receive(an_answer(said_by_client(challenge)), 0.5)
+        (failed,) = channel.receive(a_frame(sequence, b"rm -rf /"), 0.6)
+        assert isinstance(failed, Failed)
+        assert failed.words.endswith("what was typed came without.")
+
+
+@pytest.mark.parametrize(
+    ("offer", "words"),
+    [
+        (an_offer(ActionStatus=2, Error="Failed to process action KMSEncryption: denied"), "KMSEncryption: denied"),
+        (an_offer(ActionStatus=3), "it has no data key of KMS."),
+        (an_offer(ActionResult={"KMSCipherTextKey": 7}), "it has no data key of KMS."),
+        (an_offer(ActionResult={"KMSCipherTextKey": "?"}), "it has no data key of KMS."),
+        (an_offer(ActionResult="x"), "it has no data key of KMS."),
+        (an_offer(ActionType="Another"), "it has no data key of KMS."),
+        (a_frame(0, b'{"ProcessedClientActions": 7}', HANDSHAKE_RESPONSE), "it has no data key of KMS."),
+        (a_frame(0, b"nonsense", HANDSHAKE_RESPONSE), "it has no data key of KMS."),
+    ],
+)
+def test_a_client_that_has_no_key_is_told_so(offer: bytes, words: str) -> None:
+    channel = SessionChannel("s", kms_key="k")
+    channel.open(0.0)
+    (failed,) = channel.receive(offer, 0.1)
+    assert isinstance(failed, Failed)
+    assert failed.words.endswith(words)
+    assert not channel.may_send
 
 
 def test_early_frames_are_bounded() -> None:

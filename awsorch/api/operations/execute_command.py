@@ -42,6 +42,7 @@ async def execute_command(call: Call) -> Answer:
             "TargetNotConnectedException", "The execute command failed due to an internal error. Try again later."
         )
     execute = cluster.configuration.get("executeCommandConfiguration", {})
+    scheme, _, host = call.base_url.partition("://")
     grant = call.commands.open(
         CommandTarget(
             cluster=cluster.name,
@@ -51,10 +52,10 @@ async def execute_command(call: Call) -> Answer:
             runtime_id=container.runtime_id,
             command=request["command"],
             caller_arn=call.caller_arn,
-            logging=execute,
-        )
+            configuration=execute,
+        ),
+        f"{'wss' if scheme == 'https' else 'ws'}://{host}",
     )
-    scheme, _, host = call.base_url.partition("://")
     return {
         "clusterArn": cluster.arn,
         "containerArn": container.arn,
@@ -62,7 +63,7 @@ async def execute_command(call: Call) -> Answer:
         "interactive": True,
         "session": {
             "sessionId": grant.id,
-            "streamUrl": f"{'wss' if scheme == 'https' else 'ws'}://{host}{grant.path}",
+            "streamUrl": grant.url,
             "tokenValue": grant.token,
         },
         "taskArn": task.arn,

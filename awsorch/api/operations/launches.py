@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from awsorch.api.calls import Call
+from awsorch.core.definitions.compatibilities import ONLY_ON_FARGATE
 from awsorch.core.definitions.overrides import prepare_overrides
 from awsorch.core.definitions.references import parse_reference
 from awsorch.core.definitions.roles import roles_of
@@ -74,6 +75,8 @@ def read_template(
     overrides = prepare_overrides(
         definition.definition, request.get("overrides", {}), region=call.scope.region, account=call.scope.account
     )
+    if overrides.get("ephemeralStorage"):
+        raise client_error(ONLY_ON_FARGATE)
     return TaskTemplate(
         definition=definition,
         demand=demand_of(

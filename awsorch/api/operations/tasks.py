@@ -23,6 +23,8 @@ from awsorch.api.views import failure_view, stopped_task_view, task_view
 from awsorch.core.errors import Refusal, client_error, invalid_parameter
 from awsorch.core.events import NewTask, RunTasks, StartTasks, StopTask, TaskTemplate
 from awsorch.core.model import Cluster, TaskDefinition
+from awsorch.core.placement.filters import REASONS
+from awsorch.core.placement.lacking import lacking
 from awsorch.core.rules.new_tasks import PlacedTasks
 from awsorch.core.rules.run_tasks import repeated_tasks
 from awsorch.core.state import ClusterState, fingerprint
@@ -68,7 +70,8 @@ async def run_task(call: Call) -> Answer:
         token=token,
         fingerprint=asked,
     )
-    return await _placed(call, cluster, partition, await partition.submit(event))
+    wanted = template.demand.attributes
+    return await _placed(call, cluster, partition, await partition.submit(event), wanted)
 
 
 @operation("StartTask")
@@ -91,7 +94,8 @@ async def start_task(call: Call) -> Answer:
         template=template,
         instance_ids=tuple(call.resource_id(name, "container-instance", cluster) for name in names),
     )
-    return await _placed(call, cluster, partition, await partition.submit(event))
+    wanted = template.demand.attributes
+    return await _placed(call, cluster, partition, await partition.submit(event), wanted)
 
 
 async def _with_attachments(call: Call, definition: TaskDefinition, template: TaskTemplate) -> TaskTemplate:
@@ -197,7 +201,15 @@ def _filtered(
     )
 
 
-async def _placed(call: Call, cluster: Cluster, partition: Partition[ClusterState], placed: PlacedTasks) -> Answer:
+async def _placed(
+    call: Call,
+    cluster: Cluster,
+    partition: Partition[ClusterState],
+    placed: PlacedTasks,
+    wanted: tuple[tuple[str, str | None], ...] = (),
+) -> Answer:
+    """``wanted``: the attributes that the tasks ask of an instance."""
+
     def look(state: ClusterState) -> Answer:
         return {
             "tasks": [
@@ -207,12 +219,19 @@ async def _placed(call: Call, cluster: Cluster, partition: Partition[ClusterStat
                 for task in placed.tasks
             ],
             "failures": [
-                failure_view(_refusing_arn(call, cluster, state, refusing), reason)
+                failure_view(
+                    _refusing_arn(call, cluster, state, refusing), reason, _detail(state, refusing, reason, wanted)
+                )
                 for refusing, reason in placed.failures
             ],
         }
 
     return await partition.read(look)
+
+
+def _detail(state: ClusterState, refusing: str, reason: str, wanted: tuple[tuple[str, str | None], ...]) -> str | None:
+    instance = state.instances.get(refusing) if reason == REASONS["attributes"] else None
+    return lacking(instance, wanted) or None if instance is not None else None
 
 
 def _refusing_arn(call: Call, cluster: Cluster, state: ClusterState, refusing: str) -> str:

@@ -11,6 +11,9 @@ from awsorch.core.definitions.document import Document, is_windows, network_mode
 from awsorch.core.definitions.fargate import fargate_violations
 from awsorch.core.errors import client_error
 
+#: Of ephemeralStorage, in a definition or in the overrides of a task: on instances tasks share the disk that is there.
+ONLY_ON_FARGATE = "Ephemeral storage is only supported on Fargate."
+
 
 def compatibilities_of(document: Document) -> list[str]:
     """The launch types that take this definition.
@@ -30,7 +33,7 @@ def compatibilities_of(document: Document) -> list[str]:
 
 def _ec2_violations(document: Document) -> Iterator[str]:
     if document.get("ephemeralStorage"):
-        yield "Ephemeral storage is only supported on Fargate."
+        yield ONLY_ON_FARGATE
 
 
 def _external_violations(document: Document) -> Iterator[str]:

@@ -77,6 +77,8 @@ def _task_violations(document: Document) -> Iterator[str]:
     for volume in volumes_of(document):
         if volume.get("dockerVolumeConfiguration") is not None:
             yield _unsupported("dockerVolumeConfiguration")
+        if volume.get("fsxWindowsFileServerVolumeConfiguration"):
+            yield _unsupported("fsxWindowsFileServerVolumeConfiguration")
         if (volume.get("host") or {}).get("sourcePath"):
             yield _unsupported("sourcePath")
 
