@@ -46,8 +46,8 @@ def api(tmp_path: Path) -> Callable[[Use], None]:
         async def scene() -> None:
             world = StackWorld(tmp_path)
             door = Door(upstream="http://127.0.0.1:9", ecs=nobody, verifier=None)
-            door.stacks = StackCalls(
-                region="us-east-1", stacks=world.stacks, change_sets=world.sets, readings=world.reads
+            door.own.append(
+                StackCalls(region="us-east-1", stacks=world.stacks, change_sets=world.sets, readings=world.reads)
             )
             async with fronting(door.handle) as url:
                 await asyncio.to_thread(use, client(url), world)

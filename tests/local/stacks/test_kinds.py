@@ -31,6 +31,19 @@ ALARM = {
     "Statistic": "Sum",
     "Threshold": 1,
 }
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIKYKXwDLRr4cdqVVVnxcDSdGnTMUHKWzYk+eZ8tGpqK test"
+DATABASE = {
+    "Engine": "postgres",
+    "DBInstanceClass": "db.t4g.small",
+    "AllocatedStorage": "20",
+    "MasterUsername": "me",
+    "MasterUserPassword": "long-enough",
+    "MultiAZ": "false",
+}
+SCHEDULE = {
+    "FlexibleTimeWindow": {"Mode": "OFF"},
+    "Target": {"Arn": "arn:aws:sqs:us-east-1:123456789012:q", "RoleArn": "arn:aws:iam::123456789012:role/r"},
+}
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:"
 KEYS = [{"AttributeName": "k", "KeyType": "HASH"}]
 ATTRIBUTES = [{"AttributeName": "k", "AttributeType": "S"}]
@@ -72,6 +85,9 @@ def test_a_table_names_what_there_is(kind: Kind) -> None:
 
 
 NOT_FOUND_AGAIN = {"AWS::KMS::Key"}
+#: moto fails where one that is gone is deleted.
+GOES_ONCE = {"AWS::Scheduler::ScheduleGroup"}
+MAY_BE_MISSING = {"StreamArn", "MasterUserSecret.SecretArn", "CanonicalHostedZoneNameID"}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("AWS::Logs::LogGroup", {"RetentionInDays": "7"}, {"Tags": [{"Key": "a", "Value": "b"}]}),
@@ -137,6 +153,103 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"LaunchTemplateData": {"InstanceType": "t3.small"}},
         {"LaunchTemplateData": {"InstanceType": "t3.medium"}},
     ),
+    (
+        "AWS::EC2::Instance",
+        {"ImageId": "ami-12c6146b", "InstanceType": "t3.small", "UserData": "IyEvYmluL3NoCg==", "Monitoring": "true"},
+        {
+            "ImageId": "ami-12c6146b",
+            "InstanceType": "t3.small",
+            "UserData": "IyEvYmluL3NoCg==",
+            "Monitoring": True,
+            "SourceDestCheck": "false",
+            "Tags": [{"Key": "a", "Value": "b"}],
+        },
+    ),
+    (
+        "AWS::EC2::Volume",
+        {"AvailabilityZone": "us-east-1a", "Size": "8", "VolumeType": "gp3"},
+        {"AvailabilityZone": "us-east-1a", "Size": 9, "VolumeType": "gp3", "Tags": [{"Key": "a", "Value": "b"}]},
+    ),
+    (
+        "AWS::EC2::KeyPair",
+        {"KeyName": "me", "PublicKeyMaterial": SSH_KEY},
+        {"KeyName": "me", "PublicKeyMaterial": SSH_KEY},
+    ),
+    (
+        "AWS::AutoScaling::LaunchConfiguration",
+        {"ImageId": "ami-12c6146b", "InstanceType": "t3.small", "UserData": "IyEvYmluL3NoCg=="},
+        {"ImageId": "ami-12c6146b", "InstanceType": "t3.small", "UserData": "IyEvYmluL3NoCg=="},
+    ),
+    (
+        "AWS::IAM::User",
+        {"LoginProfile": {"Password": "Long-enough-1"}, "Policies": [{"PolicyName": "p", "PolicyDocument": ALLOW}]},
+        {"Tags": [{"Key": "a", "Value": "b"}]},
+    ),
+    ("AWS::IAM::Group", {"Policies": [{"PolicyName": "p", "PolicyDocument": ALLOW}]}, {"Policies": []}),
+    (
+        "AWS::IAM::ServiceLinkedRole",
+        {"AWSServiceName": "autoscaling.amazonaws.com", "Description": "x"},
+        {"AWSServiceName": "autoscaling.amazonaws.com", "Description": "y"},
+    ),
+    (
+        "AWS::ElasticLoadBalancing::LoadBalancer",
+        {
+            "Listeners": [{"LoadBalancerPort": "80", "InstancePort": "8080", "Protocol": "HTTP"}],
+            "AvailabilityZones": ["us-east-1a"],
+            "HealthCheck": {
+                "Target": "HTTP:8080/",
+                "Interval": "10",
+                "Timeout": "5",
+                "HealthyThreshold": "2",
+                "UnhealthyThreshold": "2",
+            },
+        },
+        {
+            "Listeners": [{"LoadBalancerPort": "80", "InstancePort": "8080", "Protocol": "HTTP"}],
+            "AvailabilityZones": ["us-east-1a"],
+            "HealthCheck": {
+                "Target": "HTTP:8080/",
+                "Interval": "20",
+                "Timeout": "5",
+                "HealthyThreshold": "2",
+                "UnhealthyThreshold": "2",
+            },
+            "ConnectionDrainingPolicy": {"Enabled": "true", "Timeout": "10"},
+            "CrossZone": "true",
+        },
+    ),
+    ("AWS::ServiceDiscovery::HttpNamespace", {"Name": "web"}, {"Name": "web", "Tags": [{"Key": "a", "Value": "b"}]}),
+    (
+        "AWS::ServiceDiscovery::PublicDnsNamespace",
+        {"Name": "example.com"},
+        {"Name": "example.com", "Tags": [{"Key": "a", "Value": "b"}]},
+    ),
+    (
+        "AWS::Route53::HostedZone",
+        {"Name": "example.org", "HostedZoneConfig": {"Comment": "x"}},
+        {
+            "Name": "example.org",
+            "HostedZoneConfig": {"Comment": "y"},
+            "HostedZoneTags": [{"Key": "a", "Value": "b"}],
+        },
+    ),
+    (
+        "AWS::CertificateManager::Certificate",
+        {"DomainName": "example.com", "ValidationMethod": "DNS"},
+        {"DomainName": "example.com", "ValidationMethod": "DNS", "Tags": [{"Key": "a", "Value": "b"}]},
+    ),
+    ("AWS::RDS::DBInstance", DATABASE, {**DATABASE, "MultiAZ": "true", "Tags": [{"Key": "a", "Value": "b"}]}),
+    (
+        "AWS::Scheduler::Schedule",
+        {**SCHEDULE, "ScheduleExpression": "rate(1 hour)"},
+        {**SCHEDULE, "ScheduleExpression": "rate(2 hours)"},
+    ),
+    ("AWS::Scheduler::ScheduleGroup", {}, {}),
+    (
+        "AWS::CloudWatch::Dashboard",
+        {"DashboardBody": '{"widgets": []}'},
+        {"DashboardBody": '{"widgets": [], "start": "-PT1H"}'},
+    ),
 ]
 
 
@@ -146,7 +259,7 @@ def test_it_is_made_changed_and_removed(
 ) -> None:
     progress = made(wire, type, before, tags={"team": "x"})
     id = progress.physical_id
-    assert set(progress.attributes) == set(KINDS[type].attributes) - {"StreamArn"}
+    assert set(progress.attributes) == set(KINDS[type].attributes) - MAY_BE_MISSING
     again = carry(wire, a_request(Action.CREATE, type, before, retried=True, tags={"team": "x"}))
     found_again = "what was made before its answer was lost is found again"
     assert again.physical_id == id or type in NOT_FOUND_AGAIN, found_again
@@ -154,7 +267,7 @@ def test_it_is_made_changed_and_removed(
         wire, type, id, before, after, tags={}, previous_tags={"team": "x"}, attributes=progress.attributes
     )
     assert update.outcome is Outcome.SUCCESS, update.message
-    for _ in range(2):
+    for _ in range(1 if type in GOES_ONCE else 2):
         gone = removed(wire, type, id, after, attributes=progress.attributes)
         assert gone.outcome is Outcome.SUCCESS, gone.message
 

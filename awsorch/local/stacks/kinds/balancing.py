@@ -112,7 +112,9 @@ KINDS = (
         type="AWS::ElasticLoadBalancingV2::Listener",
         service="elbv2",
         create=Op(name="CreateListener", takes=None),
-        id="answer.Listeners[0].ListenerArn",
+        id="answer.Listeners[0].ListenerArn || answer.adopted",
+        adopt=Op(name="DescribeListeners", takes=("LoadBalancerArn",)),
+        adopted="having(answer.Listeners, 'Port', to_number(Port)) | [0].ListenerArn",
         attributes={"ListenerArn": "id"},
         settings=(
             Setting(
@@ -129,7 +131,9 @@ KINDS = (
         type="AWS::ElasticLoadBalancingV2::ListenerRule",
         service="elbv2",
         create=Op(name="CreateRule", takes=None),
-        id="answer.Rules[0].RuleArn",
+        id="answer.Rules[0].RuleArn || answer.adopted",
+        adopt=Op(name="DescribeRules", takes=("ListenerArn",)),
+        adopted="having(answer.Rules, 'Priority', to_string(Priority)) | [0].RuleArn",
         attributes={"RuleArn": "id"},
         settings=(
             Setting(

@@ -69,7 +69,7 @@ KINDS = (
         ),
         tagging=tagging("vpc-endpoint"),
         delete=Op(name="DeleteVpcEndpoints", members={"VpcEndpointIds": ["$id"]}),
-        gone=frozenset({"InvalidVpcEndpointId.NotFound"}),
+        gone=frozenset({"InvalidRoute.NotFound", "InvalidVpcEndpointId.NotFound"}),
     ),
     Kind(
         type="AWS::ECR::Repository",
@@ -152,6 +152,7 @@ KINDS = (
         service="kms",
         create=Op(name="CreateAlias", takes=None),
         id="AliasName",
+        exists=frozenset({"AlreadyExistsException"}),
         settings=(
             Setting(
                 on=("TargetKeyId",), op=Op(name="UpdateAlias", takes=("AliasName", "TargetKeyId")), at_create=False
@@ -255,8 +256,13 @@ KINDS = (
         type="AWS::EFS::MountTarget",
         service="efs",
         create=Op(name="CreateMountTarget", takes=None),
-        id="answer.MountTargetId",
-        attributes={"Id": "id"},
+        id="answer.MountTargetId || answer.adopted",
+        adopt=Op(name="DescribeMountTargets", takes=("FileSystemId",)),
+        adopted="having(answer.MountTargets, 'SubnetId', SubnetId) | [0].MountTargetId",
+        read=Op(name="DescribeMountTargets", members={"MountTargetId": "$id"}),
+        found="answer.MountTargets[0]",
+        ready="read.LifeCycleState == 'available'",
+        attributes={"Id": "id", "IpAddress": "read.IpAddress"},
         delete=Op(name="DeleteMountTarget", members={"MountTargetId": "$id"}),
         gone=frozenset({"MountTargetNotFound"}),
     ),

@@ -71,6 +71,7 @@ def _rule_kind(way: str, target: str) -> Kind:
         id="answer.SecurityGroupRules[0].SecurityGroupRuleId || token",
         delete=Op(name=f"RevokeSecurityGroup{way}", members=group),
         gone=_GROUP_KNOWN,
+        exists=frozenset({"InvalidPermission.Duplicate"}),
     )
 
 
@@ -176,6 +177,7 @@ KINDS = (
         service="ec2",
         create=Op(name="CreateRoute", takes=None),
         id="join('|', [RouteTableId, DestinationCidrBlock || DestinationIpv6CidrBlock || DestinationPrefixListId])",
+        exists=frozenset({"RouteAlreadyExists"}),
         attributes={"CidrBlock": "DestinationCidrBlock"},
         settings=(
             Setting(
@@ -194,7 +196,9 @@ KINDS = (
         type="AWS::EC2::SubnetRouteTableAssociation",
         service="ec2",
         create=Op(name="AssociateRouteTable", takes=None),
-        id="answer.AssociationId",
+        id="answer.AssociationId || answer.adopted",
+        adopt=Op(name="DescribeRouteTables", members={"RouteTableIds": ["$RouteTableId"]}),
+        adopted="having(answer.RouteTables[0].Associations, 'SubnetId', SubnetId) | [0].RouteTableAssociationId",
         attributes={"Id": "id"},
         delete=Op(name="DisassociateRouteTable", members={"AssociationId": "$id"}),
         gone=frozenset({"InvalidAssociationID.NotFound"}),

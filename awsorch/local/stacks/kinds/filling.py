@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -42,6 +43,18 @@ class _Functions(functions.Functions):  # type: ignore[misc]
         """One of the parts of a text, counted from 0."""
         parts = text.split(separator)
         return parts[int(number)] if int(number) < len(parts) else None
+
+    @functions.signature({"types": ["string"]})  # type: ignore[untyped-decorator]
+    def _func_digest(self, text: str) -> str:
+        """32 hexadecimal digits that stand for a text."""
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @functions.signature(  # type: ignore[untyped-decorator]
+        {"types": ["array", "null"]}, {"types": ["string"]}, {"types": ["string", "number"]}
+    )
+    def _func_having(self, items: list[Any] | None, member: str, value: str | float) -> list[Any]:
+        """The objects among these whose member is this: a filter can't look at anything outside its list."""
+        return [each for each in items or () if each.get(member) == value]
 
     @functions.signature({"types": ["string"]}, {"types": ["string"]})  # type: ignore[untyped-decorator]
     def _func_pair(self, key: str, value: str) -> dict[str, str]:

@@ -80,7 +80,8 @@ class Kind:
     `found` the part of its answer. `ready`: an expression over what was found that has to be true, `broken` one that
     says why it never will be. `identify`: a call after the creation whose `answer` has the id, where that of the create
     call has not; `told`: attributes that nobody tells but the answer to the create call. `adopt`: the call that finds
-    what an interrupted creation made, `adopted` its id. `gone`, `busy`: codes that say that it is not there, or can't
+    what an interrupted creation made, `adopted` its id; `exists`: codes that say to a retried creation
+    that it was done. `gone`, `busy`: codes that say that it is not there, or can't
     go yet. `named`: the property that is a name, and its longest length; `renamed`: properties that the API calls
     something else.
     """
@@ -108,4 +109,5 @@ class Kind:
     name_is_lower: bool = False
     waits_until_gone: bool = False
     identify: Op | None = None
+    exists: frozenset[str] = frozenset()
     told: Mapping[str, str] = field(default_factory=dict)

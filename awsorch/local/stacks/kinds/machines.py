@@ -146,6 +146,8 @@ KINDS = (
         service="ec2",
         create=Op(name="ImportKeyPair", takes=("KeyName", "PublicKeyMaterial")),
         id="KeyName",
+        adopt=Op(name="DescribeKeyPairs", takes=(), members={"KeyNames": ["$KeyName"]}),
+        adopted="answer.KeyPairs[0].KeyName",
         attributes={"KeyFingerprint": "read.KeyFingerprint", "KeyPairId": "read.KeyPairId"},
         read=Op(name="DescribeKeyPairs", members={"KeyNames": ["$id"]}),
         found="answer.KeyPairs[0]",

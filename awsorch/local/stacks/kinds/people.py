@@ -143,7 +143,9 @@ KINDS = (
         type="AWS::IAM::ServiceLinkedRole",
         service="iam",
         create=Op(name="CreateServiceLinkedRole", takes=None),
-        id="answer.Role.RoleName",
+        id="answer.Role.RoleName || answer.adopted",
+        adopt=Op(name="ListRoles", members={"PathPrefix": "$join('', ['/aws-service-role/', AWSServiceName, '/'])"}),
+        adopted="answer.Roles[0].RoleName",
         attributes={"RoleName": "id"},
         settings=(
             Setting(

@@ -40,6 +40,36 @@ _SCALING = {
     **_OF_TARGET,
 }
 _GONE = frozenset({"ObjectNotFoundException", "ResourceNotFoundException"})
+#: With moto's word for a target or policy that is not there.
+_NO_SCALING = _GONE | {"ValidationException"}
+
+#: What topics have whom nobody gave a policy: their own account may do anything with them.
+_USUAL_OF_TOPICS = {
+    "Version": "2008-10-17",
+    "Id": "__default_policy_ID",
+    "Statement": [
+        {
+            "Sid": "__default_statement_ID",
+            "Effect": "Allow",
+            "Principal": {"AWS": "*"},
+            "Action": [
+                f"SNS:{name}"
+                for name in (
+                    "GetTopicAttributes",
+                    "SetTopicAttributes",
+                    "AddPermission",
+                    "RemovePermission",
+                    "DeleteTopic",
+                    "Subscribe",
+                    "ListSubscriptionsByTopic",
+                    "Publish",
+                )
+            ],
+            "Resource": "$item",
+            "Condition": {"StringEquals": {"AWS:SourceOwner": "$account"}},
+        }
+    ],
+}
 
 KINDS = (
     Kind(
@@ -158,13 +188,22 @@ KINDS = (
             ),
         ),
         delete=Op(name="DeregisterScalableTarget", takes=_TARGET),
-        gone=_GONE,
+        gone=_NO_SCALING,
     ),
     Kind(
         type="AWS::ApplicationAutoScaling::ScalingPolicy",
         service="application-autoscaling",
         create=Op(name="PutScalingPolicy", members=_SCALING),
-        id="answer.PolicyARN",
+        id="answer.PolicyARN || answer.adopted",
+        adopt=Op(
+            name="DescribeScalingPolicies",
+            members={
+                "PolicyNames": ["$PolicyName"],
+                "ResourceId": _OF_TARGET["ResourceId"],
+                "ServiceNamespace": _OF_TARGET["ServiceNamespace"],
+            },
+        ),
+        adopted="having(answer.ScalingPolicies, 'PolicyName', PolicyName) | [0].PolicyARN",
         attributes={"Arn": "id"},
         settings=(
             Setting(
@@ -174,7 +213,7 @@ KINDS = (
             ),
         ),
         delete=Op(name="DeleteScalingPolicy", members={"PolicyName": "$PolicyName", **_OF_TARGET}),
-        gone=_GONE,
+        gone=_NO_SCALING,
     ),
     Kind(
         type="AWS::Scheduler::Schedule",
@@ -182,6 +221,7 @@ KINDS = (
         create=Op(name="CreateSchedule", members={"ClientToken": "$token"}, takes=None),
         id="Name",
         named=("Name", 64),
+        adopt=Op(name="GetSchedule", members={"Name": "$name"}, takes=("GroupName",)),
         attributes={"Arn": "read.Arn"},
         read=Op(name="GetSchedule", members={"Name": "$id"}, takes=("GroupName",)),
         settings=(
@@ -210,6 +250,7 @@ KINDS = (
         create=Op(name="CreateScheduleGroup", members={"ClientToken": "$token"}, takes=None),
         id="Name",
         named=("Name", 64),
+        adopt=Op(name="GetScheduleGroup", members={"Name": "$name"}),
         attributes={"Arn": "read.Arn", "State": "read.State"},
         read=Op(name="GetScheduleGroup", members={"Name": "$id"}),
         delete=Op(name="DeleteScheduleGroup", members={"Name": "$id"}),
@@ -219,7 +260,9 @@ KINDS = (
         type="AWS::EFS::AccessPoint",
         service="efs",
         create=Op(name="CreateAccessPoint", members={"ClientToken": "$token"}, takes=None),
-        id="answer.AccessPointId",
+        id="answer.AccessPointId || answer.adopted",
+        adopt=Op(name="DescribeAccessPoints", takes=("FileSystemId",)),
+        adopted="having(answer.AccessPoints, 'ClientToken', token) | [0].AccessPointId",
         read=Op(name="DescribeAccessPoints", members={"AccessPointId": "$id"}),
         found="answer.AccessPoints[0]",
         attributes={"AccessPointId": "id", "Arn": "read.AccessPointArn"},
@@ -311,7 +354,7 @@ KINDS = (
                 ),
                 remove=Op(
                     name="SetTopicAttributes",
-                    members={"TopicArn": "$item", "AttributeName": "Policy", "AttributeValue": ""},
+                    members={"TopicArn": "$item", "AttributeName": "Policy", "AttributeValue": _USUAL_OF_TOPICS},
                 ),
                 known=frozenset({"NotFound", "NotFoundException"}),
                 at_delete=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,7 +85,7 @@ class _Work:
             return failed(f"Encountered unsupported property {unknown[0]}")
         if not request.physical_id:
             self._known["answer"] = await self._made()
-            if kind.identify is not None:
+            if kind.identify is not None and "adopted" not in self._known["answer"]:
                 self._known["answer"] = await self._call(kind.identify)
             id = str(look(kind.id, self._known))
             return waiting(id, 0.0, stage="made", **_found(kind.told, self._known))
@@ -158,7 +159,12 @@ class _Work:
         await self._prepare({kind.draft.on} if kind.draft else set())
         at_create = kind.tagging.at_create if kind.tagging and self._tags else {}
         op = Op(name=kind.create.name, members={**kind.create.members, **at_create}, takes=kind.create.takes)
-        return await self._call(op)
+        try:
+            return await self._call(op)
+        except CallRefused as error:
+            if not self._request.retried or error.code not in kind.exists:
+                raise
+            return {}
 
     async def _prepare(self, names: set[str]) -> None:
         """Make the draft where the property is there, and among these."""
@@ -250,9 +256,10 @@ class _Work:
         return await self._calls.call(self._kind.service, op.name, members)
 
     def _handles(self, name: str) -> bool:
-        if self._kind.named and name == self._kind.named[0]:
+        if name == self._kind.id or (self._kind.named and name == self._kind.named[0]):
             return True
-        return taken_at_create(self._kind, name) or self._can_change(name)
+        of_items = any(re.search(rf"\${name}\b", str(items.add.members)) for items in self._kind.items)
+        return of_items or taken_at_create(self._kind, name) or self._can_change(name)
 
     def _can_change(self, name: str) -> bool:
         kind = self._kind
