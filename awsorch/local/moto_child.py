@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from awsorch.local import moto_objects, session_keys
 from awsorch.local.elb_arns import name_types
+from awsorch.local.moto_application_scaling import mend_targets
 from awsorch.local.moto_ecr import mend_tokens
 from awsorch.local.moto_groups import mend_groups
 from awsorch.local.moto_groups_timer import GroupTimer
@@ -126,6 +127,7 @@ def build_application(memory: Path | None, notices: NoticesQueue | None) -> WSGI
     mend_templates()
     mend_interfaces()
     mend_tokens()
+    mend_targets()
     mend_roles(os.environ.get(session_keys.VARIABLE, ""))
     faults = LaunchFaults(spared=wanted.is_asked)
     mend_launches(faults)

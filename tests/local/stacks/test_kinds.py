@@ -475,7 +475,7 @@ def test_replacement_follows_the_schemas(wire: WireProvider) -> None:
 def test_expressions_name_known_things() -> None:
     """A `$name` in small letters is one of those that the tables may use."""
     known = {"id", "name", "answer", "read", "item", "tags", "tag_map", "region", "account", "token"}
-    known |= {"fresh", "fresh_map", "gone", "tagged", "retagged", "untagged", "attributes", "join", "stack"}
+    known |= {"fresh", "fresh_map", "gone", "tagged", "retagged", "untagged", "attributes", "join", "stack", "digest"}
     used = {
         word
         for kind in KINDS.values()

@@ -192,6 +192,47 @@ CHAINS: dict[str, tuple[Link, ...]] = {
             TargetTrackingScalingPolicyConfiguration={**TRACKING, "TargetValue": "50"},
         ),
     ),
+    "scaling of a service": (
+        link(
+            "target",
+            "ApplicationAutoScaling::ScalableTarget",
+            {"MinCapacity": "2"},
+            ServiceNamespace="ecs",
+            ScalableDimension="ecs:service:DesiredCount",
+            ResourceId="service/default/web",
+            MinCapacity="1",
+            MaxCapacity="5",
+            RoleARN="arn:aws:iam::123456789012:role/r",
+            ScheduledActions=[{"ScheduledActionName": "night", "Schedule": "cron(0 2 * * ? *)"}],
+        ),
+        link(
+            "policy",
+            "ApplicationAutoScaling::ScalingPolicy",
+            PolicyName="cpu",
+            PolicyType="TargetTrackingScaling",
+            ScalingTargetId="@target",
+            TargetTrackingScalingPolicyConfiguration={
+                "PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"},
+                "TargetValue": "50",
+            },
+        ),
+    ),
+    "pool": (
+        link(
+            "template",
+            "EC2::LaunchTemplate",
+            LaunchTemplateData={"InstanceType": "t3.small", "ImageId": "ami-12c6146b"},
+        ),
+        link(
+            "group",
+            "AutoScaling::AutoScalingGroup",
+            MinSize="0",
+            MaxSize="1",
+            AvailabilityZones=["us-east-1a"],
+            LaunchTemplate={"LaunchTemplateId": "@template", "Version": "1"},
+        ),
+        link("pool", "AutoScaling::WarmPool", {"MinSize": "1"}, AutoScalingGroupName="@group", MinSize="0"),
+    ),
     "network": (
         *NETWORK,
         link("gateway", "EC2::InternetGateway"),
