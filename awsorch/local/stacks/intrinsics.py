@@ -76,11 +76,13 @@ class Evaluation:
             "Fn::If": self._if,
             "Fn::ImportValue": self._import,
             "Fn::Join": self._join,
+            "Fn::Length": self._length,
             "Fn::Not": lambda argument: not self._truths("Fn::Not", argument, 1, 1)[0],
             "Fn::Or": lambda argument: any(self._truths("Fn::Or", argument, 2, 10)),
             "Fn::Select": self._select,
             "Fn::Split": self._split,
             "Fn::Sub": self._sub,
+            "Fn::ToJsonString": self._as_json,
         }
 
     def holds(self, condition: str) -> bool:
@@ -242,6 +244,20 @@ class Evaluation:
                 raise TemplateError(f"Template error: Unable to get mapping for {named}")
             found = found[scalar_text(key)]
         return found
+
+    def _length(self, argument: Any) -> Any:
+        values = self._evaluate(argument)
+        if values is UNKNOWN:
+            return UNKNOWN
+        if not isinstance(values, list):
+            raise TemplateError("Template error: Fn::Length requires a list.")
+        return len(values)
+
+    def _as_json(self, argument: Any) -> Any:
+        value = self._evaluate(argument)
+        if not isinstance(value, list | Mapping) and value is not UNKNOWN:
+            raise TemplateError("Template error: Fn::ToJsonString requires an object or a list.")
+        return UNKNOWN if has_unknown(value) else json.dumps(value, separators=(",", ":"))
 
     def _base64(self, argument: Any) -> Any:
         value = self._evaluate(argument)

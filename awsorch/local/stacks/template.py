@@ -62,6 +62,7 @@ _IAM_TYPES = _IAM_NAMES.keys() | {
     "AWS::IAM::UserPolicy",
     "AWS::IAM::UserToGroupAddition",
 }
+MOST_RESOURCES = 500
 PSEUDO_PARAMETERS = frozenset(
     {
         "AWS::AccountId",
@@ -78,7 +79,8 @@ PSEUDO_PARAMETERS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A template in its long form: logical id or name to what the template says of it."""
+    """A template in its long form: logical id or name to what the template says of it. `original`: the text that
+    transforms made it from, empty where there were none."""
 
     text: str
     description: str
@@ -90,6 +92,7 @@ class Template:
     rules: Mapping[str, Any]
     metadata: Mapping[str, Any]
     transforms: tuple[str, ...]
+    original: str = ""
 
     def types(self) -> list[str]:
         """The types of its resources, each once, in order of appearance."""
@@ -113,38 +116,60 @@ class Template:
 def parse(text: str) -> Template:
     """A template from its text. Raises TemplateError. Nobody changes what it answers: it is kept, since a large text
     takes a while."""
+    template = outline(text)
+    if template.transforms:
+        raise StackRefused(f"No transform named {template.transforms[0]} found.")
+    if not template.resources:
+        raise TemplateError("Template format error: At least one Resources member must be defined.")
+    if len(template.resources) > MOST_RESOURCES:
+        raise TemplateError(
+            f"Template format error: Number of resources, {len(template.resources)}, is greater than maximum allowed, "
+            f"{MOST_RESOURCES}"
+        )
+    for check in (_check_parameters, _check_resources, _check_references, _check_outputs):
+        check(template)
+    return template
+
+
+def outline(text: str) -> Template:
+    """The sections of a text that transforms may still change. Raises TemplateError."""
     document = read_template(text)
+    transforms = declared_transforms(document)
     unknown = sorted(document.keys() - _SECTIONS)
-    if unknown:
+    if unknown and not transforms:
         raise TemplateError(f"Invalid template property or properties [{', '.join(unknown)}]")
     for name in ("Parameters", "Mappings", "Conditions", "Resources", "Outputs", "Rules", "Metadata"):
         if not isinstance(document.get(name) or {}, Mapping):
             raise TemplateError(f"Template format error: {name} must be an object.")
-    if not document.get("Resources"):
-        raise TemplateError("Template format error: At least one Resources member must be defined.")
     version = document.get("AWSTemplateFormatVersion", "2010-09-09")
     if str(version) != "2010-09-09":
         raise TemplateError(
             "Template format error: [2010-09-09] is the only allowed value of AWSTemplateFormatVersion."
         )
-    transforms = document.get("Transform") or []
-    template = Template(
+    return Template(
         text=text,
         description=str(document.get("Description") or ""),
         parameters=document.get("Parameters") or {},
         mappings=document.get("Mappings") or {},
         conditions=document.get("Conditions") or {},
-        resources=document["Resources"],
+        resources=document.get("Resources") or {},
         outputs=document.get("Outputs") or {},
         rules=document.get("Rules") or {},
         metadata=document.get("Metadata") or {},
-        transforms=tuple(map(str, transforms if isinstance(transforms, list) else [transforms])),
+        transforms=tuple(declared["Name"] for declared in transforms),
     )
-    if template.transforms:
-        raise StackRefused(f"No transform named {template.transforms[0]} found.")
-    for check in (_check_parameters, _check_resources, _check_references, _check_outputs):
-        check(template)
-    return template
+
+
+def declared_transforms(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What Transform names, in its order: `Name` and `Parameters`. Raises TemplateError."""
+    said = document.get("Transform") or []
+    found = []
+    for each in said if isinstance(said, list) else [said]:
+        declared = {"Name": each} if isinstance(each, str) else each
+        if not isinstance(declared, Mapping) or not isinstance(declared.get("Name"), str):
+            raise TemplateError("Template format error: Transform should name transforms, or give Name and Parameters.")
+        found.append({"Parameters": {}, **declared})
+    return found
 
 
 def dependencies(resource: Mapping[str, Any]) -> list[str]:
