@@ -18,6 +18,9 @@ from awsorch.local.security_groups import Rule
 _NAMED_BY = 12
 """So many characters of an interface's id make the name of its link, which may have 15."""
 
+_ASKS_FOR_METADATA = "-m conntrack --ctstate DNAT"
+"""Nothing else is led elsewhere here; no security group applies to it, as in EC2."""
+
 
 class Router:
     """`inside` gives the words before a command that is to run in the switch's namespace; it may raise OSError."""
@@ -88,7 +91,7 @@ def filter_lines(interfaces: Iterable[SeenInterface], machine: str) -> tuple[str
             chains.append(f":{chain} - [0:0]")
             # All leave by one chain and arrive by another: those on the way out are asked first.
             jumps.append((ingress, f"-A FORWARD {device} -j {chain}"))
-            rules += [f"-A {chain} -s {machine}/32 -j RETURN"] if ingress else []
+            rules.append(f"-A {chain} {f'-s {machine}/32' if ingress else _ASKS_FOR_METADATA} -j RETURN")
             rules += [f"-A {chain} {_match(rule)} -j RETURN" for rule in each.rules if rule.ingress is ingress]
             rules.append(f"-A {chain} -j DROP")
     known = "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"

@@ -55,7 +55,8 @@ def test_what_no_rule_lets_through_is_dropped() -> None:
     text = "\n".join(lines)
     to, out = "to-e56789abcdef0", "from-e56789abcdef0"
     assert f"-A {to} -s 10.0.0.0/8 -p tcp --dport 80:81 -j RETURN\n-A {to} -j DROP" in text
-    assert f"-A {out} -j DROP" in text
+    metadata = "-m conntrack --ctstate DNAT"
+    assert f"-A {out} {metadata} -j RETURN\n-A {out} -j DROP" in text, "instance metadata, whatever the groups say"
     assert f"-A {to} -s 10.9.0.1/32 -j RETURN" in text, "the load balancers and the user"
     assert text.index(f"-j {out}") < text.index(f"-j {to}"), "who may leave is asked before who may arrive"
     assert lines[0] == "*filter"
