@@ -153,12 +153,13 @@ class ProvideAttachment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseAttachment:
     """Detach and delete what was made for this attachment, if anything was: AttachmentReleased. What is to ``keep`` is
-    detached only."""
+    detached only. Where it is ``doubtful`` whether anything was, it may still be under way."""
 
     task_id: str
     attachment_id: str
     type: str
     keep: bool = False
+    doubtful: bool = False
 
 
 Command = (

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 #: The detail of an interface that says where its task is reached.
 ADDRESS = "privateIPv4Address"
 INTERFACE, VOLUME = "ElasticNetworkInterface", "AmazonElasticBlockStorage"
+#: The details that say what it is called in EC2.
+_IDS = frozenset({"networkInterfaceId", "volumeId"})
 #: PRECREATED: asked of EC2. ATTACHING: there, and its instance is told. ATTACHED: its agent has it. DETACHING: asked
 #: to go. DELETED: gone.
 PRECREATED, ATTACHING, ATTACHED, DETACHING, DELETED = "PRECREATED", "ATTACHING", "ATTACHED", "DETACHING", "DELETED"
@@ -19,7 +21,8 @@ PRECREATED, ATTACHING, ATTACHED, DETACHING, DELETED = "PRECREATED", "ATTACHING",
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
     """One interface or volume of one task. ``details`` is what ECS shows of it, ``facts`` what its agent needs besides;
-    ``since`` is when its task was placed, ``released_at`` when it was first asked to go."""
+    ``since`` is when its task was placed, ``released_at`` when it was first asked to go. What EC2 was ``asked`` for, it
+    may make whether or not its answer comes."""
 
     id: str
     type: str
@@ -28,6 +31,12 @@ class Attachment:
     facts: Mapping[str, str] = field(default_factory=dict)
     since: float | None = None
     released_at: float | None = None
+    asked: bool = False
+
+    @property
+    def is_made(self) -> bool:
+        """Whether EC2 has said that it made it."""
+        return not _IDS.isdisjoint(self.details)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

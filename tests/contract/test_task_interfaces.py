@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from awsorch.adapters.aws import AwsError
+from awsorch.adapters.aws import AwsCalls, AwsError
 from awsorch.adapters.machines import Ec2Machines
 from awsorch.adapters.task_attachments import Ec2Attachments
 from awsorch.adapters.task_interfaces import ATTACHMENT_TAG
@@ -48,8 +48,8 @@ class Stage:
         )
         self.adapter.provide_attachment("default", command)
 
-    def release(self, attachment: str = ATTACHMENT) -> None:
-        command = ReleaseAttachment(task_id="a" * 32, attachment_id=attachment, type=INTERFACE)
+    def release(self, attachment: str = ATTACHMENT, *, doubtful: bool = False) -> None:
+        command = ReleaseAttachment(task_id="a" * 32, attachment_id=attachment, type=INTERFACE, doubtful=doubtful)
         self.adapter.release_attachment("default", command)
 
     async def provided(self, attachment: str = ATTACHMENT) -> AttachmentProvided:
@@ -207,6 +207,53 @@ def test_a_release_waits_for_what_is_being_made() -> None:
         await stage.posts.after(3)
         assert [type(event) for event in stage.posts.events[1:]] == [AttachmentProvided, AttachmentReleased]
         assert fake(stage).interfaces.interfaces == {}
+
+    play(FakeOutside, scene)
+
+
+class Unheeding:
+    """EC2 carries out what it was asked, though whoever asked it is killed meanwhile."""
+
+    def __init__(self, aws: AwsCalls) -> None:
+        self._aws = aws
+        self._calls: set[asyncio.Task[Mapping[str, Any]]] = set()
+
+    async def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
+        call = asyncio.ensure_future(self._aws.call(service, operation, **parameters))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.shield(call)
+
+
+def test_what_a_killed_controller_had_asked_for_does_not_stay() -> None:
+    """The next one is told to release the attachment before EC2 has made the interface."""
+
+    async def scene(stage: Stage) -> None:
+        fake(stage).delay = lambda operation: 8.0 if operation == "create_network_interface" else 0.0
+        killed = Ec2Attachments(Unheeding(stage.aws), stage.posts.post)
+        stage.adapter, following = killed, stage.adapter
+        stage.provide()
+        await asyncio.sleep(1.0)
+        await killed.close()
+        stage.adapter = following
+        before = len(stage.posts.events)
+        while len(stage.posts.events) == before:  # a planner asks until it is gone
+            stage.release(doubtful=True)
+            await asyncio.sleep(5.0)
+        await asyncio.sleep(60.0)
+        assert stage.aws.operations.count("create_network_interface") == 1
+        assert fake(stage).interfaces.interfaces == {}
+        assert isinstance(stage.posts.events[-1], AttachmentReleased)
+
+    play(FakeOutside, scene)
+
+
+def test_what_this_controller_has_an_answer_about_is_released_at_once() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.posts.next(lambda: stage.provide(subnet="subnet-0123456789abcdef0"))
+        began = asyncio.get_running_loop().time()
+        await stage.posts.next(lambda: stage.release(doubtful=True))
+        assert asyncio.get_running_loop().time() - began < 1.0
 
     play(FakeOutside, scene)
 

@@ -53,6 +53,9 @@ def _provide(tx: Transaction[ClusterState], task: Task) -> None:
         return
     for attachment in missing:
         if attachment.status == PRECREATED:
+            if not attachment.asked:
+                task = with_attachment(task, replace(attachment, asked=True))
+                tx.put(task)
             tx.send(_wish(task, attachment, machine))
     if any(each.status == ATTACHING for each in missing):
         tx.send(SendTasks(instance_id=task.instance_id or "", task_ids=(task.id,)))
@@ -84,7 +87,8 @@ def _release(tx: Transaction[ClusterState], task: Task) -> None:
         if attachment.released_at is None:
             task = with_attachment(task, replace(attachment, status=DETACHING, released_at=tx.now))
         keep = attachment.type == VOLUME and task.volume is not None and not task.volume.deletes
-        tx.send(ReleaseAttachment(task_id=task.id, attachment_id=attachment.id, type=attachment.type, keep=keep))
+        named = {"task_id": task.id, "attachment_id": attachment.id, "type": attachment.type}
+        tx.send(ReleaseAttachment(**named, keep=keep, doubtful=attachment.asked and not attachment.is_made))
     tx.put(task)
     settle(tx, task)
     left = [each for each in task.attachments if each.status != DELETED]
