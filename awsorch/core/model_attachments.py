@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: The detail of an interface that says where its task is reached.
-ADDRESS = "privateIPv4Address"
+#: The details of an interface that say where its task is reached.
+ADDRESS, ADDRESS_6 = "privateIPv4Address", "ipv6Address"
 INTERFACE, VOLUME = "ElasticNetworkInterface", "AmazonElasticBlockStorage"
 #: The details that say what it is called in EC2.
 _IDS = frozenset({"networkInterfaceId", "volumeId"})
@@ -64,7 +64,8 @@ class TaskVolume:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNetwork:
     """What a task's own network interface is to be: ``subnets`` by Availability Zone, and its security groups; without
-    any it has the default one of its VPC."""
+    any it has the default one of its VPC. With ``ipv6`` it has an address of that kind too, where its subnet does."""
 
     subnets: Mapping[str, str]
     security_groups: tuple[str, ...] = ()
+    ipv6: bool = True

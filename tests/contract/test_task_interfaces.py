@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from awsorch.adapters.task_interfaces import ATTACHMENT_TAG
 from awsorch.core.commands import LaunchMachines, ProvideAttachment, ReleaseAttachment
 from awsorch.core.events_attachments import AttachmentProvided, AttachmentRefused, AttachmentReleased
 from awsorch.core.events_capacity import MachinesLaunched
-from awsorch.core.model_attachments import ADDRESS, INTERFACE
+from awsorch.core.model_attachments import ADDRESS, ADDRESS_6, INTERFACE
 from awsorch.core.model_capacity import Launch
 from tests.contract.fleets import FakeOutside, Outside, Posts, Recorder, run_with
 from tests.support.builders import an_offer, arn
@@ -101,6 +102,28 @@ def test_an_interface_is_made_and_attached_and_goes_without_a_trace(fleet: Make)
         assert length.isdigit()
         assert isinstance(await stage.posts.next(stage.release), AttachmentReleased)
         assert await stage.interfaces() == []
+
+    play(fleet, scene)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_interface_has_an_ipv6_address_where_its_subnet_does_and_it_is_wanted(fleet: Make, wanted: bool) -> None:
+    async def scene(stage: Stage) -> None:
+        subnet = next(iter(stage.outside.subnets().values()))
+        block = IPv6Network("2600:1f13:4d9:e603::/64")
+        await stage.outside.calls.call(
+            "ec2", "associate_subnet_cidr_block", SubnetId=subnet, Ipv6CidrBlock=str(block)
+        )
+        own = ATTACHMENT.replace("5d", "66" if wanted else "64")
+        event = await stage.posts.next(lambda: stage.provide(own, ipv6=wanted))
+        assert isinstance(event, AttachmentProvided), event
+        (interface,) = await stage.interfaces(own)
+        made = [each["Ipv6Address"] for each in interface["Ipv6Addresses"]]
+        assert len(made) == wanted
+        assert [event.details.get(ADDRESS_6)] == (made or [None])
+        assert all(IPv6Address(each) in block for each in made)
+        gateway = "2600:1f13:4d9:e603::1/64" if wanted else None
+        assert event.facts.get("subnetGatewayIpv6Address") == gateway
 
     play(fleet, scene)
 

@@ -72,6 +72,7 @@ def _wish(task: Task, attachment: Attachment, machine: str) -> ProvideAttachment
         machine=machine,
         subnet=attachment.details.get("subnetId", ""),
         security_groups=task.network.security_groups if task.network is not None else (),
+        ipv6=task.network is not None and task.network.ipv6,
         zone=task.zone or "",
         volume=task.volume if attachment.type == VOLUME else None,
     )

@@ -31,6 +31,8 @@ class SettingRule:
     root_only: bool = False
 
 
+#: Whether tasks with interfaces of their own have IPv6 addresses where their subnets do.
+DUAL_STACK = "dualStackIPv6"
 _LONG_ARN = SettingRule(values=("enabled",), default="enabled")
 
 RULES: Mapping[str, SettingRule] = {
@@ -45,6 +47,7 @@ RULES: Mapping[str, SettingRule] = {
     "guardDutyActivate": SettingRule(values=("on", "off"), default="off", managed=True),
     "defaultLogDriverMode": SettingRule(values=("blocking", "non-blocking"), default="non-blocking"),
     "fargateEventWindows": SettingRule(values=("enabled", "disabled"), default="disabled"),
+    DUAL_STACK: SettingRule(values=("enabled", "disabled"), default="enabled"),
 }
 
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):(?:root|(?:user|role)/[\x21-\x7e]{1,512})")
