@@ -54,9 +54,10 @@ class TaskInterfaces:
             ADDRESS: interface["PrivateIpAddress"],
         }
         facts = {"subnetGatewayIpv4Address": _gateway(IPv4Network(subnet["CidrBlock"]))}
-        for address in interface.get("Ipv6Addresses", [])[:1]:
-            details[ADDRESS_6] = address["Ipv6Address"]
-            facts |= {"subnetGatewayIpv6Address": _gateway(block) for block in _blocks_6(subnet)[:1]}
+        newer, blocks = interface.get("Ipv6Addresses"), _blocks_6(subnet)
+        if newer and blocks:
+            details[ADDRESS_6] = newer[0]["Ipv6Address"]
+            facts["subnetGatewayIpv6Address"] = _gateway(blocks[0])
         return details, facts
 
     async def release(self, attachment_id: str) -> bool:

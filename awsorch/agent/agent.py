@@ -259,7 +259,11 @@ class Agent:
                 inputs=TaskInputs(services, roles, region),
                 registries=RegistryAccess(services, roles, self._own_credentials(), self._parts.clock),
                 cloudwatch=CloudWatchLogs(services, roles, self._own_credentials()),
-                networks=TaskNetworks(self._parts.engine, block_metadata=self._settings.instance.block_metadata),
+                networks=TaskNetworks(
+                    self._parts.engine,
+                    block_metadata=self._settings.instance.block_metadata,
+                    ipv6=self._settings.instance.ipv6,
+                ),
                 volumes=mounts_of(self._settings),
                 limits=TaskLimits(self._settings.engine.limits, facts.cgroup_parent),
                 store=store,

@@ -136,8 +136,8 @@ class PublishReservation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvideAttachment:
     """Make an interface or a volume for a task and attach it to its EC2 instance ``machine``, once however often it is
-    given: AttachmentProvided, or AttachmentRefused. ``subnet``, ``security_groups`` and ``ipv6`` are an interface's, ``zone``
-    and ``volume`` a volume's."""
+    given: AttachmentProvided, or AttachmentRefused. ``subnet``, ``security_groups`` and ``ipv6`` are an interface's,
+    ``zone`` and ``volume`` a volume's."""
 
     task_id: str
     task_arn: str

@@ -38,7 +38,11 @@ def mend_interfaces() -> None:
 def _blocks_6(subnet: Any) -> list[dict[str, Any]]:
     """The subnet's IPv6 CIDR blocks with their states, which moto describes in Python's words."""
     return [
-        {"associationId": name, "ipv6CidrBlock": each["ipv6CidrBlock"], "ipv6CidrBlockState": each["ipv6CidrBlockState"]}
+        {
+            "associationId": name,
+            "ipv6CidrBlock": each["ipv6CidrBlock"],
+            "ipv6CidrBlockState": each["ipv6CidrBlockState"],
+        }
         for name, each in subnet.ipv6_cidr_block_associations.items()
     ]
 

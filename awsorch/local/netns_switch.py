@@ -35,7 +35,7 @@ class Switch:
         self._environment = environment
         self.prefix = prefix
         self._space: Space | None = None
-        self.router = Router(prefix, self._inside_of)
+        self.router = Router(prefix, self._inside_of, device_of(prefix))
 
     @property
     def address(self) -> str:

@@ -111,9 +111,7 @@ def test_an_interface_has_an_ipv6_address_where_its_subnet_does_and_it_is_wanted
     async def scene(stage: Stage) -> None:
         subnet = next(iter(stage.outside.subnets().values()))
         block = IPv6Network("2600:1f13:4d9:e603::/64")
-        await stage.outside.calls.call(
-            "ec2", "associate_subnet_cidr_block", SubnetId=subnet, Ipv6CidrBlock=str(block)
-        )
+        await stage.outside.calls.call("ec2", "associate_subnet_cidr_block", SubnetId=subnet, Ipv6CidrBlock=str(block))
         own = ATTACHMENT.replace("5d", "66" if wanted else "64")
         event = await stage.posts.next(lambda: stage.provide(own, ipv6=wanted))
         assert isinstance(event, AttachmentProvided), event

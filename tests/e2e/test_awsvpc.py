@@ -12,12 +12,14 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
 
+from awsorch.agent.network_commands import has_ipv6
 from tests.e2e.conftest import until
-from tests.e2e.vpcs import Vpc, a_vpc, address_of
+from tests.e2e.vpcs import BLOCK_6, Vpc, a_vpc, address_of
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
@@ -177,6 +179,26 @@ def test_instance_metadata_is_out_of_reach_where_the_instance_says_so(vpc: Vpc) 
     assert heard == {("awsvpc", True): "", ("bridge", True): strict, ("host", True): strict, ("awsvpc", False): other}
     vpc.stop(*tasks.values())
     ec2.terminate_instances(InstanceIds=[strict])
+
+
+def test_a_task_is_reached_by_ipv6_as_its_security_groups_say(vpc: Vpc) -> None:
+    group = vpc.group("newer")
+    web = {"name": "web", "command": ["sh", "-c", f"{WEB.replace('8080', '8081')} & {WEB}"]}
+    vpc.register("six", web)
+    allowed = {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "Ipv6Ranges": [{"CidrIpv6": BLOCK_6}]}
+    vpc.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[allowed])
+    first, second = vpc.run("six", group, count=2, subnets=vpc.subnets[:1])
+    address = first["containers"][0]["networkInterfaces"][0]["ipv6Address"]
+    assert IPv6Address(address) in IPv6Network(BLOCK_6)
+    path = "${ECS_CONTAINER_METADATA_URI_V4#http://169.254.170.2}"
+    told = vpc.inside(first, "web", asking("169.254.170.2", 80, path))
+    (network,) = json.loads(told[told.index("{") :])["Networks"]
+    assert (network["IPv6Addresses"], network["IPv6SubnetCIDRBlock"]) == ([address], BLOCK_6)
+    if has_ipv6():  # what is shown has to be right where the kernel has none, too
+        assert "VERSION" in vpc.inside(second, "web", asking(address))
+        assert "VERSION" not in vpc.inside(second, "web", asking(address, 8081)), "another port"
+        assert get(f"[{address}]", 8081) == "VERSION\n", "this machine may connect to all"
+    vpc.stop(first, second)
 
 
 def test_no_interface_is_left_whoever_is_killed(vpc: Vpc) -> None:

@@ -15,10 +15,13 @@ import docker
 from tests.e2e.conftest import Cloud, logs_of, run_awsorch, until
 from tests.support.images import ensure_test_image
 
+BLOCK_6 = "2600:1f13:4d9:e603::/64"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vpc:
-    """A cloud whose instances are hosts of their own, its VPC, and an image that its engines can have."""
+    """A cloud whose instances are hosts of their own, its VPC, whose first subnet has IPv6 addresses, and an image that
+    its engines can have."""
 
     cloud: Cloud
     ec2: Any
@@ -37,13 +40,15 @@ class Vpc:
         chosen = {"securityGroups": list(groups)} if groups else {}
         return {"awsvpcConfiguration": {"subnets": subnets or self.subnets, **chosen}}
 
-    def run(self, family: str, *groups: str, count: int = 1, **request: Any) -> list[dict[str, Any]]:
+    def run(
+        self, family: str, *groups: str, count: int = 1, subnets: list[str] | None = None, **request: Any
+    ) -> list[dict[str, Any]]:
         """Tasks that run."""
         ecs = self.cloud.ecs
         mode = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["networkMode"]
         own = mode == "awsvpc"
         if own:
-            request["networkConfiguration"] = self.network(*groups)
+            request["networkConfiguration"] = self.network(*groups, subnets=subnets)
         answer = ecs.run_task(taskDefinition=family, count=count, enableExecuteCommand=True, **request)
         assert answer["failures"] == []
         assert {task["lastStatus"] for task in answer["tasks"]} == {"PROVISIONING" if own else "PENDING"}
@@ -92,12 +97,15 @@ def a_vpc(data: Path) -> Iterator[Vpc]:
         endpoint = json.loads(started.stdout)["endpoint"]
         ecs, ec2, elbv2 = (_client(name, endpoint) for name in ("ecs", "ec2", "elbv2"))
         found = [each for each in ec2.describe_subnets()["Subnets"] if each["CidrBlock"].startswith("10.")]
+        vpc_id = found[0]["VpcId"]
+        ec2.associate_vpc_cidr_block(VpcId=vpc_id, AmazonProvidedIpv6CidrBlock=True)
+        ec2.associate_subnet_cidr_block(SubnetId=found[0]["SubnetId"], Ipv6CidrBlock=BLOCK_6)
         yield Vpc(
             cloud=Cloud(data=data, endpoint=endpoint, ecs=ecs),
             ec2=ec2,
             elbv2=elbv2,
             subnets=[each["SubnetId"] for each in found],
-            vpc_id=found[0]["VpcId"],
+            vpc_id=vpc_id,
             image=image,
         )
     finally:

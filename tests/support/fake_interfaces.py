@@ -38,7 +38,8 @@ class FakeInterface:
 @dataclass(slots=True)
 class FakeInterfaces:
     """All of them. ``limit``: an instance has so many at most, its own first one besides. ``detach_seconds``: so long a
-    detached one is in use still. ``full``: subnets without a free address; ``blocks_6``: IPv6 addresses of those that have any."""
+    detached one is in use still. ``full``: subnets without a free address; ``blocks_6``: IPv6 addresses of those that
+    have any."""
 
     now: Callable[[], float]
     interfaces: dict[str, FakeInterface] = field(default_factory=dict)
