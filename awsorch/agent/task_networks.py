@@ -18,6 +18,7 @@ from typing import Any
 from awsorch.agent.engine import Engine
 from awsorch.agent.environment import LINK_LOCAL
 from awsorch.agent.network_commands import NetworkError, inside, links, run
+from awsorch.agent.settings import InstanceSettings
 from awsorch.agent.task_cgroup import CGROUP_ROOT
 from awsorch.agent.usage import Cgroups
 from awsorch.wire import acs
@@ -142,6 +143,11 @@ class TaskNetworks:
         if self._block_metadata:
             lines.append(f"route replace blackhole {METADATA_SERVICE_6}/128")
         return lines
+
+
+def networks_of(engine: Engine, settings: InstanceSettings) -> TaskNetworks:
+    """Those of an instance, as its settings have them."""
+    return TaskNetworks(engine, block_metadata=settings.block_metadata, ipv6=settings.ipv6)
 
 
 _PUT_ON = "; ".join(f"echo 0 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6" for name in ("lo", INTERFACE))

@@ -31,6 +31,8 @@ class SettingRule:
     root_only: bool = False
 
 
+#: Whether instances get an interface that carries those of many tasks.
+TRUNKING = "awsvpcTrunking"
 #: Whether tasks with interfaces of their own have IPv6 addresses where their subnets do.
 DUAL_STACK = "dualStackIPv6"
 _LONG_ARN = SettingRule(values=("enabled",), default="enabled")
@@ -39,7 +41,7 @@ RULES: Mapping[str, SettingRule] = {
     "serviceLongArnFormat": _LONG_ARN,
     "taskLongArnFormat": _LONG_ARN,
     "containerInstanceLongArnFormat": _LONG_ARN,
-    "awsvpcTrunking": SettingRule(values=("enabled", "disabled"), default="disabled"),
+    TRUNKING: SettingRule(values=("enabled", "disabled"), default="disabled"),
     "containerInsights": SettingRule(values=("enabled", "enhanced", "disabled"), default="disabled"),
     "fargateFIPSMode": SettingRule(values=("enabled", "disabled"), default="disabled"),
     "tagResourceAuthorization": SettingRule(values=("on", "off"), default="on"),
