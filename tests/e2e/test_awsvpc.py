@@ -24,6 +24,7 @@ from tests.e2e.vpcs import BLOCK_6, Vpc, a_vpc, address_of
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
 WEB = "mkdir -p /w; echo VERSION > /w/index.html; trap 'exit 0' TERM; httpd -f -p 8080 -h /w & wait"
+IDLE = "trap 'exit 0' TERM; sleep 600 & wait"
 ASK = '(printf "GET {path} HTTP/1.0\\r\\n\\r\\n"; sleep 0.3) | nc -w 2 {host} {port} || true'
 
 
@@ -169,15 +170,16 @@ def test_instance_metadata_is_out_of_reach_where_the_instance_says_so(vpc: Vpc) 
     there = {"type": "memberOf", "expression": BLOCKED}
     elsewhere = {"type": "memberOf", "expression": f"not({BLOCKED})"}
 
-    tasks = {}
+    started = []
     for mode, place in (("awsvpc", there), ("bridge", there), ("host", there), ("awsvpc", elsewhere)):
-        vpc.register(f"asks-{mode}", {"name": "app", "command": ["sleep", "600"]}, mode=mode)
-        (tasks[mode, place is there],) = vpc.run(f"asks-{mode}", placementConstraints=[place])
-    other = vpc.machine_of(tasks["awsvpc", False])
-    heard = {key: vpc.inside(task, "app", question).rpartition("\n")[2] for key, task in tasks.items()}
+        vpc.register(f"asks-{mode}", {"name": "app", "command": ["sh", "-c", IDLE]}, mode=mode)
+        started += vpc.start(f"asks-{mode}", placementConstraints=[place])
+    tasks = vpc.running(started)
+    other = vpc.machine_of(tasks[-1])
     assert other != strict
-    assert heard == {("awsvpc", True): "", ("bridge", True): strict, ("host", True): strict, ("awsvpc", False): other}
-    vpc.stop(*tasks.values())
+    heard = [vpc.inside(task, "app", question).rpartition("\n")[2] for task in tasks]
+    assert heard == ["", strict, strict, other]
+    vpc.stop(*tasks)
     ec2.terminate_instances(InstanceIds=[strict])
 
 

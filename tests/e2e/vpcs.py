@@ -40,10 +40,14 @@ class Vpc:
         chosen = {"securityGroups": list(groups)} if groups else {}
         return {"awsvpcConfiguration": {"subnets": subnets or self.subnets, **chosen}}
 
-    def run(
-        self, family: str, *groups: str, count: int = 1, subnets: list[str] | None = None, **request: Any
-    ) -> list[dict[str, Any]]:
+    def run(self, family: str, *groups: str, count: int = 1, subnets: list[str] | None = None) -> list[dict[str, Any]]:
         """Tasks that run."""
+        return self.running(self.start(family, *groups, count=count, subnets=subnets))
+
+    def start(
+        self, family: str, *groups: str, count: int = 1, subnets: list[str] | None = None, **request: Any
+    ) -> list[str]:
+        """Tasks that will run."""
         ecs = self.cloud.ecs
         mode = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["networkMode"]
         own = mode == "awsvpc"
@@ -52,7 +56,10 @@ class Vpc:
         answer = ecs.run_task(taskDefinition=family, count=count, enableExecuteCommand=True, **request)
         assert answer["failures"] == []
         assert {task["lastStatus"] for task in answer["tasks"]} == {"PROVISIONING" if own else "PENDING"}
-        arns = [task["taskArn"] for task in answer["tasks"]]
+        return [task["taskArn"] for task in answer["tasks"]]
+
+    def running(self, arns: list[str]) -> list[dict[str, Any]]:
+        """The tasks, when they run."""
         until("the tasks run", lambda: {self.cloud.describe(arn)["lastStatus"] for arn in arns} == {"RUNNING"})
         return [self.cloud.describe(arn) for arn in arns]
 
