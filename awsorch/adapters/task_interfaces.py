@@ -42,6 +42,9 @@ class TaskInterfaces:
     async def provide(self, command: ProvideAttachment) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """The details and facts of the interface, attached. Raises AwsError."""
         subnet = await self._subnet(command.subnet)
+        if not subnet.get("CidrBlock"):
+            text = f"The subnet '{command.subnet}' has IPv6 addresses only; tasks need one with IPv4 addresses too."
+            raise AwsError("UnsupportedOperation", text, refused=True)
         interface = await self._find(command.attachment_id) or await self._create(command, subnet)
         if not interface.get("Attachment"):
             async with self._locks.setdefault(command.machine, asyncio.Lock()):

@@ -207,6 +207,17 @@ def test_a_full_subnet_is_the_tasks_reason_and_a_full_instance_is_waited_for() -
     play(FakeOutside, scene)
 
 
+def test_a_subnet_without_ipv4_is_the_tasks_reason() -> None:
+    async def scene(stage: Stage) -> None:
+        subnet = next(iter(stage.outside.subnets().values()))
+        fake(stage).interfaces.only_6.add(subnet)
+        event = await stage.posts.next(stage.provide)
+        assert isinstance(event, AttachmentRefused)
+        assert f"The subnet '{subnet}' has IPv6 addresses only" in event.reason
+
+    play(FakeOutside, scene)
+
+
 def test_a_throttled_call_says_nothing_of_the_task() -> None:
     async def scene(stage: Stage) -> None:
         failing = [AwsError("RequestLimitExceeded", "slower", refused=True)]

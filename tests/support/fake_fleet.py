@@ -315,7 +315,7 @@ class FakeFleet(Unreliable):
                 {
                     "SubnetId": each,
                     "AvailabilityZone": zones[each],
-                    "CidrBlock": self._block(each),
+                    **({} if each in self.interfaces.only_6 else {"CidrBlock": self._block(each)}),
                     "Ipv6CidrBlockAssociationSet": [
                         {"Ipv6CidrBlock": block, "Ipv6CidrBlockState": {"State": "associated"}}
                         for subnet, block in self.interfaces.blocks_6.items()

@@ -39,7 +39,7 @@ class FakeInterface:
 class FakeInterfaces:
     """All of them. ``limit``: an instance has so many at most, its own first one besides. ``detach_seconds``: so long a
     detached one is in use still. ``full``: subnets without a free address; ``blocks_6``: IPv6 addresses of those that
-    have any."""
+    have any; ``only_6``: those that have no others."""
 
     now: Callable[[], float]
     interfaces: dict[str, FakeInterface] = field(default_factory=dict)
@@ -47,6 +47,7 @@ class FakeInterfaces:
     detach_seconds: float = 3.0
     full: set[str] = field(default_factory=set)
     blocks_6: dict[str, str] = field(default_factory=dict)
+    only_6: set[str] = field(default_factory=set)
     _numbers: Any = field(default_factory=lambda: count(1))
 
     def on(self, instance: str) -> list[FakeInterface]:
