@@ -9,7 +9,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from awsorch.adapters.aws import AwsCalls, AwsError, Turns
+from awsorch.adapters.aws import READ_TIMEOUT_S, AwsCalls, AwsError, Turns
 from awsorch.adapters.load_balancers import Post
 from awsorch.adapters.task_interfaces import TaskInterfaces
 from awsorch.adapters.task_interfaces import refusal as interface_refusal
@@ -22,9 +22,16 @@ from awsorch.core.model_attachments import INTERFACE
 
 logger = logging.getLogger(__name__)
 
+#: What may still be under way is looked for this often, and as long as a call may take. Seconds.
+LATE_LOOK_S, LATE_S = 2.0, READ_TIMEOUT_S
+
 
 class Ec2Attachments:
-    """Carries out ProvideAttachment and ReleaseAttachment, and posts what comes of them."""
+    """Carries out ProvideAttachment and ReleaseAttachment, and posts what comes of them.
+
+    What EC2 was asked for without an answer, by a process that was killed perhaps, may be made after it was not found.
+    So the release of what is doubtful, and this process has no answer about, takes a second look, and more.
+    """
 
     def __init__(self, aws: AwsCalls, post: Post) -> None:
         self._post = post
@@ -32,6 +39,7 @@ class Ec2Attachments:
         self._volumes = TaskVolumes(aws)
         self._turns = Turns()
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._answered: set[str] = set()
 
     def provide_attachment(self, cluster: str, command: ProvideAttachment) -> None:
         """Have it made and attached. Returns at once."""
@@ -74,10 +82,12 @@ class Ec2Attachments:
             async with self._turns.one():
                 kind = self._interfaces if command.type == INTERFACE else self._volumes
                 details, facts = await kind.provide(command)
+            self._answered.add(command.attachment_id)
         except AwsError as error:
             reason = interface_refusal(command, error) if command.type == INTERFACE else volume_refusal(error)
             if reason is None:
                 raise
+            self._answered.add(command.attachment_id)
             return AttachmentRefused(
                 cause=cause, task_id=command.task_id, attachment_id=command.attachment_id, reason=reason
             )
@@ -93,11 +103,21 @@ class Ec2Attachments:
         providing = self._running.get(("provide", command.attachment_id))
         if providing is not None:  # or it would be made right after it was not found
             await asyncio.wait((providing,))
+        gone = await self._take_away(command)
+        if command.doubtful and command.attachment_id not in self._answered:
+            late = asyncio.get_running_loop().time() + LATE_S
+            while gone and asyncio.get_running_loop().time() < late:
+                await asyncio.sleep(LATE_LOOK_S)
+                gone = await self._take_away(command)
+        if not gone:
+            return None
+        self._answered.discard(command.attachment_id)
+        cause = f"attachment {command.attachment_id}"
+        return AttachmentReleased(cause=cause, task_id=command.task_id, attachment_id=command.attachment_id)
+
+    async def _take_away(self, command: ReleaseAttachment) -> bool:
+        """Whether EC2 has it no more. Raises AwsError."""
         async with self._turns.one():
             if command.type == INTERFACE:
-                gone = await self._interfaces.release(command.attachment_id)
-            else:
-                gone = await self._volumes.release(command.attachment_id, keep=command.keep)
-        cause = f"attachment {command.attachment_id}"
-        released = AttachmentReleased(cause=cause, task_id=command.task_id, attachment_id=command.attachment_id)
-        return released if gone else None
+                return await self._interfaces.release(command.attachment_id)
+            return await self._volumes.release(command.attachment_id, keep=command.keep)

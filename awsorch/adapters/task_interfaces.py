@@ -12,19 +12,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from awsorch.adapters.answers import FOR_EVER, Answers
+from awsorch.adapters.answers import Answers
 from awsorch.adapters.aws import AwsCalls, AwsError
 from awsorch.core.commands import ProvideAttachment
-from awsorch.core.model_attachments import ADDRESS
+from awsorch.core.model_attachments import ADDRESS, ADDRESS_6
 
 logger = logging.getLogger(__name__)
 
 ATTACHMENT_TAG = "awsorch:attachment"
 #: A detached interface can be deleted after a while: it is looked at this often, so many times. Seconds.
 DETACHING_S, LOOKS = 1.0, 10
+#: A subnet is asked about anew after this long: it may have got IPv6 addresses. Seconds.
+SUBNET_LIFE_S = 5.0
 #: Refusals after which another try may succeed.
 _PASSING = frozenset({"IncorrectState", "IncorrectInstanceState", "InvalidParameterValue", "AttachmentLimitExceeded"})
 
@@ -39,11 +41,14 @@ class TaskInterfaces:
 
     async def provide(self, command: ProvideAttachment) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """The details and facts of the interface, attached. Raises AwsError."""
-        interface = await self._find(command.attachment_id) or await self._create(command)
+        subnet = await self._subnet(command.subnet)
+        if not subnet.get("CidrBlock"):
+            text = f"The subnet '{command.subnet}' has IPv6 addresses only; tasks need one with IPv4 addresses too."
+            raise AwsError("UnsupportedOperation", text, refused=True)
+        interface = await self._find(command.attachment_id) or await self._create(command, subnet)
         if not interface.get("Attachment"):
             async with self._locks.setdefault(command.machine, asyncio.Lock()):
                 await self._attach(interface["NetworkInterfaceId"], command.machine)
-        subnet = await self._subnet(interface["SubnetId"])
         details = {
             "subnetId": interface["SubnetId"],
             "networkInterfaceId": interface["NetworkInterfaceId"],
@@ -51,9 +56,12 @@ class TaskInterfaces:
             "privateDnsName": interface.get("PrivateDnsName", ""),
             ADDRESS: interface["PrivateIpAddress"],
         }
-        block = IPv4Network(subnet["CidrBlock"])
-        # AWS's router is at the first address of every subnet.
-        return details, {"subnetGatewayIpv4Address": f"{block.network_address + 1}/{block.prefixlen}"}
+        facts = {"subnetGatewayIpv4Address": _gateway(IPv4Network(subnet["CidrBlock"]))}
+        newer, blocks = interface.get("Ipv6Addresses"), _blocks_6(subnet)
+        if newer and blocks:
+            details[ADDRESS_6] = newer[0]["Ipv6Address"]
+            facts["subnetGatewayIpv6Address"] = _gateway(blocks[0])
+        return details, facts
 
     async def release(self, attachment_id: str) -> bool:
         """Whether there is no such interface any more. Raises AwsError."""
@@ -76,10 +84,12 @@ class TaskInterfaces:
         found: list[Mapping[str, Any]] = answer.get("NetworkInterfaces", [])
         return found[0] if found else None
 
-    async def _create(self, command: ProvideAttachment) -> Mapping[str, Any]:
+    async def _create(self, command: ProvideAttachment, subnet: Mapping[str, Any]) -> Mapping[str, Any]:
         cluster = command.task_arn.rpartition(":")[2].split("/")[1]
         tags = {ATTACHMENT_TAG: command.attachment_id, "awsorch:cluster": cluster, "awsorch:task": command.task_id}
-        groups = {"Groups": list(command.security_groups)} if command.security_groups else {}
+        given: dict[str, Any] = {"Groups": list(command.security_groups)} if command.security_groups else {}
+        if _blocks_6(subnet):  # 0 where the subnet gives each interface one, but the account wants none
+            given["Ipv6AddressCount"] = int(command.ipv6)
         answer = await self._aws.call(
             "ec2",
             "create_network_interface",
@@ -92,7 +102,7 @@ class TaskInterfaces:
                     "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
                 }
             ],
-            **groups,
+            **given,
         )
         interface: Mapping[str, Any] = answer["NetworkInterface"]
         return interface
@@ -133,7 +143,17 @@ class TaskInterfaces:
             subnet: Mapping[str, Any] = answer["Subnets"][0]
             return subnet
 
-        return await self._subnets.get(subnet_id, ask, seconds=FOR_EVER)
+        return await self._subnets.get(subnet_id, ask, seconds=SUBNET_LIFE_S)
+
+
+def _blocks_6(subnet: Mapping[str, Any]) -> list[IPv6Network]:
+    found = subnet.get("Ipv6CidrBlockAssociationSet", [])
+    return [IPv6Network(each["Ipv6CidrBlock"]) for each in found if each["Ipv6CidrBlockState"]["State"] == "associated"]
+
+
+def _gateway(block: IPv4Network | IPv6Network) -> str:
+    """AWS's router is at the first address of every subnet."""
+    return f"{block.network_address + 1}/{block.prefixlen}"
 
 
 def refusal(command: ProvideAttachment, error: AwsError) -> str | None:

@@ -51,7 +51,7 @@ from awsorch.agent.state_file import Batch, Saved, StateFile, StateFileError, St
 from awsorch.agent.supervisor import Supervisor
 from awsorch.agent.surroundings import Surroundings
 from awsorch.agent.task_limits import TaskLimits
-from awsorch.agent.task_networks import TaskNetworks
+from awsorch.agent.task_networks import networks_of
 from awsorch.agent.telemetry import Publishing, Telemetry
 from awsorch.agent.update_folder import folder_of
 from awsorch.agent.updates import Updates
@@ -259,7 +259,7 @@ class Agent:
                 inputs=TaskInputs(services, roles, region),
                 registries=RegistryAccess(services, roles, self._own_credentials(), self._parts.clock),
                 cloudwatch=CloudWatchLogs(services, roles, self._own_credentials()),
-                networks=TaskNetworks(self._parts.engine, block_metadata=self._settings.instance.block_metadata),
+                networks=networks_of(self._parts.engine, self._settings.instance),
                 volumes=mounts_of(self._settings),
                 limits=TaskLimits(self._settings.engine.limits, facts.cgroup_parent),
                 store=store,

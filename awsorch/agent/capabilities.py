@@ -70,6 +70,8 @@ def _of_networks(settings: Settings, facts: EngineFacts) -> Iterator[str]:
     """Tasks with interfaces of their own find their agent by way of the engine's bridge."""
     if settings.instance.task_interfaces and facts.bridge_address and not settings.external:
         yield "ecs.capability.task-eni"
+        if settings.instance.ipv6:
+            yield "ecs.capability.task-eni.ipv6"
         if settings.instance.block_metadata:
             yield "ecs.capability.task-eni-block-instance-metadata"
 

@@ -8,7 +8,7 @@ Source: ECS developer guide, "Amazon ECS task metadata endpoint version 4" and "
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
 
 from awsorch.agent.assignment import Assignment
@@ -151,16 +151,19 @@ def _own_network(interface: acs.ElasticNetworkInterface, version: int) -> View:
     }
     if version < 4:
         return network
-    gateway = interface.subnet_gateway_ipv4_address
+    gateway, gateway_6 = interface.subnet_gateway_ipv4_address, interface.subnet_gateway_ipv6_address
     return network | _with_value(
         {
+            "IPv6Addresses": [each.address for each in interface.ipv6_addresses],
             "AttachmentIndex": interface.index,
             "MACAddress": interface.mac_address,
             "IPv4SubnetCIDRBlock": str(IPv4Interface(gateway).network) if gateway else "",
+            "IPv6SubnetCIDRBlock": str(IPv6Interface(gateway_6).network) if gateway_6 else "",
             "DomainNameServers": list(interface.domain_name_servers),
             "DomainNameSearchList": list(interface.domain_name),
             "PrivateDNSName": interface.private_dns_name,
             "SubnetGatewayIpv4Address": gateway,
+            "SubnetGatewayIpv6Address": gateway_6,
         }
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 
@@ -39,6 +40,11 @@ async def run(*command: str, given: str = "") -> bytes:
 def inside(process_id: int) -> tuple[str, ...]:
     """The words before a command that is to run in the network of a process."""
     return ("nsenter", f"--net=/proc/{process_id}/ns/net", "--")
+
+
+def has_ipv6() -> bool:
+    """Whether the kernel has IPv6."""
+    return Path("/proc/net/if_inet6").exists()
 
 
 async def links(*where: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from awsorch.agent.gpu_inventory import read_inventory
+from awsorch.agent.network_commands import has_ipv6
 
 DEFAULT_RESERVED_PORTS = (22, 2375, 2376, 51678, 51679)
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -28,9 +29,9 @@ class SettingError(Exception):
 class InstanceSettings:
     """What this instance is and offers. `cpu` in CPU units, None for what the engine's host has; `gpus` are ids. The
     folder `efs_folder` stands in for EFS. With `task_interfaces` tasks may have network interfaces of their own; with
-    `block_metadata` those do not reach EC2's metadata service. With `block_volumes` they may have EBS volumes, mounted
-    in `mount_namespace` (a file; empty for the agent's own) where the engine is elsewhere; files in `ebs_folder` stand
-    in for their devices."""
+    `block_metadata` those do not reach EC2's metadata service; `ipv6`: the kernel has it. With `block_volumes` they may
+    have EBS volumes, mounted in `mount_namespace` (a file; empty for the agent's own) where the engine is elsewhere;
+    files in `ebs_folder` stand in for their devices."""
 
     cpu: int | None = None
     memory: int | None = None
@@ -48,6 +49,7 @@ class InstanceSettings:
     gpu_runtime: str = "nvidia"
     task_interfaces: bool = False
     block_metadata: bool = False
+    ipv6: bool = False
     volume_plugin_capabilities: tuple[str, ...] = ()
     efs_folder: str = ""
     block_volumes: bool = False
@@ -228,6 +230,7 @@ def _load_instance(read: "_Reader") -> InstanceSettings:
         gpus=_gpus(read),
         task_interfaces=read("ECS_ENABLE_TASK_ENI", _boolean, False),
         block_metadata=read("ECS_AWSVPC_BLOCK_IMDS", _boolean, False),
+        ipv6=has_ipv6(),
         gpu_runtime=read("ECS_NVIDIA_RUNTIME", str, "nvidia"),
         port_bind_address=read("AWSORCH_PORT_BIND_ADDRESS", str, "0.0.0.0"),
         dynamic_port_range=read("ECS_DYNAMIC_HOST_PORT_RANGE", _port_range, None),

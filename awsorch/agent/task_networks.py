@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Any
 
 from awsorch.agent.engine import Engine
 from awsorch.agent.environment import LINK_LOCAL
 from awsorch.agent.network_commands import NetworkError, inside, links, run
+from awsorch.agent.settings import InstanceSettings
 from awsorch.agent.task_cgroup import CGROUP_ROOT
 from awsorch.agent.usage import Cgroups
 from awsorch.wire import acs
@@ -26,15 +27,19 @@ LOG = logging.getLogger(__name__)
 
 INTERFACE, TO_AGENT = "eth0", "ecs-eth0"
 """The task's own interface, and the one that leads to its agent, as in ECS."""
-METADATA_SERVICE = "169.254.169.254"
+METADATA_SERVICE, METADATA_SERVICE_6 = "169.254.169.254", "fd00:ec2::254"
+_AFTER_ADVERTISED = 2048
+"""The metric of a default route that counts only where AWS's router has advertised none itself, which have 1024."""
 
 
 class TaskNetworks:
-    """Sets up the networks of one instance's tasks; with `block_metadata` they do not reach EC2's metadata service."""
+    """Sets up the networks of one instance's tasks; with `block_metadata` they do not reach EC2's metadata service.
+    Without `ipv6` they have no such addresses, whatever EC2 says."""
 
-    def __init__(self, engine: Engine, *, block_metadata: bool = False) -> None:
+    def __init__(self, engine: Engine, *, block_metadata: bool = False, ipv6: bool = False) -> None:
         self._engine = engine
         self._block_metadata = block_metadata
+        self._ipv6 = ipv6
         self._cgroups = Cgroups(CGROUP_ROOT)
         self._locks: dict[str, asyncio.Lock] = {}
         self._ready: set[str] = set()
@@ -67,6 +72,12 @@ class TaskNetworks:
         own = await self._move_in(interface, process_id)
         await run(*there, "ip", "-batch", "-", given="\n".join(await self._to_agent(there, bridge)) + "\n")
         await run(*there, "ip", "-batch", "-", given="\n".join(self._own(interface, own)) + "\n")
+        if interface.ipv6_addresses and self._ipv6:
+            # Docker has put IPv6 off there, since its bridge has none.
+            await run(*there, "sh", "-ec", _PUT_ON)
+            await run(*there, "ip", "-6", "-batch", "-", given="\n".join(self._own_6(interface)) + "\n")
+        elif interface.ipv6_addresses:
+            LOG.warning("%s has no IPv6 address in its task: this kernel has no IPv6", interface.ec2_id)
         await asyncio.to_thread(_name_host, found, bridge["IPAddress"], _address(interface))
         # Last of all, because it says that everything is done.
         gateway = IPv4Interface(interface.subnet_gateway_ipv4_address).ip
@@ -119,6 +130,27 @@ class TaskNetworks:
         if self._block_metadata:
             lines.append(f"route replace blackhole {METADATA_SERVICE}/32")
         return lines
+
+    def _own_6(self, interface: acs.ElasticNetworkInterface) -> list[str]:
+        """Its IPv6 addresses, and the way to all others: by the subnet's router, neighbours as well, as in a VPC."""
+        lines = [f"address replace {each.address}/128 dev {INTERFACE} nodad" for each in interface.ipv6_addresses]
+        if interface.subnet_gateway_ipv6_address:
+            gateway = IPv6Interface(interface.subnet_gateway_ipv6_address).ip
+            lines += [
+                f"route replace {gateway}/128 dev {INTERFACE}",
+                f"route replace default via {gateway} dev {INTERFACE} metric {_AFTER_ADVERTISED}",
+            ]
+        if self._block_metadata:
+            lines.append(f"route replace blackhole {METADATA_SERVICE_6}/128")
+        return lines
+
+
+def networks_of(engine: Engine, settings: InstanceSettings) -> TaskNetworks:
+    """Those of an instance, as its settings have them."""
+    return TaskNetworks(engine, block_metadata=settings.block_metadata, ipv6=settings.ipv6)
+
+
+_PUT_ON = "; ".join(f"echo 0 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6" for name in ("lo", INTERFACE))
 
 
 async def _is_set_up(interface: acs.ElasticNetworkInterface, there: tuple[str, ...]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from awsorch.api.views_capacity import View, attachments_view, strategy_view
 from awsorch.core.model import Cluster, Container, ContainerInstance, NetworkBinding, Resources, Task
-from awsorch.core.model_attachments import ADDRESS, Attachment
+from awsorch.core.model_attachments import ADDRESS, ADDRESS_6, Attachment
 from awsorch.core.placement.slot import Free
 from awsorch.core.services.deployments import revision_of
 from awsorch.core.state import ClusterState
@@ -227,7 +227,12 @@ def attachment_view(attachment: Attachment) -> View:
 
 def _interface_view(attachment: Attachment) -> View:
     """A NetworkInterface of a Container."""
-    return {"attachmentId": attachment.id, "privateIpv4Address": attachment.details[ADDRESS]}
+    details = attachment.details
+    return {
+        "attachmentId": attachment.id,
+        "privateIpv4Address": details[ADDRESS],
+        "ipv6Address": details.get(ADDRESS_6),
+    }
 
 
 def stopped_task_view(task: Task) -> View:

@@ -136,8 +136,8 @@ class PublishReservation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvideAttachment:
     """Make an interface or a volume for a task and attach it to its EC2 instance ``machine``, once however often it is
-    given: AttachmentProvided, or AttachmentRefused. ``subnet`` and ``security_groups`` are an interface's, ``zone`` and
-    ``volume`` a volume's."""
+    given: AttachmentProvided, or AttachmentRefused. ``subnet``, ``security_groups`` and ``ipv6`` are an interface's,
+    ``zone`` and ``volume`` a volume's."""
 
     task_id: str
     task_arn: str
@@ -146,6 +146,7 @@ class ProvideAttachment:
     machine: str
     subnet: str = ""
     security_groups: tuple[str, ...] = ()
+    ipv6: bool = False
     zone: str = ""
     volume: TaskVolume | None = None
 
@@ -153,12 +154,13 @@ class ProvideAttachment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseAttachment:
     """Detach and delete what was made for this attachment, if anything was: AttachmentReleased. What is to ``keep`` is
-    detached only."""
+    detached only. Where it is ``doubtful`` whether anything was, it may still be under way."""
 
     task_id: str
     attachment_id: str
     type: str
     keep: bool = False
+    doubtful: bool = False
 
 
 Command = (

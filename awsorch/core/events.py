@@ -112,7 +112,8 @@ class CloseGate(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterInstance(Event):
-    """RegisterContainerInstance. ``instance_id`` is new, unless ``known_id`` says that the agent re-registers."""
+    """RegisterContainerInstance. ``instance_id`` is new, unless ``known_id`` says that the agent re-registers;
+    ``status_reason`` is what there is to say of it."""
 
     instance_id: str
     arn: str
@@ -126,6 +127,7 @@ class RegisterInstance(Event):
     docker_version: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     client_token: str | None = None
+    status_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

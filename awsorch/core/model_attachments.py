@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: The detail of an interface that says where its task is reached.
-ADDRESS = "privateIPv4Address"
+#: The details of an interface that say where its task is reached.
+ADDRESS, ADDRESS_6 = "privateIPv4Address", "ipv6Address"
 INTERFACE, VOLUME = "ElasticNetworkInterface", "AmazonElasticBlockStorage"
+#: The details that say what it is called in EC2.
+_IDS = frozenset({"networkInterfaceId", "volumeId"})
 #: PRECREATED: asked of EC2. ATTACHING: there, and its instance is told. ATTACHED: its agent has it. DETACHING: asked
 #: to go. DELETED: gone.
 PRECREATED, ATTACHING, ATTACHED, DETACHING, DELETED = "PRECREATED", "ATTACHING", "ATTACHED", "DETACHING", "DELETED"
@@ -19,7 +21,8 @@ PRECREATED, ATTACHING, ATTACHED, DETACHING, DELETED = "PRECREATED", "ATTACHING",
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
     """One interface or volume of one task. ``details`` is what ECS shows of it, ``facts`` what its agent needs besides;
-    ``since`` is when its task was placed, ``released_at`` when it was first asked to go."""
+    ``since`` is when its task was placed, ``released_at`` when it was first asked to go. What EC2 was ``asked`` for, it
+    may make whether or not its answer comes."""
 
     id: str
     type: str
@@ -28,6 +31,12 @@ class Attachment:
     facts: Mapping[str, str] = field(default_factory=dict)
     since: float | None = None
     released_at: float | None = None
+    asked: bool = False
+
+    @property
+    def is_made(self) -> bool:
+        """Whether EC2 has said that it made it."""
+        return not _IDS.isdisjoint(self.details)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +64,8 @@ class TaskVolume:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNetwork:
     """What a task's own network interface is to be: ``subnets`` by Availability Zone, and its security groups; without
-    any it has the default one of its VPC."""
+    any it has the default one of its VPC. With ``ipv6`` it has an address of that kind too, where its subnet does."""
 
     subnets: Mapping[str, str]
     security_groups: tuple[str, ...] = ()
+    ipv6: bool = True

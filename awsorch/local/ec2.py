@@ -156,13 +156,16 @@ class MotoEc2:
 
     async def _ensure_subnets(self, prefix: str, vpc_id: str, zones: list[str]) -> dict[str, str]:
         found = await self._client.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc_id]}])
-        subnets = {subnet["AvailabilityZone"]: str(subnet["SubnetId"]) for subnet in found["Subnets"]}
+        blocks = {zone: f"{prefix}.{ZONE_STEP * number}.0/18" for number, zone in enumerate(zones)}
+        # Users may make further ones in a zone: those are not the instances'.
+        known = sorted(found["Subnets"], key=lambda subnet: subnet["CidrBlock"] in blocks.values())
+        subnets = {subnet["AvailabilityZone"]: str(subnet["SubnetId"]) for subnet in known}
         for number, zone in enumerate(zones):
             if zone not in subnets:
                 await self._seed(_NETWORK_SEED + 1 + number)
                 made = await self._client.create_subnet(
                     VpcId=vpc_id,
-                    CidrBlock=f"{prefix}.{ZONE_STEP * number}.0/18",
+                    CidrBlock=blocks[zone],
                     AvailabilityZone=zone,
                     TagSpecifications=_named("subnet"),
                 )

@@ -16,7 +16,7 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -78,6 +78,7 @@ class MetadataService:
         self._port = port
         self._clock = clock
         self._instances: dict[str, LocalInstance] = {}
+        self._further: dict[str, str] = {}
         self._sites: dict[str, web.TCPSite] = {}
         self._runner: web.AppRunner | None = None
 
@@ -105,9 +106,17 @@ class MetadataService:
         await site.start()
         self._sites[instance.address] = site
 
+    def answer_also(self, instance: LocalInstance, addresses: Iterable[str]) -> None:
+        """Answer for an instance to who asks from further addresses, those of its network interfaces, and no longer to
+        those of an earlier call."""
+        kept = {address: own for address, own in self._further.items() if own != instance.address}
+        self._further = kept | dict.fromkeys(addresses, instance.address)
+
     async def withdraw(self, address: str) -> None:
         """Stop answering at an address."""
-        self._instances.pop(address, None)
+        instance = self._instances.pop(address, None)
+        if instance is not None:
+            self.answer_also(instance, ())
         site = self._sites.pop(address, None)
         if site is not None:
             await site.stop()
@@ -115,6 +124,7 @@ class MetadataService:
     async def close(self) -> None:
         """Stop answering at all."""
         self._instances.clear()
+        self._further.clear()
         self._sites.clear()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -156,7 +166,7 @@ class MetadataService:
         transport = request.transport
         end = "sockname" if self._shared is None else "peername"
         address = transport.get_extra_info(end)[0] if transport is not None else ""
-        instance = self._instances.get(address)
+        instance = self._instances.get(self._further.get(address, address))
         if instance is None:
             raise web.HTTPNotFound
         return instance

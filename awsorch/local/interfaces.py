@@ -11,12 +11,13 @@ from awsorch.local.security_groups import Rule, rules_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenInterface:
-    """`address` is its primary one; `rules` are those of its security groups."""
+    """`address` is its primary one, `address_6` an IPv6 one or empty; `rules` are those of its security groups."""
 
     id: str
     index: int
     mac: str
     address: str
+    address_6: str = ""
     rules: tuple[Rule, ...] = ()
 
 
@@ -38,6 +39,7 @@ def seen_interfaces(
             index=each["Attachment"]["DeviceIndex"],
             mac=each["MacAddress"],
             address=each["PrivateIpAddress"],
+            address_6=next((one["Ipv6Address"] for one in each.get("Ipv6Addresses", ())), ""),
             rules=rules_of((groups[one["GroupId"]] for one in each["Groups"] if one["GroupId"] in groups), members),
         )
         for each in described

@@ -2,7 +2,7 @@
 
 moto draws any address of a subnet, and hardware addresses of three random bytes. Interfaces are in the upper half of
 their subnet, where local instances never are. And an interface is in its own security groups, where moto adds those of
-the instance that it is attached to.
+the instance that it is attached to. The states of subnets' IPv6 CIDR blocks are described as EC2 does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ def mend_interfaces() -> None:
     """Have moto do so. Raises AttributeError where it no longer has what this was written for."""
     from moto.ec2.models import EC2Backend
     from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+    from moto.ec2.models.subnets import Subnet
 
     create = EC2Backend.create_network_interface
 
@@ -30,7 +31,20 @@ def mend_interfaces() -> None:
         return made
 
     EC2Backend.create_network_interface = create_network_interface
+    Subnet.ipv6_cidr_block_association_set = property(_blocks_6)
     NetworkInterface.group_set = property(lambda self: list(self._group_set))
+
+
+def _blocks_6(subnet: Any) -> list[dict[str, Any]]:
+    """The subnet's IPv6 CIDR blocks with their states, which moto describes in Python's words."""
+    return [
+        {
+            "associationId": name,
+            "ipv6CidrBlock": each["ipv6CidrBlock"],
+            "ipv6CidrBlockState": each["ipv6CidrBlockState"],
+        }
+        for name, each in subnet.ipv6_cidr_block_associations.items()
+    ]
 
 
 def _free_address(backend: Any, subnet: Any) -> str:

@@ -149,6 +149,7 @@ class NetnsHosts:
             if each.id not in machine.interfaces:
                 await router.connect(machine.space, each)
             machine.interfaces[each.id] = each
+        self._metadata.answer_also(instance, [each.address for each in machine.interfaces.values()])
 
     def _is_on(self, machine: _Machine) -> bool:
         """Whether it has been booted and has not died since; its engine and its agent are the supervisor's to keep."""

@@ -4,13 +4,18 @@ Like a VPC it knows each interface's address and asks nobody: every interface is
 namespace, with a route to its one address. It answers for all other addresses (proxy ARP), on those links and on the
 bridge, so that subnets need no gateway and instances reach tasks as their neighbours. Since each packet from or to an
 interface is forwarded here, this is where security groups apply.
+
+IPv6, where the kernel has it, goes the same way: the gateway of an interface's subnet is an address of its link, and
+this machine, which has no part in those networks otherwise, has a route to each interface.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
+from ipaddress import IPv6Interface
 
+from awsorch.agent.network_commands import has_ipv6
 from awsorch.local.interfaces import SeenInterface
 from awsorch.local.netns import Space, run
 from awsorch.local.security_groups import Rule
@@ -18,13 +23,27 @@ from awsorch.local.security_groups import Rule
 _NAMED_BY = 12
 """So many characters of an interface's id make the name of its link, which may have 15."""
 
+_LINK_6, _MACHINES_LINK_6 = "fe80::1", "fe80::2"
+"""The router on all of its links, and this machine on the bridge."""
+_MACHINES_6 = "fd61:7773:6f72"
+"""What the address begins with by which this machine connects to interfaces; the number of the network follows."""
+_SUBNETS_6 = 64
+"""The prefix length of EC2's subnets."""
+_MACHINE_6 = ("ip", "-6", "-batch", "-")
+_ASKS_FOR_METADATA = "-m conntrack --ctstate DNAT"
+"""Nothing else is led elsewhere here; no security group applies to it, as in EC2."""
+
 
 class Router:
-    """`inside` gives the words before a command that is to run in the switch's namespace; it may raise OSError."""
+    """`inside` gives the words before a command that is to run in the switch's namespace; it may raise OSError.
+    `device` is this machine's that leads there."""
 
-    def __init__(self, prefix: str, inside: Callable[[], tuple[str, ...]]) -> None:
+    def __init__(self, prefix: str, inside: Callable[[], tuple[str, ...]], device: str) -> None:
         self._prefix = prefix
         self._inside = inside
+        self._device = device
+        self._ipv6 = has_ipv6()
+        self._machine_6 = f"{_MACHINES_6}:{int(prefix.rpartition('.')[2]):x}::1"
         self._guarded: dict[str, SeenInterface] = {}
 
     async def start(self, bridge: str, uplink: str) -> None:
@@ -34,7 +53,14 @@ class Router:
             f"route replace {self._prefix}.0.0/16 dev {bridge} scope link src {self._prefix}.255.254",
             f"route replace default via {uplink} dev {bridge}",
         )
-        await self._set("ip_forward=1", *_answering(bridge))
+        await self._set("ipv4/ip_forward=1", *_answering(bridge))
+        if self._ipv6:
+            await self._set("ipv6/conf/all/forwarding=1", f"ipv6/conf/{bridge}/disable_ipv6=0")
+            away = f"route replace default via {_MACHINES_LINK_6} dev {bridge}"
+            await self._batch(f"address replace {_LINK_6}/64 dev {bridge} nodad", away, family="-6")
+            await run("bash", "-ec", f"echo 0 > /proc/sys/net/ipv6/conf/{self._device}/disable_ipv6")
+            own = (f"{_MACHINES_LINK_6}/64", f"{self._machine_6}/128")
+            await run(*_MACHINE_6, lines=[f"address replace {each} dev {self._device} nodad" for each in own])
 
     async def connect(self, space: Space, interface: SeenInterface) -> None:
         """Put an interface into an instance's namespace, down and without an address, as EC2 does. Raises OSError."""
@@ -43,6 +69,19 @@ class Router:
         pair = f"link add {link} type veth peer name {name} address {interface.mac} netns {space.holder}"
         await self._batch(pair, f"link set {link} up", f"route replace {interface.address}/32 dev {link}")
         await self._set(*_answering(link))
+        if self._ipv6 and interface.address_6:
+            await self._connect_6(link, interface.address_6)
+
+    async def _connect_6(self, link: str, address: str) -> None:
+        gateway = IPv6Interface(f"{address}/{_SUBNETS_6}").network[1]
+        await self._set(f"ipv6/conf/{link}/disable_ipv6=0")
+        await self._batch(
+            *(f"address replace {each} dev {link} nodad" for each in (f"{_LINK_6}/64", f"{gateway}/128")),
+            f"route replace {address}/128 dev {link}",
+            family="-6",
+        )
+        way = f"via {_LINK_6} dev {self._device} src {self._machine_6}"
+        await run(*_MACHINE_6, lines=(f"route replace {address}/128 {way}",))
 
     async def guard(self, interface: SeenInterface) -> None:
         """Let only that to and from an interface which its security groups let through. Raises OSError."""
@@ -54,6 +93,9 @@ class Router:
     async def disconnect(self, interface: SeenInterface) -> None:
         """Take an interface away, wherever its instance has put it; none is no error. Raises OSError."""
         await self._unlink(interface)
+        if self._ipv6 and interface.address_6:
+            with contextlib.suppress(OSError):  # there is none where it was never connected
+                await run(*_MACHINE_6, lines=(f"route delete {interface.address_6}/128 dev {self._device}",))
         if self._guarded.pop(interface.id, None) is not None:
             await self._filter()
 
@@ -66,20 +108,21 @@ class Router:
         """Replace all rules at once, as the kernel does it."""
         lines = filter_lines(self._guarded.values(), f"{self._prefix}.0.1")
         await run(*self._inside(), "iptables-restore", lines=lines)
+        if self._ipv6:
+            lines = filter_lines(self._guarded.values(), self._machine_6, ipv6=True)
+            await run(*self._inside(), "ip6tables-restore", lines=lines)
 
-    async def _batch(self, *lines: str) -> None:
-        await run(*self._inside(), "ip", "-batch", "-", lines=lines)
+    async def _batch(self, *lines: str, family: str = "-4") -> None:
+        await run(*self._inside(), "ip", family, "-batch", "-", lines=lines)
 
     async def _set(self, *values: str) -> None:
-        lines = (
-            f"echo {value} > /proc/sys/net/ipv4/{name}" for name, _, value in (each.partition("=") for each in values)
-        )
+        lines = (f"echo {value} > /proc/sys/net/{name}" for name, _, value in (each.partition("=") for each in values))
         await run(*self._inside(), "bash", "-ec", "; ".join(lines))
 
 
-def filter_lines(interfaces: Iterable[SeenInterface], machine: str) -> tuple[str, ...]:
-    """The rules for iptables-restore: what is connected stays so, and what no group lets through is dropped. This
-    `machine`, where the load balancers and the users are, may connect to all."""
+def filter_lines(interfaces: Iterable[SeenInterface], machine: str, *, ipv6: bool = False) -> tuple[str, ...]:
+    """The rules for iptables-restore, or ip6tables-restore: what is connected stays so, and what no group lets through
+    is dropped. This `machine`, where the load balancers and the users are, may connect to all."""
     chains, jumps, rules = [], [], []
     for each in interfaces:
         link = _link(each)
@@ -88,8 +131,9 @@ def filter_lines(interfaces: Iterable[SeenInterface], machine: str) -> tuple[str
             chains.append(f":{chain} - [0:0]")
             # All leave by one chain and arrive by another: those on the way out are asked first.
             jumps.append((ingress, f"-A FORWARD {device} -j {chain}"))
-            rules += [f"-A {chain} -s {machine}/32 -j RETURN"] if ingress else []
-            rules += [f"-A {chain} {_match(rule)} -j RETURN" for rule in each.rules if rule.ingress is ingress]
+            rules.append(f"-A {chain} {f'-s {machine}' if ingress else _ASKS_FOR_METADATA} -j RETURN")
+            allowed = (rule for rule in each.rules if rule.ingress is ingress and rule.is_ipv6 is ipv6)
+            rules += [f"-A {chain} {_match(rule)} -j RETURN" for rule in allowed]
             rules.append(f"-A {chain} -j DROP")
     known = "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     return ("*filter", ":FORWARD ACCEPT [0:0]", *chains, known, *(line for _, line in sorted(jumps)), *rules, "COMMIT")
@@ -111,8 +155,8 @@ def _link(interface: SeenInterface) -> str:
 def _answering(device: str) -> tuple[str, ...]:
     """What has a device answer at once for all that is elsewhere, and lets it not send others past the router."""
     return (
-        f"conf/{device}/proxy_arp=1",
-        f"neigh/{device}/proxy_delay=0",
-        f"conf/{device}/send_redirects=0",
-        f"conf/{device}/rp_filter=0",
+        f"ipv4/conf/{device}/proxy_arp=1",
+        f"ipv4/neigh/{device}/proxy_delay=0",
+        f"ipv4/conf/{device}/send_redirects=0",
+        f"ipv4/conf/{device}/rp_filter=0",
     )

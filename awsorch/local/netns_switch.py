@@ -35,7 +35,7 @@ class Switch:
         self._environment = environment
         self.prefix = prefix
         self._space: Space | None = None
-        self.router = Router(prefix, self._inside_of)
+        self.router = Router(prefix, self._inside_of, device_of(prefix))
 
     @property
     def address(self) -> str:
@@ -60,6 +60,7 @@ class Switch:
         await run(*_BATCH, lines=(pair, address, f"link set {self.device} up"))
         await run(*self._inside(), lines=(f"link set {_UPLINK} master {_BRIDGE} up",))
         await self.router.start(_BRIDGE, self.address)
+        await self._lead_to_metadata(self._there(), "PREROUTING")  # of tasks with interfaces of their own
 
     async def close(self) -> None:
         """Take the network away."""
@@ -84,12 +85,8 @@ class Switch:
                 f"route add default via {self.address}",
             ),
         )
-        for chain in ("OUTPUT", "PREROUTING"):  # the instance's own requests, and its containers'
-            await run(
-                *(*space.enter("net"), "iptables", "--table", "nat", "--append", chain, "--protocol", "tcp"),
-                *("--destination", _METADATA_ADDRESS, "--dport", "80"),
-                *("--jump", "DNAT", "--to-destination", f"{self.address}:{METADATA_PORT}"),
-            )
+        # The instance's own requests, and its containers'.
+        await self._lead_to_metadata(space, "OUTPUT", "PREROUTING")
 
     async def unplug(self, port: str) -> None:
         """Take a port away; none is no error. Raises OSError where there is no switch."""
@@ -104,6 +101,14 @@ class Switch:
     async def uncut(self, port: str) -> None:
         """Plug it in again. Raises OSError."""
         await run(*self._inside(), lines=(f"link set {port} up",))
+
+    async def _lead_to_metadata(self, space: Space, *chains: str) -> None:
+        for chain in chains:
+            await run(
+                *(*space.enter("net"), "iptables", "--table", "nat", "--append", chain, "--protocol", "tcp"),
+                *("--destination", _METADATA_ADDRESS, "--dport", "80"),
+                *("--jump", "DNAT", "--to-destination", f"{self.address}:{METADATA_PORT}"),
+            )
 
     def _inside(self) -> tuple[str, ...]:
         return (*self._inside_of(), *_BATCH)

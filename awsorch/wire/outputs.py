@@ -5,6 +5,8 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+_UNLISTED = {"SettingName": ("dualStackIPv6",)}
+"""What an enumeration lacks, though the model's own texts have it (PutAccountSetting)."""
 _LIMITS = {"integer": 2**31, "long": 2**63}
 
 
@@ -47,6 +49,7 @@ def _check_scalar(shape: Shape, value: Any, where: str) -> None:
     if kind == "string":
         _expect(isinstance(value, str), where, "a string", value)
         allowed = getattr(shape, "enum", ())
+        allowed = [*allowed, *_UNLISTED.get(shape.name, ())] if allowed else ()
         _expect(not allowed or value in allowed, where, f"one of {allowed}", value)
     elif kind == "boolean":
         _expect(isinstance(value, bool), where, "a boolean", value)

@@ -156,6 +156,37 @@ def test_the_metadata_service_is_out_of_reach_where_settings_say_so() -> None:
     assert "address add 10.0.64.7/18 dev eth0" in blocked
 
 
+def test_an_interface_with_an_ipv6_address_has_a_way_there() -> None:
+    newer = msgspec.structs.replace(
+        INTERFACE,
+        ipv6_addresses=(acs.IPv6Address(address="2600:1f13::7", primary=True),),
+        subnet_gateway_ipv6_address="2600:1f13::1/64",
+    )
+    engine = SimulatedEngine()
+    lines = [
+        "address replace 2600:1f13::7/128 dev eth0 nodad",
+        "route replace 2600:1f13::1/128 dev eth0",
+        "route replace default via 2600:1f13::1 dev eth0 metric 2048",
+    ]
+    assert TaskNetworks(engine, ipv6=True)._own_6(newer) == lines
+    blocked = TaskNetworks(engine, ipv6=True, block_metadata=True)._own_6(newer)
+    assert blocked == [*lines, "route replace blackhole fd00:ec2::254/128"]
+
+
+def test_containers_know_their_ipv6_addresses() -> None:
+    newer = msgspec.structs.replace(
+        INTERFACE,
+        ipv6_addresses=(acs.IPv6Address(address="2600:1f13::7", primary=True),),
+        subnet_gateway_ipv6_address="2600:1f13::1/64",
+    )
+    task = msgspec.structs.replace(in_vpc(a_container("app")), elastic_network_interfaces=(newer,))
+    assignment = Assignment(task, fresh_life(task, plan.names_for(task, lambda: "0f"), load({})), load({}))
+    (network,) = container_view(assignment, "app", {}, version=4)["Networks"]
+    assert network["IPv6Addresses"] == ["2600:1f13::7"]
+    assert network["IPv6SubnetCIDRBlock"] == "2600:1f13::/64"
+    assert network["SubnetGatewayIpv6Address"] == "2600:1f13::1/64"
+
+
 def test_a_task_of_a_payload_survives_its_pause_container() -> None:
     task = in_vpc(a_container("app"))
     assert msgspec.json.decode(msgspec.json.encode(task), type=acs.Task) == task

@@ -81,6 +81,40 @@ def test_a_task_shows_its_interface(api: ServedApi) -> None:
     assert seen["containers"][0]["networkInterfaces"] == shown
 
 
+def test_a_task_has_an_ipv6_address_unless_the_account_wants_none(api: ServedApi) -> None:
+    join(api)
+    (task,) = api.ecs.run_task(taskDefinition="web", networkConfiguration=network())["tasks"]
+    details = {"networkInterfaceId": "eni-1", "privateIPv4Address": "10.0.0.7", "ipv6Address": "2600:1f13::7"}
+    api.submit(
+        "default",
+        AttachmentProvided(
+            task_id=task["taskArn"].rpartition("/")[2],
+            attachment_id=task["attachments"][0]["id"],
+            details=details,
+            facts={},
+        ),
+    )
+    (seen,) = api.ecs.describe_tasks(tasks=[task["taskArn"]])["tasks"]
+    (interface,) = seen["containers"][0]["networkInterfaces"]
+    assert (interface["privateIpv4Address"], interface["ipv6Address"]) == ("10.0.0.7", "2600:1f13::7")
+    api.ecs.put_account_setting_default(name="dualStackIPv6", value="disabled")
+    api.ecs.run_task(taskDefinition="web", networkConfiguration=network())
+    assert [command.ipv6 for command in api.sent(ProvideAttachment)] == [True, False]
+
+
+def test_that_there_is_no_trunking_is_told_where_the_account_wants_it(api: ServedApi) -> None:
+    def told(attributes: list[dict[str, str]]) -> str | None:
+        made = api.ecs.register_container_instance(cluster="default", attributes=attributes)["containerInstance"]
+        assert made["status"] == "ACTIVE"
+        return made.get("statusReason")
+
+    with_interfaces = [{"name": "ecs.capability.task-eni"}]
+    assert told(with_interfaces) is None
+    api.ecs.put_account_setting_default(name="awsvpcTrunking", value="enabled")
+    assert str(told(with_interfaces)).startswith("The account setting awsvpcTrunking has no effect")
+    assert told([]) is None, "such an instance has no tasks that it could be about"
+
+
 def test_an_instance_has_as_many_as_its_type(api: ServedApi) -> None:
     join(api)
     answer = api.ecs.run_task(taskDefinition="web", count=3, networkConfiguration=network())

@@ -6,18 +6,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
 
-from awsorch.adapters.aws import AwsError
+from awsorch.adapters.aws import AwsCalls, AwsError
 from awsorch.adapters.machines import Ec2Machines
 from awsorch.adapters.task_attachments import Ec2Attachments
 from awsorch.adapters.task_interfaces import ATTACHMENT_TAG
 from awsorch.core.commands import LaunchMachines, ProvideAttachment, ReleaseAttachment
 from awsorch.core.events_attachments import AttachmentProvided, AttachmentRefused, AttachmentReleased
 from awsorch.core.events_capacity import MachinesLaunched
-from awsorch.core.model_attachments import ADDRESS, INTERFACE
+from awsorch.core.model_attachments import ADDRESS, ADDRESS_6, INTERFACE
 from awsorch.core.model_capacity import Launch
 from tests.contract.fleets import FakeOutside, Outside, Posts, Recorder, run_with
 from tests.support.builders import an_offer, arn
@@ -48,8 +49,8 @@ class Stage:
         )
         self.adapter.provide_attachment("default", command)
 
-    def release(self, attachment: str = ATTACHMENT) -> None:
-        command = ReleaseAttachment(task_id="a" * 32, attachment_id=attachment, type=INTERFACE)
+    def release(self, attachment: str = ATTACHMENT, *, doubtful: bool = False) -> None:
+        command = ReleaseAttachment(task_id="a" * 32, attachment_id=attachment, type=INTERFACE, doubtful=doubtful)
         self.adapter.release_attachment("default", command)
 
     async def provided(self, attachment: str = ATTACHMENT) -> AttachmentProvided:
@@ -101,6 +102,26 @@ def test_an_interface_is_made_and_attached_and_goes_without_a_trace(fleet: Make)
         assert length.isdigit()
         assert isinstance(await stage.posts.next(stage.release), AttachmentReleased)
         assert await stage.interfaces() == []
+
+    play(fleet, scene)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_an_interface_has_an_ipv6_address_where_its_subnet_does_and_it_is_wanted(fleet: Make, wanted: bool) -> None:
+    async def scene(stage: Stage) -> None:
+        subnet = next(iter(stage.outside.subnets().values()))
+        block = IPv6Network("2600:1f13:4d9:e603::/64")
+        await stage.outside.calls.call("ec2", "associate_subnet_cidr_block", SubnetId=subnet, Ipv6CidrBlock=str(block))
+        own = ATTACHMENT.replace("5d", "66" if wanted else "64")
+        event = await stage.posts.next(lambda: stage.provide(own, ipv6=wanted))
+        assert isinstance(event, AttachmentProvided), event
+        (interface,) = await stage.interfaces(own)
+        made = [each["Ipv6Address"] for each in interface["Ipv6Addresses"]]
+        assert len(made) == wanted
+        assert [event.details.get(ADDRESS_6)] == (made or [None])
+        assert all(IPv6Address(each) in block for each in made)
+        gateway = "2600:1f13:4d9:e603::1/64" if wanted else None
+        assert event.facts.get("subnetGatewayIpv6Address") == gateway
 
     play(fleet, scene)
 
@@ -186,6 +207,17 @@ def test_a_full_subnet_is_the_tasks_reason_and_a_full_instance_is_waited_for() -
     play(FakeOutside, scene)
 
 
+def test_a_subnet_without_ipv4_is_the_tasks_reason() -> None:
+    async def scene(stage: Stage) -> None:
+        subnet = next(iter(stage.outside.subnets().values()))
+        fake(stage).interfaces.only_6.add(subnet)
+        event = await stage.posts.next(stage.provide)
+        assert isinstance(event, AttachmentRefused)
+        assert f"The subnet '{subnet}' has IPv6 addresses only" in event.reason
+
+    play(FakeOutside, scene)
+
+
 def test_a_throttled_call_says_nothing_of_the_task() -> None:
     async def scene(stage: Stage) -> None:
         failing = [AwsError("RequestLimitExceeded", "slower", refused=True)]
@@ -207,6 +239,53 @@ def test_a_release_waits_for_what_is_being_made() -> None:
         await stage.posts.after(3)
         assert [type(event) for event in stage.posts.events[1:]] == [AttachmentProvided, AttachmentReleased]
         assert fake(stage).interfaces.interfaces == {}
+
+    play(FakeOutside, scene)
+
+
+class Unheeding:
+    """EC2 carries out what it was asked, though whoever asked it is killed meanwhile."""
+
+    def __init__(self, aws: AwsCalls) -> None:
+        self._aws = aws
+        self._calls: set[asyncio.Task[Mapping[str, Any]]] = set()
+
+    async def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
+        call = asyncio.ensure_future(self._aws.call(service, operation, **parameters))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.shield(call)
+
+
+def test_what_a_killed_controller_had_asked_for_does_not_stay() -> None:
+    """The next one is told to release the attachment before EC2 has made the interface."""
+
+    async def scene(stage: Stage) -> None:
+        fake(stage).delay = lambda operation: 8.0 if operation == "create_network_interface" else 0.0
+        killed = Ec2Attachments(Unheeding(stage.aws), stage.posts.post)
+        stage.adapter, following = killed, stage.adapter
+        stage.provide()
+        await asyncio.sleep(1.0)
+        await killed.close()
+        stage.adapter = following
+        before = len(stage.posts.events)
+        while len(stage.posts.events) == before:  # a planner asks until it is gone
+            stage.release(doubtful=True)
+            await asyncio.sleep(5.0)
+        await asyncio.sleep(60.0)
+        assert stage.aws.operations.count("create_network_interface") == 1
+        assert fake(stage).interfaces.interfaces == {}
+        assert isinstance(stage.posts.events[-1], AttachmentReleased)
+
+    play(FakeOutside, scene)
+
+
+def test_what_this_controller_has_an_answer_about_is_released_at_once() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.posts.next(lambda: stage.provide(subnet="subnet-0123456789abcdef0"))
+        began = asyncio.get_running_loop().time()
+        await stage.posts.next(lambda: stage.release(doubtful=True))
+        assert asyncio.get_running_loop().time() - began < 1.0
 
     play(FakeOutside, scene)
 

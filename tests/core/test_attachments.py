@@ -85,6 +85,19 @@ def test_one_that_is_stopped_before_its_agent_hears_of_it_ends_at_once(world: At
     assert (world.now_of(task).last_status, world.interfaces) == ("STOPPED", {})
 
 
+def test_it_is_said_whether_ec2_may_still_be_making_what_is_to_go(world: AttachmentWorld) -> None:
+    def doubtful(until: Any) -> bool:
+        (task,) = world.launch().tasks
+        world.run(30, until=lambda: until(world.now_of(task).attachments[0]))
+        world.stop(task)
+        world.run(30, until=lambda: world.released[-1:] and world.released[-1].task_id == task.id)
+        return bool(world.released[-1].doubtful)
+
+    assert not doubtful(lambda attachment: True), "it was never asked for"
+    assert doubtful(lambda attachment: attachment.asked)
+    assert not doubtful(lambda attachment: attachment.is_made)
+
+
 def test_one_that_gets_no_interface_in_time_is_given_up(world: AttachmentWorld) -> None:
     world.drops = lambda command: isinstance(command, ProvideAttachment)
     (task,) = world.launch().tasks

@@ -12,113 +12,26 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
-import boto3
-import docker
 import pytest
 
-from tests.e2e.conftest import Cloud, logs_of, run_awsorch, until
-from tests.support.images import ensure_test_image
+from awsorch.agent.network_commands import has_ipv6
+from tests.e2e.conftest import until
+from tests.e2e.vpcs import BLOCK_6, Vpc, a_vpc, address_of
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
 WEB = "mkdir -p /w; echo VERSION > /w/index.html; trap 'exit 0' TERM; httpd -f -p 8080 -h /w & wait"
+IDLE = "trap 'exit 0' TERM; sleep 600 & wait"
 ASK = '(printf "GET {path} HTTP/1.0\\r\\n\\r\\n"; sleep 0.3) | nc -w 2 {host} {port} || true'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vpc:
-    """A cloud whose instances are hosts of their own, its VPC, and an image that its engines can have."""
-
-    cloud: Cloud
-    ec2: Any
-    elbv2: Any
-    subnets: list[str]
-    vpc_id: str
-    image: str
-
-    def register(self, family: str, *containers: dict[str, Any]) -> None:
-        plain = {"image": self.image, "memory": 32, "stopTimeout": 2}
-        self.cloud.ecs.register_task_definition(
-            family=family, networkMode="awsvpc", containerDefinitions=[{**plain, **each} for each in containers]
-        )
-
-    def network(self, *groups: str, subnets: list[str] | None = None) -> dict[str, Any]:
-        chosen = {"securityGroups": list(groups)} if groups else {}
-        return {"awsvpcConfiguration": {"subnets": subnets or self.subnets, **chosen}}
-
-    def run(self, family: str, *groups: str, count: int = 1) -> list[dict[str, Any]]:
-        """Tasks that run."""
-        answer = self.cloud.ecs.run_task(
-            taskDefinition=family,
-            count=count,
-            enableExecuteCommand=True,
-            networkConfiguration=self.network(*groups),
-        )
-        assert answer["failures"] == []
-        assert {task["lastStatus"] for task in answer["tasks"]} == {"PROVISIONING"}
-        arns = [task["taskArn"] for task in answer["tasks"]]
-        until("the tasks run", lambda: {self.cloud.describe(arn)["lastStatus"] for arn in arns} == {"RUNNING"})
-        return [self.cloud.describe(arn) for arn in arns]
-
-    def stop(self, *tasks: dict[str, Any]) -> None:
-        arns = [task["taskArn"] for task in tasks]
-        for arn in arns:
-            self.cloud.ecs.stop_task(task=arn)
-        until("the tasks are gone", lambda: {self.cloud.describe(arn)["lastStatus"] for arn in arns} == {"STOPPED"})
-
-    def inside(self, task: dict[str, Any], container: str, command: str) -> str:
-        """What a command in a container prints."""
-        name = task["taskArn"].rpartition("/")[2]
-        return self.cloud.awsorch("exec", name, "-c", container, "--", "sh", "-c", command).stdout
-
-    def interfaces(self) -> list[dict[str, Any]]:
-        """What EC2 has for tasks."""
-        tagged = [{"Name": "tag-key", "Values": ["awsorch:attachment"]}]
-        found: list[dict[str, Any]] = self.ec2.describe_network_interfaces(Filters=tagged)["NetworkInterfaces"]
-        return found
-
-    def group(self, name: str) -> str:
-        made: str = self.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc_id)["GroupId"]
-        return made
 
 
 @pytest.fixture(scope="module")
 def vpc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vpc]:
-    machine = docker.APIClient(version="auto")
-    image = ensure_test_image(machine)
-    machine.close()
-    data = tmp_path_factory.mktemp("cloud")
-    settings = ("--hosts", "netns", "--instances", "3", "--port", "0", "--data", str(data))
-    try:
-        started = run_awsorch("up", "--detach", "--json", *settings)
-        assert started.returncode == 0, started.stderr + logs_of(data)
-        endpoint = json.loads(started.stdout)["endpoint"]
-        ecs, ec2, elbv2 = (_client(name, endpoint) for name in ("ecs", "ec2", "elbv2"))
-        found = [each for each in ec2.describe_subnets()["Subnets"] if each["CidrBlock"].startswith("10.")]
-        yield Vpc(
-            cloud=Cloud(data=data, endpoint=endpoint, ecs=ecs),
-            ec2=ec2,
-            elbv2=elbv2,
-            subnets=[each["SubnetId"] for each in found],
-            vpc_id=found[0]["VpcId"],
-            image=image,
-        )
-    finally:
-        stopped = run_awsorch("down", "--remove", "--data", str(data))
-    assert stopped.returncode == 0, stopped.stderr
-
-
-def _client(name: str, endpoint: str) -> Any:
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    return boto3.client(name, endpoint_url=endpoint, region_name="us-east-1", **keys)
-
-
-def address_of(task: dict[str, Any]) -> str:
-    (interface,) = task["containers"][0]["networkInterfaces"]
-    return str(interface["privateIpv4Address"])
+    with a_vpc(tmp_path_factory.mktemp("cloud")) as made:
+        yield made
 
 
 def get(host: str, port: int = 8080) -> str:
@@ -236,6 +149,58 @@ def test_security_groups_decide_who_gets_through(vpc: Vpc) -> None:
     vpc.ec2.revoke_security_group_egress(GroupId=outer, IpPermissions=open_to_all)
     until("nothing goes out", lambda: "VERSION" not in vpc.inside(friend, "web", asking(at)))
     vpc.stop(served, friend, stranger)
+
+
+BLOCKED = "attribute:ecs.capability.task-eni-block-instance-metadata exists"
+
+
+def test_instance_metadata_is_out_of_reach_where_the_instance_says_so(vpc: Vpc) -> None:
+    """ECS_AWSVPC_BLOCK_IMDS is for tasks with networks of their own; others keep reaching it, as on EC2."""
+    ecs, ec2 = vpc.cloud.ecs, vpc.ec2
+    settings = "#!/bin/bash\necho ECS_CLUSTER=default >> /etc/ecs/ecs.config\n"
+    settings += "echo ECS_AWSVPC_BLOCK_IMDS=true >> /etc/ecs/ecs.config\n"
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    made = ec2.run_instances(
+        ImageId=image, InstanceType="m5.large", SubnetId=vpc.subnets[0], UserData=settings, MinCount=1, MaxCount=1
+    )
+    (strict,) = (each["InstanceId"] for each in made["Instances"])
+    joined = f"{BLOCKED} and agentConnected == true"
+    until("it has joined", lambda: bool(ecs.list_container_instances(filter=joined)["containerInstanceArns"]))
+    question = asking("169.254.169.254", 80, "/latest/meta-data/instance-id")
+    there = {"type": "memberOf", "expression": BLOCKED}
+    elsewhere = {"type": "memberOf", "expression": f"not({BLOCKED})"}
+
+    started = []
+    for mode, place in (("awsvpc", there), ("bridge", there), ("host", there), ("awsvpc", elsewhere)):
+        vpc.register(f"asks-{mode}", {"name": "app", "command": ["sh", "-c", IDLE]}, mode=mode)
+        started += vpc.start(f"asks-{mode}", placementConstraints=[place])
+    tasks = vpc.running(started)
+    other = vpc.machine_of(tasks[-1])
+    assert other != strict
+    heard = [vpc.inside(task, "app", question).rpartition("\n")[2] for task in tasks]
+    assert heard == ["", strict, strict, other]
+    vpc.stop(*tasks)
+    ec2.terminate_instances(InstanceIds=[strict])
+
+
+def test_a_task_is_reached_by_ipv6_as_its_security_groups_say(vpc: Vpc) -> None:
+    group = vpc.group("newer")
+    web = {"name": "web", "command": ["sh", "-c", f"{WEB.replace('8080', '8081')} & {WEB}"]}
+    vpc.register("six", web)
+    allowed = {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "Ipv6Ranges": [{"CidrIpv6": BLOCK_6}]}
+    vpc.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[allowed])
+    first, second = vpc.run("six", group, count=2, subnets=vpc.subnets[:1])
+    address = first["containers"][0]["networkInterfaces"][0]["ipv6Address"]
+    assert IPv6Address(address) in IPv6Network(BLOCK_6)
+    path = "${ECS_CONTAINER_METADATA_URI_V4#http://169.254.170.2}"
+    told = vpc.inside(first, "web", asking("169.254.170.2", 80, path))
+    (network,) = json.loads(told[told.index("{") :])["Networks"]
+    assert (network["IPv6Addresses"], network["IPv6SubnetCIDRBlock"]) == ([address], BLOCK_6)
+    if has_ipv6():  # what is shown has to be right where the kernel has none, too
+        assert "VERSION" in vpc.inside(second, "web", asking(address))
+        assert "VERSION" not in vpc.inside(second, "web", asking(address, 8081)), "another port"
+        assert get(f"[{address}]", 8081) == "VERSION\n", "this machine may connect to all"
+    vpc.stop(first, second)
 
 
 def test_no_interface_is_left_whoever_is_killed(vpc: Vpc) -> None:

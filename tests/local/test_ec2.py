@@ -17,6 +17,7 @@ from awsorch.local.ec2 import Ec2, Ec2Error, MotoEc2
 from awsorch.local.instances import LocalNetwork
 from tests.local.fakes import FakeEc2, an_instance
 
+KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 Scene = Callable[[Ec2], Coroutine[Any, Any, None]]
 Play = Callable[[Scene], None]
 
@@ -47,6 +48,17 @@ def test_the_network_has_a_subnet_in_three_zones_and_is_made_once(play: Play) ->
         assert await ec2.ensure_network("127.77") == network
 
     play(scene)
+
+
+def test_a_subnet_that_a_user_makes_is_not_the_instances(moto_url: str) -> None:
+    async def scene() -> None:
+        async with MotoEc2(url=moto_url, region="us-east-1", access_key_id="test", secret_access_key="test") as ec2:
+            network = await ec2.ensure_network("127.77")
+            client = boto3.client("ec2", endpoint_url=moto_url, region_name="us-east-1", **KEYS)
+            client.create_subnet(VpcId=network.vpc_id, CidrBlock="127.77.192.0/24", AvailabilityZone="us-east-1a")
+            assert await ec2.ensure_network("127.77") == network
+
+    asyncio.run(scene())
 
 
 def test_an_instance_runs_as_it_is_written(play: Play) -> None:

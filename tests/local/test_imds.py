@@ -172,6 +172,30 @@ def test_instances_that_share_a_socket_are_told_apart_by_where_they_ask_from() -
     asyncio.run(scene())
 
 
+def test_who_asks_from_an_interface_of_an_instance_is_answered_for_it() -> None:
+    async def scene() -> None:
+        async def asked_from(address: str) -> str:
+            connector = aiohttp.TCPConnector(local_addr=(address, 0))
+            async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as answer:
+                return await answer.text() if answer.status == 200 else ""
+
+        with socket.create_server(("127.0.0.1", 0)) as shared:
+            service = MetadataService(IDENTITY, shared=shared)
+            url = f"http://127.0.0.1:{shared.getsockname()[1]}/latest/meta-data/instance-id"
+            for each in (FIRST, SECOND):
+                await service.serve(each)
+            service.answer_also(FIRST, ["127.201.1.8", "127.201.1.9"])
+            service.answer_also(SECOND, ["127.201.1.10"])
+            service.answer_also(FIRST, ["127.201.1.9"])
+            addresses = [f"127.201.1.{last}" for last in (8, 9, 10)]
+            assert [await asked_from(each) for each in addresses] == ["", FIRST.id, SECOND.id]
+            await service.withdraw(SECOND.address)
+            assert [await asked_from(each) for each in addresses] == ["", FIRST.id, ""]
+            await service.close()
+
+    asyncio.run(scene())
+
+
 def test_the_identity_document_says_who_it_is_and_is_signed() -> None:
     async def scene(_service: MetadataService, _clock: Clock, port: int) -> None:
         _, text = await get("latest/dynamic/instance-identity/document", port=port)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from awsorch.local import imds, netns, netns_switch
+from awsorch.agent.network_commands import has_ipv6
+from awsorch.local import imds, netns, netns_router, netns_switch
 from awsorch.local.addresses import claim_network
 from awsorch.local.interfaces import SeenInterface
 from awsorch.local.netns import HOLDER, Space, run, space_of, what_is_missing
@@ -181,6 +182,36 @@ def test_an_interface_is_guarded_from_the_moment_it_is_there(tmp_path: Path) -> 
         finally:
             listener.kill()
             await listener.wait()
+
+    on_a_switch(scene, tmp_path)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_this_machine_has_a_way_to_an_interfaces_ipv6_address_as_long_as_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    there = there and has_ipv6()
+    monkeypatch.setattr(netns_router, "has_ipv6", lambda: there)
+
+    async def scene(supervisor: Supervisor, switch: Switch) -> None:
+        owner, router = await a_host(supervisor, switch, 1), switch.router
+        seen = SeenInterface(
+            id="eni-0123456789abcdef0",
+            index=1,
+            mac="0a:00:00:00:00:01",
+            address=f"{switch.prefix}.64.7",
+            address_6="2001:db8::7",
+        )
+
+        def leads_there() -> bool:
+            command = ("ip", "-6", "route", "show", "2001:db8::7")
+            return switch.device in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+        await router.guard(seen)
+        await router.connect(owner, seen)
+        assert leads_there() is there
+        await router.disconnect(seen)
+        assert not leads_there()
 
     on_a_switch(scene, tmp_path)
 

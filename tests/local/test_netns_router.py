@@ -13,6 +13,7 @@ from awsorch.local.netns_router import filter_lines
 from awsorch.local.security_groups import Rule, members_of, rules_of
 from tests.support.moto_process import client, moto_process
 
+OUT, OUT_6 = Rule(ingress=False, network="0.0.0.0/0"), Rule(ingress=False, network="::/0")
 OPEN: dict[str, Any] = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 
 
@@ -39,8 +40,33 @@ def test_groups_are_read_with_their_members() -> None:
         Rule(ingress=True, network="10.0.0.1", protocol="tcp", ports=(80, 81)),
         Rule(ingress=True, network="10.0.0.2", protocol="tcp", ports=(80, 81)),
         Rule(ingress=True, network="10.0.0.0/8", protocol="icmp"),
-        Rule(ingress=False, network="0.0.0.0/0"),
+        OUT,
+        OUT_6,
     }
+
+
+def test_groups_are_read_with_ipv6_too() -> None:
+    one = {"PrivateIpAddress": "10.0.0.1", "Ipv6Addresses": [{"Ipv6Address": "2600::1"}], "Groups": [{"GroupId": "a"}]}
+    range_ = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "Ipv6Ranges": [{"CidrIpv6": "2600::/64"}]}
+    members = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "a"}]}
+    group = {
+        "GroupName": "web",
+        "IpPermissions": [range_, members],
+        "IpPermissionsEgress": [{**OPEN, "UserIdGroupPairs": []}, range_],
+    }
+    found = rules_of([group], members_of([{"NetworkInterfaces": [one]}]))
+    assert set(found) == {
+        Rule(ingress=True, network="2600::/64", protocol="tcp", ports=(80, 80)),
+        Rule(ingress=False, network="2600::/64", protocol="tcp", ports=(80, 80)),
+        Rule(ingress=True, network="10.0.0.1"),
+        Rule(ingress=True, network="2600::1"),
+        OUT,
+    }, "all of IPv6 may leave only where nobody has changed the rules"
+    guarded = interface(*found)
+    older, newer = (filter_lines([guarded], "machine", ipv6=each) for each in (False, True))
+    assert [line for line in older if "2600" in line] == []
+    assert [line for line in newer if "10.0" in line or "0.0.0.0/0" in line] == []
+    assert sum("2600::1 -j RETURN" in line for line in newer) == 1
 
 
 def test_members_of_a_vpcs_default_group_reach_each_other() -> None:
@@ -55,8 +81,9 @@ def test_what_no_rule_lets_through_is_dropped() -> None:
     text = "\n".join(lines)
     to, out = "to-e56789abcdef0", "from-e56789abcdef0"
     assert f"-A {to} -s 10.0.0.0/8 -p tcp --dport 80:81 -j RETURN\n-A {to} -j DROP" in text
-    assert f"-A {out} -j DROP" in text
-    assert f"-A {to} -s 10.9.0.1/32 -j RETURN" in text, "the load balancers and the user"
+    metadata = "-m conntrack --ctstate DNAT"
+    assert f"-A {out} {metadata} -j RETURN\n-A {out} -j DROP" in text, "instance metadata, whatever the groups say"
+    assert f"-A {to} -s 10.9.0.1 -j RETURN" in text, "the load balancers and the user"
     assert text.index(f"-j {out}") < text.index(f"-j {to}"), "who may leave is asked before who may arrive"
     assert lines[0] == "*filter"
     assert lines[-1] == "COMMIT"
@@ -92,4 +119,4 @@ def test_an_attached_interface_is_seen_with_its_own_groups(url: str) -> None:
     groups = {each["GroupId"]: each for each in ec2.describe_security_groups()["SecurityGroups"]}
     (seen,) = seen_interfaces(described["NetworkInterfaces"], groups, members_of([described]))
     assert (seen.id, seen.index, seen.address) == (made["NetworkInterfaceId"], 1, made["PrivateIpAddress"])
-    assert seen.rules == (Rule(ingress=False, network="0.0.0.0/0"),), "nothing of the default group, where it is not"
+    assert seen.rules == (OUT, OUT_6), "nothing of the default group, where it is not"

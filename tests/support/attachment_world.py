@@ -40,6 +40,7 @@ class AttachmentWorld(ServiceWorld):
     def __init__(self, **members: Any) -> None:
         self.interfaces: dict[str, str] = {}
         self.asked: list[ProvideAttachment] = []
+        self.released: list[ReleaseAttachment] = []
         self._providing: Counter[str] = Counter()
         self.refuses: str | None = None
         self.blind = False
@@ -72,6 +73,7 @@ class AttachmentWorld(ServiceWorld):
             self._providing[command.attachment_id] += 1
             self.later(self.provide_seconds, lambda: self._provide(command))
         elif isinstance(command, ReleaseAttachment):
+            self.released.append(command)
             self.later(self.release_seconds, lambda: self._release(command))
         else:
             super()._carry_out(command)

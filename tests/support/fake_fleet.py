@@ -312,10 +312,23 @@ class FakeFleet(Unreliable):
             raise not_found("InvalidSubnetID.NotFound", "subnet ID", unknown[:1])
         return {
             "Subnets": [
-                {"SubnetId": each, "AvailabilityZone": zones[each], "CidrBlock": self._block(each)}
+                {
+                    "SubnetId": each,
+                    "AvailabilityZone": zones[each],
+                    **({} if each in self.interfaces.only_6 else {"CidrBlock": self._block(each)}),
+                    "Ipv6CidrBlockAssociationSet": [
+                        {"Ipv6CidrBlock": block, "Ipv6CidrBlockState": {"State": "associated"}}
+                        for subnet, block in self.interfaces.blocks_6.items()
+                        if subnet == each
+                    ],
+                }
                 for each in parameters["SubnetIds"]
             ]
         }
+
+    def _associate_subnet_cidr_block(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.interfaces.blocks_6[parameters["SubnetId"]] = parameters["Ipv6CidrBlock"]
+        return {}
 
     def _block(self, subnet: str) -> str:
         return BLOCKS[list(self.ec2.subnets.values()).index(subnet)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv6Network
 from itertools import count
 from typing import Any
 
@@ -22,6 +23,7 @@ class FakeInterface:
     address: str
     mac: str
     request: Mapping[str, Any]
+    addresses_6: tuple[str, ...] = ()
     instance: str | None = None
     index: int = 0
     attachment: str = ""
@@ -36,13 +38,16 @@ class FakeInterface:
 @dataclass(slots=True)
 class FakeInterfaces:
     """All of them. ``limit``: an instance has so many at most, its own first one besides. ``detach_seconds``: so long a
-    detached one is in use still. ``full``: subnets without a free address."""
+    detached one is in use still. ``full``: subnets without a free address; ``blocks_6``: IPv6 addresses of those that
+    have any; ``only_6``: those that have no others."""
 
     now: Callable[[], float]
     interfaces: dict[str, FakeInterface] = field(default_factory=dict)
     limit: int = 3
     detach_seconds: float = 3.0
     full: set[str] = field(default_factory=set)
+    blocks_6: dict[str, str] = field(default_factory=dict)
+    only_6: set[str] = field(default_factory=set)
     _numbers: Any = field(default_factory=lambda: count(1))
 
     def on(self, instance: str) -> list[FakeInterface]:
@@ -57,12 +62,16 @@ class FakeInterfaces:
             text = f"The specified subnet '{subnet}' does not have enough free addresses to satisfy the request."
             raise AwsError("InsufficientFreeAddressesInSubnet", text, refused=True)
         number = next(self._numbers)
+        newer = parameters.get("Ipv6AddressCount", 0)
+        if newer and subnet not in self.blocks_6:
+            raise AwsError("InvalidParameterValue", f"{subnet} has no IPv6 CIDR block.", refused=True)
         made = FakeInterface(
             id=f"eni-{number:017x}",
             subnet=subnet,
             address=f"{block.rpartition('.')[0]}.{number + 9}",
             mac=f"0a:00:00:00:00:{number:02x}",
             request=parameters,
+            addresses_6=tuple(str(IPv6Network(self.blocks_6[subnet])[number + 9]) for _ in range(newer)),
         )
         self.interfaces[made.id] = made
         return made
@@ -130,6 +139,7 @@ def described(interface: FakeInterface) -> dict[str, Any]:
         "MacAddress": interface.mac,
         "PrivateIpAddress": interface.address,
         "PrivateDnsName": f"ip-{interface.address.replace('.', '-')}.ec2.internal",
+        "Ipv6Addresses": [{"Ipv6Address": each} for each in interface.addresses_6],
         "Status": "available" if interface.instance is None else "in-use",
     }
     if interface.instance is not None:

@@ -15,11 +15,17 @@ from awsorch.core.events import AskAgentUpdate, DeregisterInstance, RegisterInst
 from awsorch.core.model import ContainerInstance, Resources
 from awsorch.core.model_access import EXTERNAL
 from awsorch.core.placement.place import matches
+from awsorch.core.rules.account_settings import TRUNKING, effective_value, principal_of
 from awsorch.core.state import ClusterState
 from awsorch.core.tags import parse_tags
 
 _KIND = "container-instance"
 _ARCHITECTURES = {"x86_64": "x86_64", "arm64": "arm64", "amd64": "x86_64", "aarch64": "arm64"}
+_TASK_INTERFACES = "ecs.capability.task-eni"
+_NO_TRUNK = (
+    "The account setting awsvpcTrunking has no effect: instances get no trunk network interface here. Tasks with "
+    "networkMode awsvpc are limited by the number of network interfaces of the instance type."
+)
 #: Attributes that the control plane takes from the identity document, and the document's members.
 _IDENTITY = (
     ("ecs.ami-id", "imageId"),
@@ -61,10 +67,18 @@ async def register_container_instance(call: Call) -> Answer:
         docker_version=version.get("dockerVersion"),
         tags=parse_tags(request.get("tags", ())),
         client_token=request.get("clientToken"),
+        status_reason=await _without_trunk(call) if _TASK_INTERFACES in attributes else None,
     )
     instance = await partition.submit(event)
     view = await partition.read(lambda state: instance_view(instance, state, frozenset(("TAGS",))))
     return {"containerInstance": view}
+
+
+async def _without_trunk(call: Call) -> str | None:
+    """What is to be told of an instance whose role has ``awsvpcTrunking`` on; None where it is off."""
+    principal = principal_of(call.caller_arn)
+    value = await call.registry.read(lambda state: effective_value(state.settings, TRUNKING, principal, call.scope))
+    return _NO_TRUNK if value == "enabled" else None
 
 
 def _identity_document(text: str | None) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """The network that tasks are launched in: ``networkConfiguration`` read, checked, and its subnets found.
 
 Source: ECS API, NetworkConfiguration, AwsVpcConfiguration; developer guide, "Task networking with the awsvpc network
-mode" (an instance's task has no public address of its own).
+mode" (an instance's task has no public address of its own), "Using a VPC in dual-stack mode".
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from awsorch.core.definitions.document import network_mode_of
 from awsorch.core.errors import invalid_parameter, unsupported
 from awsorch.core.model import TaskDefinition
 from awsorch.core.model_attachments import TaskNetwork
+from awsorch.core.rules.account_settings import DUAL_STACK, effective_value, principal_of
 from awsorch.engine.ports import CloudFailure, Unanswered
 
 MOST_SUBNETS, MOST_SECURITY_GROUPS = 16, 5
@@ -44,7 +45,16 @@ async def read_network(call: Call, members: Mapping[str, Any], definition: TaskD
         raise invalid_parameter(f"securityGroups can have at most {MOST_SECURITY_GROUPS} items.")
     if network.get("assignPublicIp", "DISABLED") == "ENABLED":
         raise invalid_parameter("Assign public IP is not supported for this launch type.")
-    return TaskNetwork(subnets=await _zones(call, subnets), security_groups=tuple(groups))
+    return TaskNetwork(
+        subnets=await _zones(call, subnets), security_groups=tuple(groups), ipv6=await _is_dual_stack(call)
+    )
+
+
+async def _is_dual_stack(call: Call) -> bool:
+    principal = principal_of(call.caller_arn)
+    return await call.registry.read(
+        lambda state: effective_value(state.settings, DUAL_STACK, principal, call.scope) == "enabled"
+    )
 
 
 async def _zones(call: Call, subnets: Sequence[str]) -> Mapping[str, str]:

@@ -53,6 +53,9 @@ def _provide(tx: Transaction[ClusterState], task: Task) -> None:
         return
     for attachment in missing:
         if attachment.status == PRECREATED:
+            if not attachment.asked:
+                task = with_attachment(task, replace(attachment, asked=True))
+                tx.put(task)
             tx.send(_wish(task, attachment, machine))
     if any(each.status == ATTACHING for each in missing):
         tx.send(SendTasks(instance_id=task.instance_id or "", task_ids=(task.id,)))
@@ -69,6 +72,7 @@ def _wish(task: Task, attachment: Attachment, machine: str) -> ProvideAttachment
         machine=machine,
         subnet=attachment.details.get("subnetId", ""),
         security_groups=task.network.security_groups if task.network is not None else (),
+        ipv6=task.network is not None and task.network.ipv6,
         zone=task.zone or "",
         volume=task.volume if attachment.type == VOLUME else None,
     )
@@ -84,7 +88,8 @@ def _release(tx: Transaction[ClusterState], task: Task) -> None:
         if attachment.released_at is None:
             task = with_attachment(task, replace(attachment, status=DETACHING, released_at=tx.now))
         keep = attachment.type == VOLUME and task.volume is not None and not task.volume.deletes
-        tx.send(ReleaseAttachment(task_id=task.id, attachment_id=attachment.id, type=attachment.type, keep=keep))
+        named = {"task_id": task.id, "attachment_id": attachment.id, "type": attachment.type}
+        tx.send(ReleaseAttachment(**named, keep=keep, doubtful=attachment.asked and not attachment.is_made))
     tx.put(task)
     settle(tx, task)
     left = [each for each in task.attachments if each.status != DELETED]

@@ -31,13 +31,17 @@ class SettingRule:
     root_only: bool = False
 
 
+#: Whether instances get an interface that carries those of many tasks.
+TRUNKING = "awsvpcTrunking"
+#: Whether tasks with interfaces of their own have IPv6 addresses where their subnets do.
+DUAL_STACK = "dualStackIPv6"
 _LONG_ARN = SettingRule(values=("enabled",), default="enabled")
 
 RULES: Mapping[str, SettingRule] = {
     "serviceLongArnFormat": _LONG_ARN,
     "taskLongArnFormat": _LONG_ARN,
     "containerInstanceLongArnFormat": _LONG_ARN,
-    "awsvpcTrunking": SettingRule(values=("enabled", "disabled"), default="disabled"),
+    TRUNKING: SettingRule(values=("enabled", "disabled"), default="disabled"),
     "containerInsights": SettingRule(values=("enabled", "enhanced", "disabled"), default="disabled"),
     "fargateFIPSMode": SettingRule(values=("enabled", "disabled"), default="disabled"),
     "tagResourceAuthorization": SettingRule(values=("on", "off"), default="on"),
@@ -45,6 +49,7 @@ RULES: Mapping[str, SettingRule] = {
     "guardDutyActivate": SettingRule(values=("on", "off"), default="off", managed=True),
     "defaultLogDriverMode": SettingRule(values=("blocking", "non-blocking"), default="non-blocking"),
     "fargateEventWindows": SettingRule(values=("enabled", "disabled"), default="disabled"),
+    DUAL_STACK: SettingRule(values=("enabled", "disabled"), default="enabled"),
 }
 
 _PRINCIPAL = re.compile(r"arn:[a-z-]+:iam::(?P<account>[0-9]{12}):(?:root|(?:user|role)/[\x21-\x7e]{1,512})")

@@ -54,6 +54,7 @@ def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) ->
             docker_version=event.docker_version,
             registered_at=tx.now,
             status=_first_status(tx.state, event.ec2_instance_id),
+            status_reason=event.status_reason,
             tags=event.tags,
             client_token=event.client_token,
             capacity_provider=_provider_of(tx, event.ec2_instance_id),
@@ -68,6 +69,7 @@ def register_instance(tx: Transaction[ClusterState], event: RegisterInstance) ->
     custom = {name: known.attributes.get(name) for name in known.custom}
     instance = replace(
         known,
+        status_reason=event.status_reason,
         resources=event.resources,
         # An agent gives up where an attribute does not come back as it sent it, so what it says wins.
         attributes={**custom, **event.attributes},
