@@ -271,3 +271,36 @@ def test_a_network_that_makes_no_sense_is_refused(vpc: Vpc, network: Any, messag
     given = {"networkConfiguration": {"awsvpcConfiguration": network}} if network is not None else {}
     with pytest.raises(vpc.cloud.ecs.exceptions.InvalidParameterException, match=message.split("'")[0]):
         vpc.cloud.ecs.run_task(taskDefinition="refused", **given)
+
+
+def test_a_task_on_a_host_of_its_own_has_a_volume(vpc: Vpc) -> None:
+    """The agent mounts where its host's engine sees it."""
+    role = "arn:aws:iam::123456789012:role/infrastructure"
+    mount = {"mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}]}
+    container = {"name": "app", "image": vpc.image, "memory": 32, "stopTimeout": 2, **mount}
+    vpc.cloud.ecs.register_task_definition(
+        family="disk",
+        networkMode="awsvpc",
+        volumes=[{"name": "data", "configuredAtLaunch": True}],
+        containerDefinitions=[
+            {**container, "command": ["sh", "-c", "echo kept > /data/word; exec sleep 600"]},
+        ],
+    )
+    answer = vpc.cloud.ecs.run_task(
+        taskDefinition="disk",
+        networkConfiguration=vpc.network(),
+        enableExecuteCommand=True,
+        volumeConfigurations=[{"name": "data", "managedEBSVolume": {"roleArn": role, "sizeInGiB": 1}}],
+    )
+    (started,) = answer["tasks"]
+    until("it runs", lambda: vpc.cloud.describe(started["taskArn"])["lastStatus"] == "RUNNING")
+    task = vpc.cloud.describe(started["taskArn"])
+    assert {each["type"] for each in task["attachments"]} == {"ElasticNetworkInterface", "AmazonElasticBlockStorage"}
+    assert " /data xfs " in vpc.inside(task, "app", "cat /proc/mounts")
+    assert "kept" in vpc.inside(task, "app", "cat /data/word")
+    vpc.stop(task)
+    managed = [{"Name": "tag:AmazonECSManaged", "Values": ["true"]}]
+    assert vpc.ec2.describe_volumes(Filters=managed)["Volumes"] == []
+    with open("/proc/self/mounts") as mounts:
+        assert not [line for line in mounts if str(vpc.cloud.data) in line and "/ebs/vol-" in line]
+    assert vpc.interfaces() == []
