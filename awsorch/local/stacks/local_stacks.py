@@ -46,7 +46,7 @@ class LocalStacks:
         self._engine = StackEngine(
             store=self._store, providers=providers, calls=clients, surveyor=surveyor, clock=time.time
         )
-        preparation = Preparation(clients, schemas, frozenset(providers))
+        preparation = Preparation(clients, schemas, frozenset(providers), region=region, account_id=account_id)
         stacks = StackOperations(self._engine, preparation, time.time, _HOLD_SECONDS)
         self.calls = StackCalls(
             region=region,

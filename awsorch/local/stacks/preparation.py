@@ -15,6 +15,7 @@ from awsorch.local.stacks.nested import TYPE as NESTED
 from awsorch.local.stacks.parameters import Given, settle, ssm_names
 from awsorch.local.stacks.records import Stack, Wanted
 from awsorch.local.stacks.references import Reference, references_in
+from awsorch.local.stacks.rules import check_rules
 from awsorch.local.stacks.schemas import Schemas
 from awsorch.local.stacks.template import Template, parse
 
@@ -27,10 +28,18 @@ _NAMED = "CAPABILITY_NAMED_IAM"
 class Preparation:
     """Reads templates and parameters of calls. Methods raise StackRefused."""
 
-    def __init__(self, calls: AwsCalls, schemas: Schemas, types: frozenset[str]) -> None:
+    def __init__(
+        self, calls: AwsCalls, schemas: Schemas, types: frozenset[str], *, region: str, account_id: str
+    ) -> None:
         self._calls = calls
         self._schemas = schemas
         self._types = types
+        self._place = {
+            "AWS::AccountId": account_id,
+            "AWS::Partition": "aws",
+            "AWS::Region": region,
+            "AWS::URLSuffix": "amazonaws.com",
+        }
 
     async def template(self, request: Mapping[str, Any], stack: Stack | None = None) -> Template:
         """The template that a call brings, or the stack's."""
@@ -65,12 +74,15 @@ class Preparation:
         }
         previous = stack.wanted.parameters if stack is not None else {}
         values = settle(template, given, previous)
+        resolved = await ssm_values(self._calls, ssm_names(template, values))
+        named = {"AWS::StackName": request.get("StackName", "")}
+        await check_rules(template, values, resolved, {**self._place, **named}, self._calls)
         tags = request.get("Tags")
         kept = stack.wanted.tags if stack is not None and tags is None else {}
         return Wanted(
             template=template.text,
             parameters=values,
-            resolved=await ssm_values(self._calls, ssm_names(template, values)),
+            resolved=resolved,
             tags={each["Key"]: each.get("Value", "") for each in tags} if tags is not None else kept,
             capabilities=capabilities,
         )

@@ -136,7 +136,9 @@ class StackWorld:
         self.engine = StackEngine(
             store=self.store, providers=providers, calls=self.cloud, surveyor=surveyor, clock=clock
         )
-        preparation = Preparation(self.cloud, Schemas(), frozenset(providers))
+        preparation = Preparation(
+            self.cloud, Schemas(), frozenset(providers), region="us-east-1", account_id="123456789012"
+        )
         self.stacks = StackOperations(self.engine, preparation, clock, 1e9)
         self.sets = ChangeSets(self.engine, self.stacks, preparation, clock)
         self.reads = Readings(self.engine, preparation)
