@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from awsorch.cfn.contract import scalar_text
@@ -44,14 +45,20 @@ class StackOperations:
         known = self._engine.store.find(request["StackName"])
         if known is not None and known.status != "REVIEW_IN_PROGRESS":
             raise StackRefused(f"Stack [{known.name}] already exists", "AlreadyExistsException")
+        on_failure = _on_failure(request)
         template = await self._preparation.template(request)
         wanted = await self._preparation.wanted(request, template, None)
         stack = self.new_stack(request, "CREATE_IN_PROGRESS", known)
         await self.plan(stack, template, wanted)
         self._engine.store.put(stack)
-        on_failure = request.get("OnFailure") or ("DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
-        token = request.get("ClientRequestToken", "")
-        await self.apply(stack, Operation(phase=Phase.APPLY, wanted=wanted, on_failure=on_failure, token=token))
+        operation = Operation(
+            phase=Phase.APPLY,
+            wanted=wanted,
+            on_failure=on_failure,
+            token=request.get("ClientRequestToken", ""),
+            deadline=self._clock() + stack.timeout_minutes * 60 if stack.timeout_minutes else None,
+        )
+        await self.apply(stack, operation)
         return {"StackId": stack.id}
 
     async def update_stack(self, request: Request) -> Answer:
@@ -144,6 +151,8 @@ class StackOperations:
             protected=bool(request.get("EnableTerminationProtection")),
             role_arn=request.get("RoleARN", ""),
             notification_arns=tuple(request.get("NotificationARNs", ())),
+            timeout_minutes=request.get("TimeoutInMinutes"),
+            disable_rollback=bool(request.get("DisableRollback")) or request.get("OnFailure") == "DO_NOTHING",
         )
 
     async def plan(self, stack: Stack, template: Template, wanted: Wanted) -> tuple[list[Change], bool]:
@@ -159,16 +168,28 @@ class StackOperations:
     async def apply(self, stack: Stack, operation: Operation) -> None:
         """Begin to make the stack what is wanted, and wait a while."""
         fresh = stack.status in ("CREATE_IN_PROGRESS", "REVIEW_IN_PROGRESS")
-        operation = Operation(
-            phase=Phase.APPLY,
-            wanted=operation.wanted,
-            of_create=fresh,
-            on_failure=operation.on_failure,
-            token=operation.token,
-        )
+        operation = replace(operation, of_create=fresh)
         status = "CREATE_IN_PROGRESS" if fresh else "UPDATE_IN_PROGRESS"
         self._engine.begin(stack.id, operation, status, "User Initiated")
         await self._engine.wait(stack.id, self._hold)
+
+
+def _on_failure(request: Request) -> str:
+    """What becomes of a stack that can't be made. Raises StackRefused."""
+    asked = request.get("OnFailure")
+    if asked and "DisableRollback" in request:
+        raise StackRefused("You can specify either DisableRollback or OnFailure, but not both.")
+    if asked not in (None, "DELETE", "DO_NOTHING", "ROLLBACK"):
+        raise StackRefused(
+            f"1 validation error detected: Value '{asked}' at 'onFailure' failed to satisfy constraint: Member must "
+            "satisfy enum value set: [DELETE, DO_NOTHING, ROLLBACK]"
+        )
+    if request.get("TimeoutInMinutes", 1) < 1:
+        raise StackRefused(
+            f"1 validation error detected: Value '{request['TimeoutInMinutes']}' at 'timeoutInMinutes' failed to "
+            "satisfy constraint: Member must have value greater than or equal to 1"
+        )
+    return str(asked or ("DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK"))
 
 
 def check_updatable(stack: Stack) -> None:

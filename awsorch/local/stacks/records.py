@@ -53,6 +53,8 @@ class Operation:
     why: str = ""
     retain: tuple[str, ...] = ()
     token: str = ""
+    deadline: float | None = None
+    """When a creation is given up, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,8 @@ class Stack:
     role_arn: str = ""
     notification_arns: tuple[str, ...] = ()
     change_set_id: str = ""
+    timeout_minutes: int | None = None
+    disable_rollback: bool = False
     made: int = 0
     """How many physical resources were begun; the next one's generation."""
 

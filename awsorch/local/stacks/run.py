@@ -6,6 +6,8 @@ on from there: what is settled is left alone, what was begun is begun again as a
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -50,16 +52,26 @@ class Run:
 
     async def _apply(self) -> None:
         journal, operation = self._journal, self._journal.operation
+        left = operation.deadline - journal.now() if operation.deadline is not None else math.inf
+        timer = asyncio.get_running_loop().call_later(max(left, 0.0), self._time_out) if left < math.inf else None
         try:
             why = await self._application.apply()
         except StackRefused as error:
             why = error.message
+        finally:
+            if timer is not None:
+                timer.cancel()
         if why:
             self._give_up(why)
         else:
             if not operation.of_create:
                 journal.status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
             self._commit()
+
+    def _time_out(self) -> None:
+        turns_back = self._journal.operation.on_failure == "ROLLBACK"
+        said = "Stack creation time exceeded the specified timeout. "
+        self._application.cancel(said + ("Rollback requested by user." if turns_back else ""))
 
     def _give_up(self, why: str) -> None:
         journal, operation = self._journal, self._journal.operation
