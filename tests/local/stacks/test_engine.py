@@ -115,9 +115,7 @@ def test_on_failure_says_what_becomes_of_it(
     play(scene)
 
 
-@pytest.mark.parametrize(
-    ("on_failure", "status"), [("ROLLBACK", "ROLLBACK_COMPLETE"), ("DO_NOTHING", "CREATE_FAILED")]
-)
+@pytest.mark.parametrize(("on_failure", "status"), [("ROLLBACK", "ROLLBACK_COMPLETE"), ("DO_NOTHING", "CREATE_FAILED")])
 def test_a_creation_that_takes_longer_than_its_timeout_is_given_up(
     play: Callable[[Scene], None], on_failure: str, status: str
 ) -> None:

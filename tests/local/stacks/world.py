@@ -204,7 +204,18 @@ def request(resources: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {"StackName": "shop", "TemplateBody": json.dumps({"Resources": resources, **more}), **members}
 
 
-_MEMBERS = ("OnFailure", "DisableRollback", "Parameters", "Tags", "StackName", "ChangeSetName", "ChangeSetType", "TimeoutInMinutes", "StackPolicyBody", "StackPolicyDuringUpdateBody")
+_MEMBERS = (
+    "OnFailure",
+    "DisableRollback",
+    "Parameters",
+    "Tags",
+    "StackName",
+    "ChangeSetName",
+    "ChangeSetType",
+    "TimeoutInMinutes",
+    "StackPolicyBody",
+    "StackPolicyDuringUpdateBody",
+)
 
 
 def queue(delay: Any = None, *, name: Any = None, **more: Any) -> dict[str, Any]:
