@@ -140,8 +140,17 @@ class Application:
         if progress.outcome is Outcome.FAILED:
             journal.tell(ended, f"{verb}_FAILED", said_of(progress, journal.stack_id, ended))
             return False
+        if is_update and resource.before is not None and ended.physical_id != resource.before.physical_id:
+            ended = self._taken_over(ended)
         journal.tell(ended, f"{verb}_COMPLETE", settled=True, callback={})
         return True
+
+    def _taken_over(self, resource: Resource) -> Resource:
+        """An update has made another physical resource (custom resources do): the old one is to go like any that was
+        replaced."""
+        journal = self._journal
+        journal.amend(made=journal.stack.made + 1)
+        return replace(resource, touch=Touch.REPLACE, generation=journal.stack.made)
 
     def _sentence(self, bad: list[str]) -> str:
         resources = self._journal.store.resources(self._journal.stack_id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from awsorch.cfn.contract import AwsCalls, CallRefused
+from awsorch.local.stacks.custom import TYPE as CUSTOM
 from awsorch.local.stacks.dynamic import ssm_values
 from awsorch.local.stacks.errors import StackRefused, TemplateError
 from awsorch.local.stacks.nested import OUTPUTS
@@ -29,7 +30,7 @@ class Preparation:
     """Reads templates and parameters of calls. Methods raise StackRefused."""
 
     def __init__(
-        self, calls: AwsCalls, schemas: Schemas, types: frozenset[str], *, region: str, account_id: str
+        self, calls: AwsCalls, schemas: Schemas, types: Container[str], *, region: str, account_id: str
     ) -> None:
         self._calls = calls
         self._schemas = schemas
@@ -92,7 +93,8 @@ class Preparation:
         if unknown:
             raise TemplateError(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
         for name, resource in template.resources.items():
-            problems = self._schemas.problems(resource["Type"], resource.get("Properties") or {})
+            is_custom = resource["Type"] == CUSTOM  # whose properties are whatever its maker wants
+            problems = [] if is_custom else self._schemas.problems(resource["Type"], resource.get("Properties") or {})
             if problems:
                 said = ", ".join(problems)
                 raise TemplateError(f"Properties validation failed for resource {name} with message:[{said}]")
@@ -101,7 +103,7 @@ class Preparation:
                 self._check_attribute(template.resources[reference.name]["Type"], reference)
 
     def _check_attribute(self, type: str, reference: Reference) -> None:
-        known = self._schemas.attributes(type)
+        known = self._schemas.attributes(type) if type != CUSTOM else frozenset()
         is_output = type == NESTED and reference.attribute.startswith(OUTPUTS)
         if known and reference.attribute not in known and not is_output:
             raise TemplateError(

@@ -102,7 +102,8 @@ class Stack:
 class Resource:
     """A resource as it stands. `model` is what it was last asked to be, with dynamic references unresolved; `needs`:
     the logical ids that it refers to; `before`: what it was when the operation under way touched it; `settled`: the
-    operation under way is through with it; `retired`: it is to be deleted."""
+    operation under way is through with it; `retired`: it is to be deleted; `secret`: its attributes
+    are not shown."""
 
     logical_id: str
     type: str
@@ -122,6 +123,7 @@ class Resource:
     touch: Touch = Touch.NONE
     settled: bool = False
     retired: bool = False
+    secret: bool = False
     before: Resource | None = None
 
     @property

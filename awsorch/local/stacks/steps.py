@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
-from awsorch.cfn.contract import Action, AwsCalls, CallRefused, Outcome, Progress, Provider, Request, failed
+from awsorch.cfn.contract import OWN_WORDS, Action, AwsCalls, CallRefused, Outcome, Progress, Provider, Request, failed
 from awsorch.local.stacks.dynamic import resolve
 from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.journal import Journal
@@ -58,6 +58,7 @@ class Steps:
             physical_id=progress.physical_id or resource.physical_id,
             attributes={**resource.attributes, **progress.attributes},
             callback=dict(progress.callback),
+            secret=progress.secret or resource.secret,
         )
         if action is Action.CREATE and fresh.physical_id and not resource.physical_id:
             return self._journal.tell(fresh, fresh.status, "Resource creation Initiated")
@@ -75,6 +76,7 @@ class Steps:
                 type=resource.type,
                 logical_id=resource.logical_id,
                 stack_name=stack.name,
+                stack_id=stack.id,
                 token=token_of(stack.id, resource),
                 model=model,
                 previous=former,
@@ -115,6 +117,8 @@ def said_of(progress: Progress, stack_id: str, resource: Resource) -> str:
     """A failure as the events of CloudFormation say it."""
     if progress.code == CANCELLED:
         return "Resource update cancelled" if resource.touch is Touch.UPDATE else "Resource creation cancelled"
+    if progress.code == OWN_WORDS:
+        return progress.message
     token = uuid.UUID(token_of(stack_id, resource)[:32])
     return (
         f'Resource handler returned message: "{progress.message}" '
