@@ -13,6 +13,7 @@ from awsorch.local.stacks.intrinsics import Evaluation
 from awsorch.local.stacks.journal import Journal
 from awsorch.local.stacks.plan import decide
 from awsorch.local.stacks.records import Output, Resource, Touch
+from awsorch.local.stacks.signals import wanted_by
 from awsorch.local.stacks.steps import Steps, said_of
 from awsorch.local.stacks.surroundings import Surveyor
 from awsorch.local.stacks.template import Template, parse
@@ -135,7 +136,15 @@ class Application:
         is_update = resource.touch is Touch.UPDATE
         action = Action.UPDATE if is_update else Action.CREATE
         previous = resource.before if is_update else None
+        try:
+            body = self.template.resources[resource.logical_id]
+            signals = None if is_update else wanted_by(body, resource.model, self._evaluation.evaluate)
+        except TemplateError as error:
+            journal.tell(resource, f"{_verb(resource)}_FAILED", error.message)
+            return False
         progress, ended = await self._steps.carry(action, resource, previous, retried)
+        if progress.outcome is Outcome.SUCCESS and signals is not None:
+            progress = await self._steps.until_signalled(ended, signals)
         verb = "CREATE" if resource.touch is Touch.CREATE else "UPDATE"
         if progress.outcome is Outcome.FAILED:
             journal.tell(ended, f"{verb}_FAILED", said_of(progress, journal.stack_id, ended))

@@ -48,6 +48,7 @@ class StackCalls:
             "ListImports": readings.list_imports,
             "ListStackResources": readings.list_stack_resources,
             "ListStacks": readings.list_stacks,
+            "SignalResource": stacks.signal_resource,
             "UpdateStack": stacks.update_stack,
             "UpdateTerminationProtection": stacks.update_termination_protection,
             "ValidateTemplate": readings.validate_template,

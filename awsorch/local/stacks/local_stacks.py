@@ -25,6 +25,7 @@ from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.provided import Provided
 from awsorch.local.stacks.readings import Readings
 from awsorch.local.stacks.schemas import Schemas
+from awsorch.local.stacks.signals import WaitConditions
 from awsorch.local.stacks.store import StackStore
 from awsorch.local.stacks.surroundings import Surveyor
 
@@ -59,12 +60,18 @@ class LocalStacks:
         self.letters = LettersDoor(self._mailbox)
         doors = (door or clients.url, clients.url)
         custom = CustomResources(clients, self._mailbox, self._functions, time.time, doors=doors)
+        waits = WaitConditions(self._mailbox, time.time, doors[0])
         functions = FunctionResources(wire, clients, code)
         inert_types = InertProvider(inert, schemas)
-        providers = Provided((inert_types, wire, ecs, NestedStacks(clients), functions, custom))
+        providers = Provided((inert_types, wire, ecs, NestedStacks(clients), functions, custom, waits))
         surveyor = Surveyor(self._store, clients, region, account_id)
         self._engine = StackEngine(
-            store=self._store, providers=providers, calls=clients, surveyor=surveyor, clock=time.time
+            store=self._store,
+            providers=providers,
+            calls=clients,
+            surveyor=surveyor,
+            mailbox=self._mailbox,
+            clock=time.time,
         )
         preparation = Preparation(clients, schemas, providers, region=region, account_id=account_id)
         stacks = StackOperations(self._engine, preparation, time.time, _HOLD_SECONDS)

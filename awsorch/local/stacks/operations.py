@@ -14,7 +14,8 @@ from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.plan import foresee
 from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.records import Change, Operation, Phase, Stack, Wanted
-from awsorch.local.stacks.template import Template
+from awsorch.local.stacks.steps import signal_box
+from awsorch.local.stacks.template import Template, parse
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -117,6 +118,31 @@ class StackOperations:
             raise StackRefused("ResourcesToSkip is not supported by the local stack engine.")
         self._engine.begin(stack.id, stack.operation, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
         await self._engine.wait(stack.id, self._hold)
+        return {}
+
+    async def signal_resource(self, request: Request) -> Answer:
+        """SignalResource: for a resource that is being made and has a CreationPolicy."""
+        stack, name, id = self.existing(request["StackName"]), request["LogicalResourceId"], request["UniqueId"]
+        if stack.operation is None or not stack.is_busy:
+            raise StackRefused(f"Stack {stack.id} is in {stack.status} state and cannot be signaled")
+        resource = self._engine.store.resources(stack.id).get(name)
+        if resource is None:
+            raise StackRefused(f"Resource {name} does not exist for stack {stack.name}")
+        if not resource.status.endswith("_IN_PROGRESS"):
+            raise StackRefused(f"Resource {name} is in {resource.status} state and cannot be signaled")
+        if "CreationPolicy" not in parse(stack.operation.wanted.template).resources.get(name, {}):
+            raise StackRefused(f"Resource {name} has no CreationPolicy, so that nothing waits for its signals")
+        if request["Status"] not in ("SUCCESS", "FAILURE"):
+            raise StackRefused(f"Status must be SUCCESS or FAILURE, not {request['Status']}")
+        box, mailbox = signal_box(stack.id, resource), self._engine.mailbox
+        if id in mailbox.letters(box) and request["Status"] == "SUCCESS":
+            raise StackRefused(
+                f"Signal with ID {id} for resource {name} already exists. Signals may only be updated with a FAILURE "
+                "status."
+            )
+        mailbox.put(box, id, {"Status": request["Status"]}, over=True)
+        said = f"Received {request['Status']} signal with UniqueId {id}"
+        self._engine.journal(stack.id).tell(resource, resource.status, said)
         return {}
 
     async def update_termination_protection(self, request: Request) -> Answer:

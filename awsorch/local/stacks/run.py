@@ -15,6 +15,7 @@ from awsorch.cfn.contract import AwsCalls, Provider
 from awsorch.local.stacks.application import Application
 from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.journal import Journal
+from awsorch.local.stacks.mailbox import Mailbox
 from awsorch.local.stacks.records import Phase, Resource, Touch
 from awsorch.local.stacks.removal import Removal
 from awsorch.local.stacks.steps import Steps
@@ -26,10 +27,15 @@ class Run:
     """One operation. `go` until it has ended; `cancel` turns it back."""
 
     def __init__(
-        self, journal: Journal, providers: Mapping[str, Provider], calls: AwsCalls, surveyor: Surveyor
+        self,
+        journal: Journal,
+        providers: Mapping[str, Provider],
+        calls: AwsCalls,
+        surveyor: Surveyor,
+        mailbox: Mailbox,
     ) -> None:
         self._journal = journal
-        self._steps = Steps(journal, providers, calls)
+        self._steps = Steps(journal, providers, calls, mailbox)
         self._application = Application(journal, self._steps, providers, surveyor)
         self._removal = Removal(journal, self._steps)
         self._turning_back = TurningBack(journal, self._steps)

@@ -87,8 +87,9 @@ def heard(letters: Mapping[str, Letter], wanted: Wanted, waited: float) -> str |
     if good >= wanted.count:
         return ""
     if len(bad) > wanted.most_failed:
-        return f"Received {len(bad)} FAILURE signal(s) out of {wanted.count + wanted.most_failed}. Unable to satisfy " + (
-            f"{wanted.count} minimum successful signal(s) requirement"
+        return (
+            f"Received {len(bad)} FAILURE signal(s) out of {wanted.count + wanted.most_failed}. Unable to satisfy "
+            + (f"{wanted.count} minimum successful signal(s) requirement")
         )
     if waited >= wanted.seconds:
         return f"Failed to receive {wanted.count} resource signal(s) within the specified duration"

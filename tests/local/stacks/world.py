@@ -31,6 +31,7 @@ from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.provided import Provided
 from awsorch.local.stacks.readings import Readings
 from awsorch.local.stacks.schemas import Schemas
+from awsorch.local.stacks.signals import WaitConditions
 from awsorch.local.stacks.store import StackStore
 from awsorch.local.stacks.surroundings import Surveyor
 
@@ -155,9 +156,16 @@ class StackWorld:
         self.mailbox = Mailbox(self._path.with_name("letters.db"), clock)
         doors = ("http://door.bridge", "http://door.here")
         custom = CustomResources(self.cloud, self.mailbox, self.functions, clock, doors=doors)
-        providers = Provided((self.cloud, NestedStacks(self.cloud), custom))
+        providers = Provided(
+            (self.cloud, NestedStacks(self.cloud), custom, WaitConditions(self.mailbox, clock, doors[0]))
+        )
         self.engine = StackEngine(
-            store=self.store, providers=providers, calls=self.cloud, surveyor=surveyor, clock=clock
+            store=self.store,
+            providers=providers,
+            calls=self.cloud,
+            surveyor=surveyor,
+            mailbox=self.mailbox,
+            clock=clock,
         )
         preparation = Preparation(self.cloud, Schemas(), providers, region="us-east-1", account_id="123456789012")
         self.stacks = StackOperations(self.engine, preparation, clock, 1e9)
