@@ -14,6 +14,7 @@ from awsorch.local.stacks.journal import Journal
 from awsorch.local.stacks.plan import decide
 from awsorch.local.stacks.records import Output, Resource, Touch
 from awsorch.local.stacks.signals import wanted_by
+from awsorch.local.stacks.stack_policy import ACTION_OF, DELETE, denied
 from awsorch.local.stacks.steps import Steps, said_of
 from awsorch.local.stacks.surroundings import Surveyor
 from awsorch.local.stacks.template import Template, parse
@@ -50,6 +51,9 @@ class Application:
         around = await self._surveyor.survey(self._journal.stack, wanted, self.template)
         self._evaluation = Evaluation(self.template, around, self)
         self.graph = graph_of(self.template, self._evaluation.holds)
+        bad = self._undeletable()
+        if bad:
+            return self._sentence(bad)
         bad = await walk(self.graph, self._visit, stop=self._steps.cancelled.set)
         if self._why:
             return self._why
@@ -58,6 +62,22 @@ class Application:
         self.outputs = tuple(self._outputs())
         self.imports = tuple(sorted(self._evaluation.imported))
         return ""
+
+    def _undeletable(self) -> list[str]:
+        """The resources that the template has dropped and the stack policy keeps."""
+        resources = self._journal.store.resources(self._journal.stack_id)
+        return [
+            name for name, each in resources.items() if name not in self.graph and not self._is_allowed(each, DELETE)
+        ]
+
+    def _is_allowed(self, known: Resource, action: str) -> bool:
+        """Whether the stack policy allows an action; where it does not, the resource says so."""
+        journal = self._journal
+        policy = "" if journal.operation.of_create else journal.operation.policy or journal.stack.policy
+        why = denied(policy, action, known.logical_id, known.type)
+        if why:
+            journal.tell(known, "UPDATE_FAILED", why)
+        return not why
 
     def ref(self, logical_id: str) -> Any:
         return self._known(logical_id).physical_id
@@ -92,6 +112,10 @@ class Application:
             return False
         if known is not None and known.touch is not Touch.NONE:
             return await self._carry(replace(known, model=model), retried=True)
+        if known is not None:
+            touch, _ = decide(self._providers[known.type], known, model, journal.operation.wanted.tags)
+            if touch in ACTION_OF and not self._is_allowed(known, ACTION_OF[touch]):
+                return False
         return await self._carry(self._begin(name, known, model), retried=False)
 
     def _begin(self, name: str, known: Resource | None, model: dict[str, Any]) -> Resource:

@@ -49,7 +49,8 @@ class StackOperations:
         on_failure = _on_failure(request)
         template = await self._preparation.template(request)
         wanted = await self._preparation.wanted(request, template, None)
-        stack = self.new_stack(request, "CREATE_IN_PROGRESS", known)
+        policy = await self._preparation.policy(request)
+        stack = replace(self.new_stack(request, "CREATE_IN_PROGRESS", known), policy=policy)
         await self.plan(stack, template, wanted)
         self._engine.store.put(stack)
         operation = Operation(
@@ -71,9 +72,17 @@ class StackOperations:
         _, is_needed = await self.plan(stack, template, wanted)
         if not is_needed:
             raise StackRefused(NO_UPDATES)
-        on_failure = "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK"
-        token = request.get("ClientRequestToken", "")
-        await self.apply(stack, Operation(phase=Phase.APPLY, wanted=wanted, on_failure=on_failure, token=token))
+        policy = await self._preparation.policy(request)
+        operation = Operation(
+            phase=Phase.APPLY,
+            wanted=wanted,
+            on_failure="DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK",
+            token=request.get("ClientRequestToken", ""),
+            policy=await self._preparation.policy(request, "StackPolicyDuringUpdate"),
+        )
+        if policy:
+            self._engine.journal(stack.id).amend(policy=policy)
+        await self.apply(stack, operation)
         return {"StackId": stack.id}
 
     async def delete_stack(self, request: Request) -> Answer:
@@ -119,6 +128,20 @@ class StackOperations:
         self._engine.begin(stack.id, stack.operation, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
         await self._engine.wait(stack.id, self._hold)
         return {}
+
+    async def set_stack_policy(self, request: Request) -> Answer:
+        """SetStackPolicy."""
+        stack = self.existing(request["StackName"])
+        policy = await self._preparation.policy(request)
+        if not policy:
+            raise StackRefused("You must specify either StackPolicyBody or StackPolicyURL.")
+        self._engine.journal(stack.id).amend(policy=policy)
+        return {}
+
+    async def get_stack_policy(self, request: Request) -> Answer:
+        """GetStackPolicy; a stack without one has no body."""
+        policy = self.existing(request["StackName"]).policy
+        return {"StackPolicyBody": policy} if policy else {}
 
     async def signal_resource(self, request: Request) -> Answer:
         """SignalResource: for a resource that is being made and has a CreationPolicy."""

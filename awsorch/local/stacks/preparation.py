@@ -18,6 +18,7 @@ from awsorch.local.stacks.records import Stack, Wanted
 from awsorch.local.stacks.references import Reference, references_in
 from awsorch.local.stacks.rules import check_rules
 from awsorch.local.stacks.schemas import Schemas
+from awsorch.local.stacks.stack_policy import read_policy
 from awsorch.local.stacks.template import Template, parse
 
 MOST_TEXT = 1024 * 1024
@@ -59,6 +60,17 @@ class Preparation:
         if len(text) > MOST_TEXT:
             raise StackRefused(f"Template may not exceed {MOST_TEXT} bytes in size.")
         return parse(text)
+
+    async def policy(self, request: Mapping[str, Any], name: str = "StackPolicy") -> str:
+        """The stack policy that a call brings by `<name>Body` or `<name>URL`, checked; "" for none."""
+        text, url = request.get(f"{name}Body"), request.get(f"{name}URL")
+        if text is not None and url is not None:
+            raise StackRefused(f"You cannot specify both {name}Body and {name}URL.")
+        if text is None and url is not None:
+            text = await self._fetch(str(url), f"{name}URL")
+        if text is not None:
+            read_policy(str(text))
+        return str(text or "")
 
     async def wanted(self, request: Mapping[str, Any], template: Template, stack: Stack | None) -> Wanted:
         """What the stack is to be."""
@@ -111,14 +123,14 @@ class Preparation:
                 "Fn::GetAtt"
             )
 
-    async def _fetch(self, url: str) -> str:
-        """A template from S3, by any of the forms of its URL."""
+    async def _fetch(self, url: str, member: str = "TemplateURL") -> str:
+        """A text from S3, by any of the forms of its URL."""
         parts = urlsplit(url)
         host, path = parts.hostname or "", unquote(parts.path.lstrip("/"))
         virtual = re.fullmatch(r"(.+)\.s3[.-].*amazonaws\.com|(.+)\.s3\.amazonaws\.com", host)
         bucket, key = (virtual[1] or virtual[2], path) if virtual else path.split("/", 1) if "/" in path else ("", "")
         if not bucket or not key:
-            raise StackRefused(f"TemplateURL must reference a valid S3 object to which you have access: {url}")
+            raise StackRefused(f"{member} must reference a valid S3 object to which you have access: {url}")
         try:
             answer = await self._calls.call("s3", "GetObject", {"Bucket": bucket, "Key": key})
             body: bytes = await answer["Body"].read()

@@ -53,6 +53,8 @@ class Operation:
     why: str = ""
     retain: tuple[str, ...] = ()
     token: str = ""
+    policy: str = ""
+    """The stack policy that holds instead of the stack's while this goes on."""
     deadline: float | None = None
     """When a creation is given up, in seconds since 1970."""
 
@@ -89,6 +91,8 @@ class Stack:
     change_set_id: str = ""
     timeout_minutes: int | None = None
     disable_rollback: bool = False
+    policy: str = ""
+    """The stack policy, as text; empty where there is none."""
     made: int = 0
     """How many physical resources were begun; the next one's generation."""
 
