@@ -58,6 +58,7 @@ from awsorch.local.session_keys import LocalKeys
 from awsorch.local.signatures import ServiceVerifier
 from awsorch.local.stacks.clients import AwsClients
 from awsorch.local.stacks.local_stacks import LocalStacks
+from awsorch.local.stacks.mailbox import PREFIX as LETTERS
 from awsorch.local.user_data import cluster_user_data
 from awsorch.settings import BadSetting, Settings
 from awsorch.store.memory import MemoryStore
@@ -249,6 +250,8 @@ class App:
             return await self._faults.handle(request)
         if request.path.startswith(OUTAGES):
             return await self._outages.handle(request)
+        if request.path.startswith(LETTERS) and self._stacks is not None:
+            return await self._stacks.letters.handle(request)
         if request.path == "/awsorch/balancers":
             return await self._describe_balancers(request)
         return await self._endpoint.handle(request)
@@ -334,6 +337,7 @@ def _open_stacks(settings: Settings) -> LocalStacks | None:
         account_id=settings.account_id,
         clients=clients,
         inert=settings.inert_types,
+        door=settings.door_url,
     )
 
 

@@ -61,6 +61,8 @@ class Settings:
     outages: str = ""
     #: The number of an inherited descriptor that listens: at it instances with networks of their own find the door.
     door_socket: str = ""
+    #: The URL at which containers and local instances find the door; empty: nobody but this machine does.
+    door_url: str = ""
     #: The local cloud's data folder, in which its load balancers are kept; empty: the upstream's carry no traffic.
     local_dir: str = ""
     #: The prefix ("127.N") of the local cloud's loopback network, in which its load balancers listen.

@@ -14,6 +14,8 @@ from enum import Enum
 from typing import Any, Protocol
 
 Properties = Mapping[str, Any]
+OWN_WORDS = "OwnWords"
+"""The code of a failure whose message stands as it is in events, since no handler's is it."""
 
 
 class Action(Enum):
@@ -53,6 +55,7 @@ class Request:
     physical_id: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     callback: Mapping[str, Any] = field(default_factory=dict)
+    stack_id: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     previous_tags: Mapping[str, str] = field(default_factory=dict)
     retried: bool = False
@@ -75,7 +78,8 @@ class Request:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """What came of a step. `physical_id` as soon as something exists, also of what failed then. `code` is one of
-    CloudFormation's handler error codes ("NotStabilized"). `delay_seconds`: when to ask again."""
+    CloudFormation's handler error codes ("NotStabilized"), or OWN_WORDS. `delay_seconds`: when to ask again.
+    `secret`: the attributes are shown to nobody."""
 
     outcome: Outcome
     physical_id: str = ""
@@ -84,6 +88,7 @@ class Progress:
     message: str = ""
     delay_seconds: float = 0.0
     callback: Mapping[str, Any] = field(default_factory=dict)
+    secret: bool = False
 
 
 class CallRefused(Exception):

@@ -77,6 +77,8 @@ def _scalar(kind: str, value: Any, path: str) -> Any:
         if kind == "string":
             return json.dumps(value)
         raise Unfit(f"{path}: expected type: {kind.capitalize()}, found: {_found(value)}")
+    if isinstance(value, bytes):
+        return value
     text = scalar_text(value) or ""
     if kind == "boolean":
         if text.lower() not in ("true", "false"):

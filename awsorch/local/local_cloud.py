@@ -208,6 +208,7 @@ class LocalCloud:
             notice.VARIABLE: str(notices.writing),
             VARIABLE: str(self._line.theirs),
             "AWSORCH_DOOR_SOCKET": str(door.fileno()) if door is not None else "",
+            "AWSORCH_DOOR_URL": self._door_url(),
         }
         await self._supervisor.start(
             ChildSpec(
@@ -276,10 +277,14 @@ class LocalCloud:
             self._fleet.push_async_callback(_cancelled, asyncio.create_task(work))
         return self._ready(fleet)
 
+    def _door_url(self) -> str:
+        """Where containers find the door; empty where they don't."""
+        containers_find = self._switch or self._bridge
+        return f"http://{containers_find.address}:{self._port}" if containers_find else ""
+
     async def _hosts(self, metadata: MetadataService) -> Hosts:
         front = await self._start_front()
-        containers_find = self._switch or self._bridge
-        door = f"http://{containers_find.address}:{self._port}" if containers_find else ""
+        door = self._door_url()
         settings = AgentSettings(
             endpoint=self.endpoint if self._switch is None else door,
             region=self._options.region,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
 from typing import Any
@@ -109,11 +110,73 @@ def test_a_template_is_deployed_updated_rolled_back_and_deleted(cloud: Cloud) ->
         stacks.describe_stacks(StackName="web")
 
 
-def events(stacks: Any) -> list[dict[str, Any]]:
-    return list(stacks.describe_stack_events(StackName="web")["StackEvents"])
+SIGNALLER = """
+import json, os, urllib.request
+import cfnresponse
+
+def handler(event, context):
+    properties = event["ResourceProperties"]
+    if event["RequestType"] == "Create":
+        signal = json.dumps({"Status": "SUCCESS", "UniqueId": "1", "Data": "ready", "Reason": "it is"}).encode()
+        urllib.request.urlopen(urllib.request.Request(properties["Handle"], signal, method="PUT"))
+    data = {"Word": os.environ["WORD"] + properties["Count"]}
+    cfnresponse.send(event, context, cfnresponse.SUCCESS, data, "made-by-a-function")
+"""
+TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}]}
+WAITING = {
+    "Resources": {
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}},
+        "Function": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "Code": {"ZipFile": SIGNALLER},
+                "Environment": {"Variables": {"WORD": "hello"}},
+                "Handler": "index.handler",
+                "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+                "Runtime": "python3.12",
+                "Timeout": 60,
+            },
+        },
+        "Handle": {"Type": "AWS::CloudFormation::WaitConditionHandle"},
+        "Greeting": {
+            "Type": "Custom::Greeting",
+            "Properties": {
+                "ServiceToken": {"Fn::GetAtt": ["Function", "Arn"]},
+                "Handle": {"Ref": "Handle"},
+                "Count": 3,
+            },
+        },
+        "Ready": {
+            "Type": "AWS::CloudFormation::WaitCondition",
+            "DependsOn": "Greeting",
+            "Properties": {"Handle": {"Ref": "Handle"}, "Timeout": 60},
+        },
+    },
+    "Outputs": {
+        "Word": {"Value": {"Fn::GetAtt": ["Greeting", "Word"]}},
+        "Id": {"Value": {"Ref": "Greeting"}},
+        "Data": {"Value": {"Fn::GetAtt": ["Ready", "Data"]}},
+    },
+}
 
 
-def reasons(stacks: Any) -> list[str]:
+def test_functions_make_custom_resources_and_signal_through_the_door(cloud: Cloud) -> None:
+    stacks = client(cloud, "cloudformation")
+    named = {"StackName": "waiting"}
+    stacks.create_stack(**named, TemplateBody=json.dumps(WAITING), Capabilities=["CAPABILITY_IAM"])
+    made = settled(cloud, "waiting")
+    assert made["StackStatus"] == "CREATE_COMPLETE", reasons(stacks, "waiting")
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in made["Outputs"]}
+    assert outputs == {"Word": "hello3", "Id": "made-by-a-function", "Data": '{"1": "ready"}'}
+    stacks.delete_stack(**named)
+    assert settled(cloud, made["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(stacks, made["StackId"])
+
+
+def events(stacks: Any, name: str = "web") -> list[dict[str, Any]]:
+    return list(stacks.describe_stack_events(StackName=name)["StackEvents"])
+
+
+def reasons(stacks: Any, name: str = "web") -> list[str]:
     """Why resources failed, for the message of a test that does."""
-    failed = (each for each in events(stacks) if each["ResourceStatus"].endswith("_FAILED"))
+    failed = (each for each in events(stacks, name) if each["ResourceStatus"].endswith("_FAILED"))
     return [f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason')}" for each in failed]

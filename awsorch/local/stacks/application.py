@@ -13,6 +13,8 @@ from awsorch.local.stacks.intrinsics import Evaluation
 from awsorch.local.stacks.journal import Journal
 from awsorch.local.stacks.plan import decide
 from awsorch.local.stacks.records import Output, Resource, Touch
+from awsorch.local.stacks.signals import wanted_by
+from awsorch.local.stacks.stack_policy import ACTION_OF, DELETE, denied
 from awsorch.local.stacks.steps import Steps, said_of
 from awsorch.local.stacks.surroundings import Surveyor
 from awsorch.local.stacks.template import Template, parse
@@ -49,6 +51,9 @@ class Application:
         around = await self._surveyor.survey(self._journal.stack, wanted, self.template)
         self._evaluation = Evaluation(self.template, around, self)
         self.graph = graph_of(self.template, self._evaluation.holds)
+        bad = self._undeletable()
+        if bad:
+            return self._sentence(bad)
         bad = await walk(self.graph, self._visit, stop=self._steps.cancelled.set)
         if self._why:
             return self._why
@@ -57,6 +62,22 @@ class Application:
         self.outputs = tuple(self._outputs())
         self.imports = tuple(sorted(self._evaluation.imported))
         return ""
+
+    def _undeletable(self) -> list[str]:
+        """The resources that the template has dropped and the stack policy keeps."""
+        resources = self._journal.store.resources(self._journal.stack_id)
+        return [
+            name for name, each in resources.items() if name not in self.graph and not self._is_allowed(each, DELETE)
+        ]
+
+    def _is_allowed(self, known: Resource, action: str) -> bool:
+        """Whether the stack policy allows an action; where it does not, the resource says so."""
+        journal = self._journal
+        policy = "" if journal.operation.of_create else journal.operation.policy or journal.stack.policy
+        why = denied(policy, action, known.logical_id, known.type)
+        if why:
+            journal.tell(known, "UPDATE_FAILED", why)
+        return not why
 
     def ref(self, logical_id: str) -> Any:
         return self._known(logical_id).physical_id
@@ -91,6 +112,10 @@ class Application:
             return False
         if known is not None and known.touch is not Touch.NONE:
             return await self._carry(replace(known, model=model), retried=True)
+        if known is not None:
+            touch, _ = decide(self._providers[known.type], known, model, journal.operation.wanted.tags)
+            if touch in ACTION_OF and not self._is_allowed(known, ACTION_OF[touch]):
+                return False
         return await self._carry(self._begin(name, known, model), retried=False)
 
     def _begin(self, name: str, known: Resource | None, model: dict[str, Any]) -> Resource:
@@ -135,13 +160,30 @@ class Application:
         is_update = resource.touch is Touch.UPDATE
         action = Action.UPDATE if is_update else Action.CREATE
         previous = resource.before if is_update else None
+        try:
+            body = self.template.resources[resource.logical_id]
+            signals = None if is_update else wanted_by(body, resource.model, self._evaluation.evaluate)
+        except TemplateError as error:
+            journal.tell(resource, f"{_verb(resource)}_FAILED", error.message)
+            return False
         progress, ended = await self._steps.carry(action, resource, previous, retried)
+        if progress.outcome is Outcome.SUCCESS and signals is not None:
+            progress = await self._steps.until_signalled(ended, signals)
         verb = "CREATE" if resource.touch is Touch.CREATE else "UPDATE"
         if progress.outcome is Outcome.FAILED:
             journal.tell(ended, f"{verb}_FAILED", said_of(progress, journal.stack_id, ended))
             return False
+        if is_update and resource.before is not None and ended.physical_id != resource.before.physical_id:
+            ended = self._taken_over(ended)
         journal.tell(ended, f"{verb}_COMPLETE", settled=True, callback={})
         return True
+
+    def _taken_over(self, resource: Resource) -> Resource:
+        """An update has made another physical resource (custom resources do): the old one is to go like any that was
+        replaced."""
+        journal = self._journal
+        journal.amend(made=journal.stack.made + 1)
+        return replace(resource, touch=Touch.REPLACE, generation=journal.stack.made)
 
     def _sentence(self, bad: list[str]) -> str:
         resources = self._journal.store.resources(self._journal.stack_id)

@@ -41,6 +41,7 @@ class StackCalls:
             "DescribeStackResources": readings.describe_stack_resources,
             "DescribeStacks": readings.describe_stacks,
             "ExecuteChangeSet": change_sets.execute,
+            "GetStackPolicy": stacks.get_stack_policy,
             "GetTemplate": readings.get_template,
             "GetTemplateSummary": readings.get_template_summary,
             "ListChangeSets": change_sets.list_sets,
@@ -48,13 +49,17 @@ class StackCalls:
             "ListImports": readings.list_imports,
             "ListStackResources": readings.list_stack_resources,
             "ListStacks": readings.list_stacks,
+            "SetStackPolicy": stacks.set_stack_policy,
+            "SignalResource": stacks.signal_resource,
             "UpdateStack": stacks.update_stack,
             "UpdateTerminationProtection": stacks.update_termination_protection,
             "ValidateTemplate": readings.validate_template,
         }
 
     def answers(self, call: ServiceCall, region: str | None) -> bool:
-        """Whether a call is for these stacks: CloudFormation's, in this region."""
+        """Whether a call is for these stacks: CloudFormation's, in this region, or what an instance signals."""
+        if region is None:
+            return call.operation == "SignalResource"
         return call.service == "cloudformation" and region == self._region
 
     async def answer(self, call: ServiceCall, query: str, body: bytes) -> tuple[int, ErrorAnswer]:

@@ -21,6 +21,8 @@ class AwsClients:
     """One client a service, made when it is first called. `close` lets go of them."""
 
     def __init__(self, *, url: str, region: str, access_key_id: str, secret_access_key: str) -> None:
+        self.url = url
+        """Where the door is."""
         self._arguments = {
             "endpoint_url": url,
             "region_name": region,
@@ -56,6 +58,16 @@ class AwsClients:
             known = "ServiceUnavailable" if "onnect" in type(error).__name__ else "InvalidRequest"
             raise CallRefused(service=service, operation=operation, code=known, message=str(error)) from None
         return answer
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which another process makes the same calls."""
+        return {
+            "AWS_ACCESS_KEY_ID": str(self._arguments["aws_access_key_id"]),
+            "AWS_SECRET_ACCESS_KEY": str(self._arguments["aws_secret_access_key"]),
+            "AWS_DEFAULT_REGION": str(self._arguments["region_name"]),
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": str(self._arguments["region_name"]),
+        }
 
     async def close(self) -> None:
         """No calls any more."""

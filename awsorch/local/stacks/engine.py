@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from awsorch.cfn.contract import AwsCalls, Provider
 from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.journal import Journal
+from awsorch.local.stacks.mailbox import Mailbox
 from awsorch.local.stacks.records import Operation, Phase
 from awsorch.local.stacks.run import Run
 from awsorch.local.stacks.store import StackStore
@@ -28,11 +29,13 @@ class StackEngine:
         providers: Mapping[str, Provider],
         calls: AwsCalls,
         surveyor: Surveyor,
+        mailbox: Mailbox,
         clock: Callable[[], float],
     ) -> None:
         self.store = store
         self.providers = providers
         self.surveyor = surveyor
+        self.mailbox = mailbox
         self._calls = calls
         self._clock = clock
         self._running: dict[str, tuple[Run, asyncio.Task[None]]] = {}
@@ -76,7 +79,7 @@ class StackEngine:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _launch(self, stack_id: str) -> None:
-        run = Run(self.journal(stack_id), self.providers, self._calls, self.surveyor)
+        run = Run(self.journal(stack_id), self.providers, self._calls, self.surveyor, self.mailbox)
         task = asyncio.create_task(self._go(stack_id, run))
         self._running[stack_id] = (run, task)
 

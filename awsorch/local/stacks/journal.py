@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from awsorch.local.stacks.parameters import HIDDEN
 from awsorch.local.stacks.records import Event, Operation, Resource, Stack
 from awsorch.local.stacks.store import StackStore
 
@@ -63,6 +64,14 @@ class Journal:
         self.store.put(resource, stack_id=self.stack_id)
         return resource
 
+    def _shown(self, model: Mapping[str, Any]) -> str:
+        """Properties as events have them: without what a custom resource has said to hide."""
+        text = json.dumps(model)
+        secret = [each for each in self.store.resources(self.stack_id).values() if each.secret]
+        for value in (str(value) for each in secret for value in each.attributes.values() if value):
+            text = text.replace(json.dumps(value)[1:-1], HIDDEN)
+        return text
+
     def _event(
         self,
         logical_id: str,
@@ -83,6 +92,6 @@ class Journal:
             status=status,
             at=self.now(),
             reason=reason,
-            properties=json.dumps(model) if model is not None else "",
+            properties=self._shown(model) if model is not None else "",
             token=operation.token if operation else "",
         )

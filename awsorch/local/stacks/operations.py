@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from awsorch.cfn.contract import scalar_text
@@ -13,7 +14,8 @@ from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.plan import foresee
 from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.records import Change, Operation, Phase, Stack, Wanted
-from awsorch.local.stacks.template import Template
+from awsorch.local.stacks.steps import signal_box
+from awsorch.local.stacks.template import Template, parse
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -44,14 +46,21 @@ class StackOperations:
         known = self._engine.store.find(request["StackName"])
         if known is not None and known.status != "REVIEW_IN_PROGRESS":
             raise StackRefused(f"Stack [{known.name}] already exists", "AlreadyExistsException")
+        on_failure = _on_failure(request)
         template = await self._preparation.template(request)
         wanted = await self._preparation.wanted(request, template, None)
-        stack = self.new_stack(request, "CREATE_IN_PROGRESS", known)
+        policy = await self._preparation.policy(request)
+        stack = replace(self.new_stack(request, "CREATE_IN_PROGRESS", known), policy=policy)
         await self.plan(stack, template, wanted)
         self._engine.store.put(stack)
-        on_failure = request.get("OnFailure") or ("DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
-        token = request.get("ClientRequestToken", "")
-        await self.apply(stack, Operation(phase=Phase.APPLY, wanted=wanted, on_failure=on_failure, token=token))
+        operation = Operation(
+            phase=Phase.APPLY,
+            wanted=wanted,
+            on_failure=on_failure,
+            token=request.get("ClientRequestToken", ""),
+            deadline=self._clock() + stack.timeout_minutes * 60 if stack.timeout_minutes else None,
+        )
+        await self.apply(stack, operation)
         return {"StackId": stack.id}
 
     async def update_stack(self, request: Request) -> Answer:
@@ -63,9 +72,17 @@ class StackOperations:
         _, is_needed = await self.plan(stack, template, wanted)
         if not is_needed:
             raise StackRefused(NO_UPDATES)
-        on_failure = "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK"
-        token = request.get("ClientRequestToken", "")
-        await self.apply(stack, Operation(phase=Phase.APPLY, wanted=wanted, on_failure=on_failure, token=token))
+        policy = await self._preparation.policy(request)
+        operation = Operation(
+            phase=Phase.APPLY,
+            wanted=wanted,
+            on_failure="DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK",
+            token=request.get("ClientRequestToken", ""),
+            policy=await self._preparation.policy(request, "StackPolicyDuringUpdate"),
+        )
+        if policy:
+            self._engine.journal(stack.id).amend(policy=policy)
+        await self.apply(stack, operation)
         return {"StackId": stack.id}
 
     async def delete_stack(self, request: Request) -> Answer:
@@ -112,6 +129,45 @@ class StackOperations:
         await self._engine.wait(stack.id, self._hold)
         return {}
 
+    async def set_stack_policy(self, request: Request) -> Answer:
+        """SetStackPolicy."""
+        stack = self.existing(request["StackName"])
+        policy = await self._preparation.policy(request)
+        if not policy:
+            raise StackRefused("You must specify either StackPolicyBody or StackPolicyURL.")
+        self._engine.journal(stack.id).amend(policy=policy)
+        return {}
+
+    async def get_stack_policy(self, request: Request) -> Answer:
+        """GetStackPolicy; a stack without one has no body."""
+        policy = self.existing(request["StackName"]).policy
+        return {"StackPolicyBody": policy} if policy else {}
+
+    async def signal_resource(self, request: Request) -> Answer:
+        """SignalResource: for a resource that is being made and has a CreationPolicy."""
+        stack, name, id = self.existing(request["StackName"]), request["LogicalResourceId"], request["UniqueId"]
+        if stack.operation is None or not stack.is_busy:
+            raise StackRefused(f"Stack {stack.id} is in {stack.status} state and cannot be signaled")
+        resource = self._engine.store.resources(stack.id).get(name)
+        if resource is None:
+            raise StackRefused(f"Resource {name} does not exist for stack {stack.name}")
+        if not resource.status.endswith("_IN_PROGRESS"):
+            raise StackRefused(f"Resource {name} is in {resource.status} state and cannot be signaled")
+        if "CreationPolicy" not in parse(stack.operation.wanted.template).resources.get(name, {}):
+            raise StackRefused(f"Resource {name} has no CreationPolicy, so that nothing waits for its signals")
+        if request["Status"] not in ("SUCCESS", "FAILURE"):
+            raise StackRefused(f"Status must be SUCCESS or FAILURE, not {request['Status']}")
+        box, mailbox = signal_box(stack.id, resource), self._engine.mailbox
+        if id in mailbox.letters(box) and request["Status"] == "SUCCESS":
+            raise StackRefused(
+                f"Signal with ID {id} for resource {name} already exists. Signals may only be updated with a FAILURE "
+                "status."
+            )
+        mailbox.put(box, id, {"Status": request["Status"]}, over=True)
+        said = f"Received {request['Status']} signal with UniqueId {id}"
+        self._engine.journal(stack.id).tell(resource, resource.status, said)
+        return {}
+
     async def update_termination_protection(self, request: Request) -> Answer:
         """UpdateTerminationProtection."""
         stack = self.existing(request["StackName"])
@@ -144,6 +200,8 @@ class StackOperations:
             protected=bool(request.get("EnableTerminationProtection")),
             role_arn=request.get("RoleARN", ""),
             notification_arns=tuple(request.get("NotificationARNs", ())),
+            timeout_minutes=request.get("TimeoutInMinutes"),
+            disable_rollback=bool(request.get("DisableRollback")) or request.get("OnFailure") == "DO_NOTHING",
         )
 
     async def plan(self, stack: Stack, template: Template, wanted: Wanted) -> tuple[list[Change], bool]:
@@ -159,16 +217,28 @@ class StackOperations:
     async def apply(self, stack: Stack, operation: Operation) -> None:
         """Begin to make the stack what is wanted, and wait a while."""
         fresh = stack.status in ("CREATE_IN_PROGRESS", "REVIEW_IN_PROGRESS")
-        operation = Operation(
-            phase=Phase.APPLY,
-            wanted=operation.wanted,
-            of_create=fresh,
-            on_failure=operation.on_failure,
-            token=operation.token,
-        )
+        operation = replace(operation, of_create=fresh)
         status = "CREATE_IN_PROGRESS" if fresh else "UPDATE_IN_PROGRESS"
         self._engine.begin(stack.id, operation, status, "User Initiated")
         await self._engine.wait(stack.id, self._hold)
+
+
+def _on_failure(request: Request) -> str:
+    """What becomes of a stack that can't be made. Raises StackRefused."""
+    asked = request.get("OnFailure")
+    if asked and "DisableRollback" in request:
+        raise StackRefused("You can specify either DisableRollback or OnFailure, but not both.")
+    if asked not in (None, "DELETE", "DO_NOTHING", "ROLLBACK"):
+        raise StackRefused(
+            f"1 validation error detected: Value '{asked}' at 'onFailure' failed to satisfy constraint: Member must "
+            "satisfy enum value set: [DELETE, DO_NOTHING, ROLLBACK]"
+        )
+    if request.get("TimeoutInMinutes", 1) < 1:
+        raise StackRefused(
+            f"1 validation error detected: Value '{request['TimeoutInMinutes']}' at 'timeoutInMinutes' failed to "
+            "satisfy constraint: Member must have value greater than or equal to 1"
+        )
+    return str(asked or ("DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK"))
 
 
 def check_updatable(stack: Stack) -> None:

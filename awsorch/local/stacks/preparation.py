@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from awsorch.cfn.contract import AwsCalls, CallRefused
+from awsorch.local.stacks.custom import TYPE as CUSTOM
 from awsorch.local.stacks.dynamic import ssm_values
 from awsorch.local.stacks.errors import StackRefused, TemplateError
 from awsorch.local.stacks.nested import OUTPUTS
@@ -15,7 +16,9 @@ from awsorch.local.stacks.nested import TYPE as NESTED
 from awsorch.local.stacks.parameters import Given, settle, ssm_names
 from awsorch.local.stacks.records import Stack, Wanted
 from awsorch.local.stacks.references import Reference, references_in
+from awsorch.local.stacks.rules import check_rules
 from awsorch.local.stacks.schemas import Schemas
+from awsorch.local.stacks.stack_policy import read_policy
 from awsorch.local.stacks.template import Template, parse
 
 MOST_TEXT = 1024 * 1024
@@ -27,10 +30,18 @@ _NAMED = "CAPABILITY_NAMED_IAM"
 class Preparation:
     """Reads templates and parameters of calls. Methods raise StackRefused."""
 
-    def __init__(self, calls: AwsCalls, schemas: Schemas, types: frozenset[str]) -> None:
+    def __init__(
+        self, calls: AwsCalls, schemas: Schemas, types: Container[str], *, region: str, account_id: str
+    ) -> None:
         self._calls = calls
         self._schemas = schemas
         self._types = types
+        self._place = {
+            "AWS::AccountId": account_id,
+            "AWS::Partition": "aws",
+            "AWS::Region": region,
+            "AWS::URLSuffix": "amazonaws.com",
+        }
 
     async def template(self, request: Mapping[str, Any], stack: Stack | None = None) -> Template:
         """The template that a call brings, or the stack's."""
@@ -50,6 +61,17 @@ class Preparation:
             raise StackRefused(f"Template may not exceed {MOST_TEXT} bytes in size.")
         return parse(text)
 
+    async def policy(self, request: Mapping[str, Any], name: str = "StackPolicy") -> str:
+        """The stack policy that a call brings by `<name>Body` or `<name>URL`, checked; "" for none."""
+        text, url = request.get(f"{name}Body"), request.get(f"{name}URL")
+        if text is not None and url is not None:
+            raise StackRefused(f"You cannot specify both {name}Body and {name}URL.")
+        if text is None and url is not None:
+            text = await self._fetch(str(url), f"{name}URL")
+        if text is not None:
+            read_policy(str(text))
+        return str(text or "")
+
     async def wanted(self, request: Mapping[str, Any], template: Template, stack: Stack | None) -> Wanted:
         """What the stack is to be."""
         capabilities = tuple(request.get("Capabilities", ()))
@@ -65,12 +87,15 @@ class Preparation:
         }
         previous = stack.wanted.parameters if stack is not None else {}
         values = settle(template, given, previous)
+        resolved = await ssm_values(self._calls, ssm_names(template, values))
+        named = {"AWS::StackName": request.get("StackName", "")}
+        await check_rules(template, values, resolved, {**self._place, **named}, self._calls)
         tags = request.get("Tags")
         kept = stack.wanted.tags if stack is not None and tags is None else {}
         return Wanted(
             template=template.text,
             parameters=values,
-            resolved=await ssm_values(self._calls, ssm_names(template, values)),
+            resolved=resolved,
             tags={each["Key"]: each.get("Value", "") for each in tags} if tags is not None else kept,
             capabilities=capabilities,
         )
@@ -80,7 +105,8 @@ class Preparation:
         if unknown:
             raise TemplateError(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
         for name, resource in template.resources.items():
-            problems = self._schemas.problems(resource["Type"], resource.get("Properties") or {})
+            is_custom = resource["Type"] == CUSTOM  # whose properties are whatever its maker wants
+            problems = [] if is_custom else self._schemas.problems(resource["Type"], resource.get("Properties") or {})
             if problems:
                 said = ", ".join(problems)
                 raise TemplateError(f"Properties validation failed for resource {name} with message:[{said}]")
@@ -89,7 +115,7 @@ class Preparation:
                 self._check_attribute(template.resources[reference.name]["Type"], reference)
 
     def _check_attribute(self, type: str, reference: Reference) -> None:
-        known = self._schemas.attributes(type)
+        known = self._schemas.attributes(type) if type != CUSTOM else frozenset()
         is_output = type == NESTED and reference.attribute.startswith(OUTPUTS)
         if known and reference.attribute not in known and not is_output:
             raise TemplateError(
@@ -97,14 +123,14 @@ class Preparation:
                 "Fn::GetAtt"
             )
 
-    async def _fetch(self, url: str) -> str:
-        """A template from S3, by any of the forms of its URL."""
+    async def _fetch(self, url: str, member: str = "TemplateURL") -> str:
+        """A text from S3, by any of the forms of its URL."""
         parts = urlsplit(url)
         host, path = parts.hostname or "", unquote(parts.path.lstrip("/"))
         virtual = re.fullmatch(r"(.+)\.s3[.-].*amazonaws\.com|(.+)\.s3\.amazonaws\.com", host)
         bucket, key = (virtual[1] or virtual[2], path) if virtual else path.split("/", 1) if "/" in path else ("", "")
         if not bucket or not key:
-            raise StackRefused(f"TemplateURL must reference a valid S3 object to which you have access: {url}")
+            raise StackRefused(f"{member} must reference a valid S3 object to which you have access: {url}")
         try:
             answer = await self._calls.call("s3", "GetObject", {"Bucket": bucket, "Key": key})
             body: bytes = await answer["Body"].read()

@@ -53,6 +53,10 @@ class Operation:
     why: str = ""
     retain: tuple[str, ...] = ()
     token: str = ""
+    policy: str = ""
+    """The stack policy that holds instead of the stack's while this goes on."""
+    deadline: float | None = None
+    """When a creation is given up, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,10 @@ class Stack:
     role_arn: str = ""
     notification_arns: tuple[str, ...] = ()
     change_set_id: str = ""
+    timeout_minutes: int | None = None
+    disable_rollback: bool = False
+    policy: str = ""
+    """The stack policy, as text; empty where there is none."""
     made: int = 0
     """How many physical resources were begun; the next one's generation."""
 
@@ -98,7 +106,8 @@ class Stack:
 class Resource:
     """A resource as it stands. `model` is what it was last asked to be, with dynamic references unresolved; `needs`:
     the logical ids that it refers to; `before`: what it was when the operation under way touched it; `settled`: the
-    operation under way is through with it; `retired`: it is to be deleted."""
+    operation under way is through with it; `retired`: it is to be deleted; `secret`: its attributes
+    are not shown."""
 
     logical_id: str
     type: str
@@ -118,6 +127,7 @@ class Resource:
     touch: Touch = Touch.NONE
     settled: bool = False
     retired: bool = False
+    secret: bool = False
     before: Resource | None = None
 
     @property

@@ -50,7 +50,8 @@ class Removal:
         if resource.status != "DELETE_IN_PROGRESS":
             cleared = replace(resource, callback={}, since=journal.now())
             began = journal.tell(cleared, "DELETE_IN_PROGRESS")
-        progress, ended = await self._steps.carry(Action.DELETE, began)
+        retried = resource.status == "DELETE_IN_PROGRESS"
+        progress, ended = await self._steps.carry(Action.DELETE, began, retried=retried)
         if progress.outcome is Outcome.FAILED:
             journal.tell(ended, "DELETE_FAILED", said_of(progress, journal.stack_id, ended))
             return False

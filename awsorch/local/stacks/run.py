@@ -6,6 +6,8 @@ on from there: what is settled is left alone, what was begun is begun again as a
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,6 +15,7 @@ from awsorch.cfn.contract import AwsCalls, Provider
 from awsorch.local.stacks.application import Application
 from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.journal import Journal
+from awsorch.local.stacks.mailbox import Mailbox
 from awsorch.local.stacks.records import Phase, Resource, Touch
 from awsorch.local.stacks.removal import Removal
 from awsorch.local.stacks.steps import Steps
@@ -24,10 +27,15 @@ class Run:
     """One operation. `go` until it has ended; `cancel` turns it back."""
 
     def __init__(
-        self, journal: Journal, providers: Mapping[str, Provider], calls: AwsCalls, surveyor: Surveyor
+        self,
+        journal: Journal,
+        providers: Mapping[str, Provider],
+        calls: AwsCalls,
+        surveyor: Surveyor,
+        mailbox: Mailbox,
     ) -> None:
         self._journal = journal
-        self._steps = Steps(journal, providers, calls)
+        self._steps = Steps(journal, providers, calls, mailbox)
         self._application = Application(journal, self._steps, providers, surveyor)
         self._removal = Removal(journal, self._steps)
         self._turning_back = TurningBack(journal, self._steps)
@@ -50,16 +58,26 @@ class Run:
 
     async def _apply(self) -> None:
         journal, operation = self._journal, self._journal.operation
+        left = operation.deadline - journal.now() if operation.deadline is not None else math.inf
+        timer = asyncio.get_running_loop().call_later(max(left, 0.0), self._time_out) if left < math.inf else None
         try:
             why = await self._application.apply()
         except StackRefused as error:
             why = error.message
+        finally:
+            if timer is not None:
+                timer.cancel()
         if why:
             self._give_up(why)
         else:
             if not operation.of_create:
                 journal.status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
             self._commit()
+
+    def _time_out(self) -> None:
+        turns_back = self._journal.operation.on_failure == "ROLLBACK"
+        said = "Stack creation time exceeded the specified timeout. "
+        self._application.cancel(said + ("Rollback requested by user." if turns_back else ""))
 
     def _give_up(self, why: str) -> None:
         journal, operation = self._journal, self._journal.operation

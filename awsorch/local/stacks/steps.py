@@ -9,11 +9,25 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
-from awsorch.cfn.contract import Action, AwsCalls, CallRefused, Outcome, Progress, Provider, Request, failed
+from awsorch.cfn.contract import (
+    OWN_WORDS,
+    Action,
+    AwsCalls,
+    CallRefused,
+    Outcome,
+    Progress,
+    Provider,
+    Request,
+    done,
+    failed,
+)
 from awsorch.local.stacks.dynamic import resolve
 from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.journal import Journal
+from awsorch.local.stacks.mailbox import Mailbox
 from awsorch.local.stacks.records import Resource, Touch
+from awsorch.local.stacks.signals import CONDITION, MOST_SECONDS, delay, heard
+from awsorch.local.stacks.signals import Wanted as WantedSignals
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +40,8 @@ CANCELLED = "Cancelled"
 class Steps:
     """The steps of the resources of one stack. `cancelled`: creations and updates under way are to be given up."""
 
-    def __init__(self, journal: Journal, providers: Mapping[str, Provider], calls: AwsCalls) -> None:
+    def __init__(self, journal: Journal, providers: Mapping[str, Provider], calls: AwsCalls, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
         self._journal = journal
         self._providers = providers
         self._calls = calls
@@ -45,12 +60,24 @@ class Steps:
             resource = self._keep(action, resource, progress)
             if progress.outcome is not Outcome.IN_PROGRESS:
                 return progress, resource
-            if self._journal.now() - resource.since > LIMIT_SECONDS:
+            limit = LIMIT_SECONDS if resource.type != CONDITION else MOST_SECONDS + LIMIT_SECONDS
+            if self._journal.now() - resource.since > limit:
                 late = failed("Exceeded attempts to wait", "NotStabilized", resource.physical_id)
                 return late, resource
             if await self._is_cancelled(progress.delay_seconds) and action is not Action.DELETE:
                 return failed("", CANCELLED, resource.physical_id), resource
             retried = False
+
+    async def until_signalled(self, resource: Resource, wanted: WantedSignals) -> Progress:
+        """Wait for the signals that a resource is ready with."""
+        box = signal_box(self._journal.stack_id, resource)
+        while True:
+            waited = self._journal.now() - resource.since
+            why = heard(self._mailbox.letters(box), wanted, waited)
+            if why is not None:
+                return failed(why, OWN_WORDS, resource.physical_id) if why else done(resource.physical_id)
+            if await self._is_cancelled(delay(waited)):
+                return failed("", CANCELLED, resource.physical_id)
 
     def _keep(self, action: Action, resource: Resource, progress: Progress) -> Resource:
         fresh = replace(
@@ -58,6 +85,7 @@ class Steps:
             physical_id=progress.physical_id or resource.physical_id,
             attributes={**resource.attributes, **progress.attributes},
             callback=dict(progress.callback),
+            secret=progress.secret or resource.secret,
         )
         if action is Action.CREATE and fresh.physical_id and not resource.physical_id:
             return self._journal.tell(fresh, fresh.status, "Resource creation Initiated")
@@ -75,6 +103,7 @@ class Steps:
                 type=resource.type,
                 logical_id=resource.logical_id,
                 stack_name=stack.name,
+                stack_id=stack.id,
                 token=token_of(stack.id, resource),
                 model=model,
                 previous=former,
@@ -111,10 +140,17 @@ def token_of(stack_id: str, resource: Resource) -> str:
     return hashlib.sha256(named.encode()).hexdigest()
 
 
+def signal_box(stack_id: str, resource: Resource) -> str:
+    """Where the signals of one physical resource are kept."""
+    return f"signals-{token_of(stack_id, resource)[:40]}"
+
+
 def said_of(progress: Progress, stack_id: str, resource: Resource) -> str:
     """A failure as the events of CloudFormation say it."""
     if progress.code == CANCELLED:
         return "Resource update cancelled" if resource.touch is Touch.UPDATE else "Resource creation cancelled"
+    if progress.code == OWN_WORDS:
+        return progress.message
     token = uuid.UUID(token_of(stack_id, resource)[:32])
     return (
         f'Resource handler returned message: "{progress.message}" '

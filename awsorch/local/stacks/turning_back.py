@@ -61,5 +61,10 @@ class TurningBack:
             failing = replace(ended, callback={})
             journal.tell(failing, "UPDATE_FAILED", said_of(progress, journal.stack_id, ended))
             return False
+        attempted_id = resource.before.physical_id if resource.before is not None else ended.physical_id
+        if ended.physical_id != attempted_id:
+            aside = replace(resource.before or ended, retired=True, touch=Touch.NONE, before=None, callback={})
+            journal.amend(made=journal.stack.made + 1)
+            journal.note(replace(aside, generation=journal.stack.made))
         journal.tell(ended, "UPDATE_COMPLETE", touch=Touch.NONE, settled=False, before=None, callback={})
         return True

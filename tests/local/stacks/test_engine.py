@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +111,48 @@ def test_on_failure_says_what_becomes_of_it(
         stack = await world.create({"A": queue(), "B": queue({"Ref": "A"})}, OnFailure=on_failure)
         assert stack["StackStatus"] == status
         assert world.cloud.names() == left
+
+    play(scene)
+
+
+@pytest.mark.parametrize(("on_failure", "status"), [("ROLLBACK", "ROLLBACK_COMPLETE"), ("DO_NOTHING", "CREATE_FAILED")])
+def test_a_creation_that_takes_longer_than_its_timeout_is_given_up(
+    play: Callable[[Scene], None], on_failure: str, status: str
+) -> None:
+    async def scene(world: StackWorld) -> None:
+        world.cloud.stuck = {"B"}
+        template = request({"A": queue(), "B": queue({"Ref": "A"})}, OnFailure=on_failure, TimeoutInMinutes=2)
+        creating = asyncio.create_task(world.stacks.create_stack(template))
+        await world.cloud.reached.wait()
+        creating.cancel()
+        await asyncio.sleep(90)
+        await world.restart()
+        before = asyncio.get_running_loop().time()
+        stack = await world.ended()
+        assert stack["StackStatus"] == status
+        assert 25 < asyncio.get_running_loop().time() - before < 40, "the time before the restart counts"
+        assert world.reasons()["B"] == "Resource creation cancelled"
+        (record,) = world.store.stacks()
+        told = [each.reason for each in world.store.events(record.id) if "timeout" in each.reason]
+        assert told[0].startswith("Stack creation time exceeded the specified timeout. ")
+        assert stack["TimeoutInMinutes"] == 2
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"OnFailure": "DELETE", "DisableRollback": True}, "either DisableRollback or OnFailure"),
+        ({"OnFailure": "PANIC"}, "enum value set"),
+        ({"TimeoutInMinutes": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_creation_says_how_it_ends_in_one_way(play: Callable[[Scene], None], members: Any, said: str) -> None:
+    async def scene(world: StackWorld) -> None:
+        with pytest.raises(StackRefused, match=said):
+            await world.create({"A": queue()}, **members)
+        assert not world.store.stacks()
 
     play(scene)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from awsorch.cfn.contract import (
     CallRefused,
     Progress,
     Properties,
-    Provider,
     Request,
     done,
     failed,
@@ -22,14 +21,17 @@ from awsorch.cfn.contract import (
     waiting,
 )
 from awsorch.local.stacks.change_sets import ChangeSets
+from awsorch.local.stacks.custom import CustomResources
 from awsorch.local.stacks.engine import StackEngine
 from awsorch.local.stacks.errors import StackRefused
-from awsorch.local.stacks.nested import TYPE as NESTED
+from awsorch.local.stacks.mailbox import Mailbox
 from awsorch.local.stacks.nested import NestedStacks
 from awsorch.local.stacks.operations import StackOperations
 from awsorch.local.stacks.preparation import Preparation
+from awsorch.local.stacks.provided import Provided
 from awsorch.local.stacks.readings import Readings
 from awsorch.local.stacks.schemas import Schemas
+from awsorch.local.stacks.signals import WaitConditions
 from awsorch.local.stacks.store import StackStore
 from awsorch.local.stacks.surroundings import Surveyor
 
@@ -57,6 +59,8 @@ class FakeCloud:
     parameters: dict[str, str] = field(default_factory=dict)
     objects: dict[str, str] = field(default_factory=dict)
     operations: dict[str, Any] = field(default_factory=dict)
+    published: list[dict[str, Any]] = field(default_factory=list)
+    """Messages of SNS topics."""
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def types(self) -> frozenset[str]:
@@ -92,6 +96,9 @@ class FakeCloud:
         return done(id, Arn=f"arn:{id}")
 
     async def call(self, service: str, operation: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
+        if service == "sns":
+            self.published.append(json.loads(members["Message"]))
+            return {"MessageId": "1"}
         if service == "s3":
             return {"Body": Body(self.objects[members["Key"]])}
         if service == "cloudformation":
@@ -111,6 +118,19 @@ class FakeCloud:
 
 
 @dataclass
+class FakeFunctions:
+    """Implements custom.Functions. `invoked`: (ARN, event); `failing`: why every invocation fails."""
+
+    invoked: list[tuple[str, Any]] = field(default_factory=list)
+    failing: str = ""
+
+    def begin(self, arn: str, event: Mapping[str, Any], failed: Callable[[str], None]) -> None:
+        self.invoked.append((arn, event))
+        if self.failing:
+            failed(self.failing)
+
+
+@dataclass
 class Body:
     """An object's content as aiobotocore gives it."""
 
@@ -125,6 +145,7 @@ class StackWorld:
 
     def __init__(self, path: Path) -> None:
         self.cloud = FakeCloud()
+        self.functions = FakeFunctions()
         self._path = path / "stacks.db"
         self._open()
 
@@ -132,11 +153,21 @@ class StackWorld:
         clock = asyncio.get_running_loop().time
         self.store = StackStore(self._path)
         surveyor = Surveyor(self.store, self.cloud, "us-east-1", "123456789012")
-        providers: dict[str, Provider] = {TYPE: self.cloud, NESTED: NestedStacks(self.cloud)}
-        self.engine = StackEngine(
-            store=self.store, providers=providers, calls=self.cloud, surveyor=surveyor, clock=clock
+        self.mailbox = Mailbox(self._path.with_name("letters.db"), clock)
+        doors = ("http://door.bridge", "http://door.here")
+        custom = CustomResources(self.cloud, self.mailbox, self.functions, clock, doors=doors)
+        providers = Provided(
+            (self.cloud, NestedStacks(self.cloud), custom, WaitConditions(self.mailbox, clock, doors[0]))
         )
-        preparation = Preparation(self.cloud, Schemas(), frozenset(providers))
+        self.engine = StackEngine(
+            store=self.store,
+            providers=providers,
+            calls=self.cloud,
+            surveyor=surveyor,
+            mailbox=self.mailbox,
+            clock=clock,
+        )
+        preparation = Preparation(self.cloud, Schemas(), providers, region="us-east-1", account_id="123456789012")
         self.stacks = StackOperations(self.engine, preparation, clock, 1e9)
         self.sets = ChangeSets(self.engine, self.stacks, preparation, clock)
         self.reads = Readings(self.engine, preparation)
@@ -155,7 +186,7 @@ class StackWorld:
     async def restart(self) -> None:
         """End at once, and start again from what is written down."""
         await self.engine.close()
-        self.store.close()
+        self._shut()
         self._open()
         self.engine.start()
 
@@ -193,7 +224,11 @@ class StackWorld:
 
     async def close(self) -> None:
         await self.engine.close()
+        self._shut()
+
+    def _shut(self) -> None:
         self.store.close()
+        self.mailbox.close()
 
 
 def request(resources: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -202,7 +237,18 @@ def request(resources: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {"StackName": "shop", "TemplateBody": json.dumps({"Resources": resources, **more}), **members}
 
 
-_MEMBERS = ("OnFailure", "DisableRollback", "Parameters", "Tags", "StackName", "ChangeSetName", "ChangeSetType")
+_MEMBERS = (
+    "OnFailure",
+    "DisableRollback",
+    "Parameters",
+    "Tags",
+    "StackName",
+    "ChangeSetName",
+    "ChangeSetType",
+    "TimeoutInMinutes",
+    "StackPolicyBody",
+    "StackPolicyDuringUpdateBody",
+)
 
 
 def queue(delay: Any = None, *, name: Any = None, **more: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from awsorch.local.stacks.kinds import (
     discovery,
     ec2,
     fleets,
+    functions,
     identity,
     machines,
     people,
@@ -16,6 +17,6 @@ from awsorch.local.stacks.kinds import (
 )
 from awsorch.local.stacks.kinds.kind import Kind
 
-_MODULES = (ec2, fleets, machines, identity, people, balancing, stores, beyond, discovery, upkeep)
+_MODULES = (ec2, fleets, machines, identity, people, balancing, stores, beyond, discovery, upkeep, functions)
 
 KINDS: dict[str, Kind] = {kind.type: kind for module in _MODULES for kind in module.KINDS}

@@ -1,6 +1,6 @@
 """The two patterns of aws-cdk-lib that this folder has the output of."""
 
-from aws_cdk import App, DefaultStackSynthesizer, Environment, Stack
+from aws_cdk import App, DefaultStackSynthesizer, Stack
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
@@ -25,7 +25,9 @@ def cluster(stack: Stack) -> ecs.Cluster:
         max_capacity=2,
     )
     made.add_asg_capacity_provider(
-        ecs.AsgCapacityProvider(stack, "Provider", auto_scaling_group=group, enable_managed_termination_protection=False)
+        ecs.AsgCapacityProvider(
+            stack, "Provider", auto_scaling_group=group, enable_managed_termination_protection=False
+        )
     )
     return made
 
