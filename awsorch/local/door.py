@@ -29,6 +29,7 @@ from yarl import URL
 
 from awsorch.local.ebs_files import deleted_volume
 from awsorch.local.elb_calls import ElbCalls
+from awsorch.local.fleet_calls import may_change_instances
 from awsorch.local.moto_child import FAULT_HEADER, INSTANCE_IDS_HEADER
 from awsorch.local.outages_door import is_reboot, rebooted_instances
 from awsorch.local.service_call import ServiceCall, is_own_path, is_scrape, read_call, signing_service
@@ -72,30 +73,7 @@ _WAITING_SERVICES = frozenset({"sqs", "lambda", "states"})
 """Their calls may wait inside moto (long polls, functions that call back): a lock would stop what they
 wait for.
 """
-_FLEET_CALLS = frozenset(
-    {
-        "AttachNetworkInterface",
-        "AuthorizeSecurityGroupEgress",
-        "AuthorizeSecurityGroupIngress",
-        "DeleteNetworkInterface",
-        "DetachNetworkInterface",
-        "CreateFleet",
-        "DeleteFleets",
-        "ModifyFleet",
-        "ModifyNetworkInterfaceAttribute",
-        "ModifySecurityGroupRules",
-        "RequestSpotFleet",
-        "RequestSpotInstances",
-        "RevokeSecurityGroupEgress",
-        "RevokeSecurityGroupIngress",
-        "RunInstances",
-        "StartInstances",
-        "StopInstances",
-        "TerminateInstances",
-    }
-)
 _MAY_HAVE_CHANGED = frozenset({200, 500})
-_READING_VERBS = ("Describe", "Get", "List")
 
 
 class SignatureVerifier(Protocol):
@@ -271,7 +249,7 @@ class Door:
 
     def _tell(self, call: ServiceCall) -> None:
         """Tell those whom it concerns that the EC2 instances may have changed."""
-        if _may_change_instances(call):
+        if may_change_instances(call):
             if self._changed is not None:
                 self._changed()
             if self._elb is not None:
@@ -364,12 +342,6 @@ def _refuse(request: web.BaseRequest, call: ServiceCall, error: ServiceError) ->
     if not request.content.is_eof():
         response.force_close()
     return response
-
-
-def _may_change_instances(call: ServiceCall) -> bool:
-    if call.service == "ec2":
-        return call.operation in _FLEET_CALLS
-    return call.service in {"autoscaling", "cloudformation"} and not call.operation.startswith(_READING_VERBS)
 
 
 def _no_upstream(call: ServiceCall) -> ServiceError:

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from awsorch.core.commands import CloseSession, Command, SendTasks, SyncTargets, WatchAlarms
+from awsorch.core.commands import CloseSession, Command, SendTasks, SyncTargets, UpdateAgent, WatchAlarms
 from awsorch.core.events import Event, OpenGate
+from awsorch.core.model import AgentPackage
 from awsorch.engine.outbox import Outbox
 
 SEND = SendTasks(instance_id="i", task_ids=("t",))
 CLOSE = CloseSession(instance_id="i", reason="why")
+PACKAGE = AgentPackage(version="2.0", location="https://example.com/a.whl", signature="a" * 64)
+UPDATE = UpdateAgent(instance_id="i", package=PACKAGE, perform=False)
 SYNC = SyncTargets(group="g", revision=1)
 WATCH = WatchAlarms(service="s", deployment="1", names=("a",))
 
@@ -28,6 +31,9 @@ class Ports:
         self.calls.append(told)
 
     def close_session(self, *told: Any) -> None:
+        self.calls.append(told)
+
+    def update_agent(self, *told: Any) -> None:
         self.calls.append(told)
 
     def sync_targets(self, *told: Any) -> None:
@@ -55,7 +61,7 @@ def outbox(ports: Ports) -> Outbox:
 
 @pytest.mark.parametrize(
     ("command", "told"),
-    [(SEND, ("blue", "i", ("t",))), (CLOSE, ("blue", "i", "why")), (SYNC, ("blue", SYNC))],
+    [(SEND, ("blue", "i", ("t",))), (CLOSE, ("blue", "i", "why")), (UPDATE, ("blue", UPDATE)), (SYNC, ("blue", SYNC))],
 )
 def test_commands_reach_their_port(outbox: Outbox, ports: Ports, command: Command, told: tuple[Any, ...]) -> None:
     outbox.send("cluster/blue", command)

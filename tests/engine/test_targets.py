@@ -16,6 +16,7 @@ import pytest
 from awsorch.adapters.alarms import CloudWatchAlarms
 from awsorch.adapters.aws import AwsError
 from awsorch.adapters.load_balancers import ElasticLoadBalancing
+from awsorch.core.commands import UpdateAgent
 from awsorch.core.events import (
     AgentConnected,
     ContainerReport,
@@ -119,6 +120,10 @@ class Cloud:
     def close_session(self, cluster: str, instance_id: str, reason: str) -> None:
         """No machine leaves here."""
         raise AssertionError(reason)
+
+    def update_agent(self, cluster: str, command: UpdateAgent) -> None:
+        """No agent is updated here."""
+        raise AssertionError(command)
 
     def _start(self, task: Task) -> None:
         name = self.state.instances[task.instance_id or ""].ec2_instance_id or ""

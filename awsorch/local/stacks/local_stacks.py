@@ -18,6 +18,7 @@ from awsorch.local.stacks.inert import InertProvider
 from awsorch.local.stacks.kinds.tables import KINDS
 from awsorch.local.stacks.kinds.wire import WireProvider
 from awsorch.local.stacks.letters_door import LettersDoor
+from awsorch.local.stacks.macros import MacroResources, StackMacros
 from awsorch.local.stacks.mailbox import Mailbox
 from awsorch.local.stacks.nested import NestedStacks
 from awsorch.local.stacks.operations import StackOperations
@@ -62,8 +63,9 @@ class LocalStacks:
         custom = CustomResources(clients, self._mailbox, self._functions, time.time, doors=doors)
         waits = WaitConditions(self._mailbox, time.time, doors[0])
         functions = FunctionResources(wire, clients, code)
+        macros = MacroResources(self._store, schemas)
         inert_types = InertProvider(inert, schemas)
-        providers = Provided((inert_types, wire, ecs, NestedStacks(clients), functions, custom, waits))
+        providers = Provided((inert_types, wire, ecs, NestedStacks(clients), functions, custom, waits, macros))
         surveyor = Surveyor(self._store, clients, region, account_id)
         self._engine = StackEngine(
             store=self._store,
@@ -74,6 +76,7 @@ class LocalStacks:
             clock=time.time,
         )
         preparation = Preparation(clients, schemas, providers, region=region, account_id=account_id)
+        preparation.macros = StackMacros(self._store, self._functions)
         stacks = StackOperations(self._engine, preparation, time.time, _HOLD_SECONDS)
         self.calls = StackCalls(
             region=region,

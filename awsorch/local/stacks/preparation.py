@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,18 +14,19 @@ from awsorch.local.stacks.dynamic import ssm_values
 from awsorch.local.stacks.errors import StackRefused, TemplateError
 from awsorch.local.stacks.nested import OUTPUTS
 from awsorch.local.stacks.nested import TYPE as NESTED
-from awsorch.local.stacks.parameters import Given, settle, ssm_names
+from awsorch.local.stacks.parameters import Given, settle, ssm_names, typed
 from awsorch.local.stacks.records import Stack, Wanted
 from awsorch.local.stacks.references import Reference, references_in
 from awsorch.local.stacks.rules import check_rules
 from awsorch.local.stacks.schemas import Schemas
 from awsorch.local.stacks.stack_policy import read_policy
-from awsorch.local.stacks.template import Template, parse
+from awsorch.local.stacks.template import Template, outline, parse
+from awsorch.local.stacks.transforms import INLINE, Macros, Transforms, needs_transforms, no_macros
 
 MOST_TEXT = 1024 * 1024
 MOST_BODY = 51_200
 """Bytes of a template in the call itself."""
-_NAMED = "CAPABILITY_NAMED_IAM"
+_NAMED, EXPANDS = "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"
 
 
 class Preparation:
@@ -42,11 +44,30 @@ class Preparation:
             "AWS::Region": region,
             "AWS::URLSuffix": "amazonaws.com",
         }
+        self.macros: Macros = no_macros
+        """Carries out macros; whoever knows some sets it."""
 
     async def template(self, request: Mapping[str, Any], stack: Stack | None = None) -> Template:
-        """The template that a call brings, or the stack's."""
+        """The template that a call brings, or the stack's, with its transforms carried out."""
+        text = await self._text(request, stack)
+        if not needs_transforms(text):
+            return parse(text)
+        declared = outline(text)
+        values = settle(declared, _given(request), stack.wanted.parameters if stack is not None else {})
+        resolved = await ssm_values(self._calls, ssm_names(declared, values))
+        pseudo = {**self._place, "AWS::StackName": request.get("StackName", "")}
+        transforms = Transforms(text, typed(declared, values, resolved), pseudo, self._fetch_snippet, self.macros)
+        made = parse(await transforms.carried_out())
+        return replace(made, original=text, transforms=declared.transforms or (INLINE,))
+
+    async def declared(self, request: Mapping[str, Any]) -> Template:
+        """The template that a call brings, with its transforms not carried out."""
+        text = await self._text(request, None)
+        return outline(text) if needs_transforms(text) else parse(text)
+
+    async def _text(self, request: Mapping[str, Any], stack: Stack | None) -> str:
         if request.get("UsePreviousTemplate") and stack is not None and stack.wanted.template:
-            return parse(stack.wanted.template)
+            return stack.wanted.original or stack.wanted.template
         text = request.get("TemplateBody")
         if text is not None and len(text.encode()) > MOST_BODY:
             raise StackRefused(
@@ -59,7 +80,7 @@ class Preparation:
             raise StackRefused("Either Template URL or Template Body must be specified.")
         if len(text) > MOST_TEXT:
             raise StackRefused(f"Template may not exceed {MOST_TEXT} bytes in size.")
-        return parse(text)
+        return str(text)
 
     async def policy(self, request: Mapping[str, Any], name: str = "StackPolicy") -> str:
         """The stack policy that a call brings by `<name>Body` or `<name>URL`, checked; "" for none."""
@@ -76,17 +97,15 @@ class Preparation:
         """What the stack is to be."""
         capabilities = tuple(request.get("Capabilities", ()))
         needed, _ = template.capabilities()
-        if needed and needed not in capabilities and _NAMED not in capabilities:
-            raise StackRefused(f"Requires capabilities : [{needed}]", "InsufficientCapabilitiesException")
+        missing = [needed] if needed and needed not in capabilities and _NAMED not in capabilities else []
+        # A change set shows what transforms make, which is acknowledgement enough.
+        if template.transforms and "ChangeSetName" not in request and EXPANDS not in capabilities:
+            missing.append(EXPANDS)
+        if missing:
+            raise StackRefused(f"Requires capabilities : [{', '.join(missing)}]", "InsufficientCapabilitiesException")
         self._check_types(template)
-        given = {
-            each["ParameterKey"]: Given(
-                value=each.get("ParameterValue"), use_previous=bool(each.get("UsePreviousValue"))
-            )
-            for each in request.get("Parameters", ())
-        }
         previous = stack.wanted.parameters if stack is not None else {}
-        values = settle(template, given, previous)
+        values = settle(template, _given(request), previous)
         resolved = await ssm_values(self._calls, ssm_names(template, values))
         named = {"AWS::StackName": request.get("StackName", "")}
         await check_rules(template, values, resolved, {**self._place, **named}, self._calls)
@@ -94,6 +113,7 @@ class Preparation:
         kept = stack.wanted.tags if stack is not None and tags is None else {}
         return Wanted(
             template=template.text,
+            original=template.original,
             parameters=values,
             resolved=resolved,
             tags={each["Key"]: each.get("Value", "") for each in tags} if tags is not None else kept,
@@ -129,6 +149,8 @@ class Preparation:
         host, path = parts.hostname or "", unquote(parts.path.lstrip("/"))
         virtual = re.fullmatch(r"(.+)\.s3[.-].*amazonaws\.com|(.+)\.s3\.amazonaws\.com", host)
         bucket, key = (virtual[1] or virtual[2], path) if virtual else path.split("/", 1) if "/" in path else ("", "")
+        if parts.scheme == "s3":
+            bucket, key = parts.netloc, path
         if not bucket or not key:
             raise StackRefused(f"{member} must reference a valid S3 object to which you have access: {url}")
         try:
@@ -137,3 +159,13 @@ class Preparation:
         except CallRefused as error:
             raise StackRefused(f"S3 error: {error}") from None
         return body.decode("utf-8", "replace")
+
+    async def _fetch_snippet(self, url: str) -> str:
+        return await self._fetch(url, "The location parameter")
+
+
+def _given(request: Mapping[str, Any]) -> dict[str, Given]:
+    return {
+        each["ParameterKey"]: Given(value=each.get("ParameterValue"), use_previous=bool(each.get("UsePreviousValue")))
+        for each in request.get("Parameters", ())
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from awsorch.local.stacks.engine import StackEngine
@@ -10,7 +11,7 @@ from awsorch.local.stacks.errors import StackRefused
 from awsorch.local.stacks.operations import Answer, Request
 from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.records import Stack
-from awsorch.local.stacks.template import Template, parse
+from awsorch.local.stacks.template import Template, outline, parse
 from awsorch.local.stacks.views import event_view, resource_view, stack_view, summary_view, template_summary
 
 _PAGE = 100
@@ -92,10 +93,12 @@ class Readings:
     async def get_template(self, request: Request) -> Answer:
         """GetTemplate, of a stack or of a change set."""
         stack = self._stack(request)
-        text = stack.wanted.template or (stack.operation.wanted.template if stack.operation else "")
+        wanted = stack.operation.wanted if stack.operation and not stack.wanted.template else stack.wanted
         for change_set in self._engine.store.change_sets(stack.id):
             if request.get("ChangeSetName") in (change_set.id, change_set.name):
-                text = change_set.wanted.template
+                wanted = change_set.wanted
+        is_original = request.get("TemplateStage", "Processed") == "Original"
+        text = (wanted.original or wanted.template) if is_original else wanted.template
         return {"TemplateBody": text, "StagesAvailable": ["Original", "Processed"]}
 
     async def get_template_summary(self, request: Request) -> Answer:
@@ -128,7 +131,7 @@ class Readings:
         return {"Imports": importers}
 
     async def _read(self, request: Request) -> Template:
-        return await self._preparation.template(request)
+        return await self._preparation.declared(request)
 
     def _stack(self, request: Request) -> Stack:
         name = request.get("StackName", "")
@@ -141,10 +144,13 @@ class Readings:
 def _template_of(stack: Stack) -> Template:
     """The template that a stack has or is being given; an empty one while it is under review."""
     operation = stack.operation
-    text = operation.wanted.template if operation and not operation.turned_back else stack.wanted.template
-    if not text and operation:
-        text = operation.wanted.template
-    return parse(text) if text else _EMPTY
+    wanted = operation.wanted if operation and not operation.turned_back else stack.wanted
+    if not wanted.template and operation:
+        wanted = operation.wanted
+    if not wanted.template:
+        return _EMPTY
+    template = parse(wanted.template)
+    return replace(template, transforms=outline(wanted.original).transforms) if wanted.original else template
 
 
 def _page(everything: Sequence[Any], request: Request) -> tuple[Sequence[Any], dict[str, str]]:

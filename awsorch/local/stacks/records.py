@@ -32,9 +32,11 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a stack should be. `parameters` are the values given, as text; `resolved` those that SSM had for them."""
+    """What a stack should be. `parameters` are the values given, as text; `resolved` those that SSM had for them;
+    `original` the template that transforms made this one from, empty where there were none."""
 
     template: str
+    original: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     resolved: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)

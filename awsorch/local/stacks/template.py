@@ -96,7 +96,8 @@ class Template:
 
     def types(self) -> list[str]:
         """The types of its resources, each once, in order of appearance."""
-        return list(dict.fromkeys(str(resource["Type"]) for resource in self.resources.values()))
+        every = (resource for resource in self.resources.values() if isinstance(resource, Mapping))
+        return list(dict.fromkeys(str(resource["Type"]) for resource in every if "Type" in resource))
 
     def capabilities(self) -> tuple[str, str]:
         """What deploying it must acknowledge ("CAPABILITY_IAM"; "" for nothing), and why."""
@@ -106,7 +107,7 @@ class Template:
         named = [
             each
             for each in self.resources.values()
-            if _IAM_NAMES.get(each["Type"], "") in (each.get("Properties") or {})
+            if isinstance(each, Mapping) and _IAM_NAMES.get(each.get("Type", ""), "") in (each.get("Properties") or {})
         ]
         reason = f"The following resource(s) require capabilities: [{', '.join(iam)}]"
         return ("CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"), reason
@@ -126,7 +127,7 @@ def parse(text: str) -> Template:
             f"Template format error: Number of resources, {len(template.resources)}, is greater than maximum allowed, "
             f"{MOST_RESOURCES}"
         )
-    for check in (_check_parameters, _check_resources, _check_references, _check_outputs):
+    for check in (_check_resources, _check_references, _check_outputs):
         check(template)
     return template
 
@@ -146,7 +147,7 @@ def outline(text: str) -> Template:
         raise TemplateError(
             "Template format error: [2010-09-09] is the only allowed value of AWSTemplateFormatVersion."
         )
-    return Template(
+    template = Template(
         text=text,
         description=str(document.get("Description") or ""),
         parameters=document.get("Parameters") or {},
@@ -158,6 +159,8 @@ def outline(text: str) -> Template:
         metadata=document.get("Metadata") or {},
         transforms=tuple(declared["Name"] for declared in transforms),
     )
+    _check_parameters(template)
+    return template
 
 
 def declared_transforms(document: Mapping[str, Any]) -> list[dict[str, Any]]:

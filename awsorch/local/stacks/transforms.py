@@ -20,7 +20,7 @@ from awsorch.local.stacks.intrinsics import UNKNOWN, Evaluation, Surroundings
 from awsorch.local.stacks.template import Template, declared_transforms, outline
 
 INCLUDE, OURS = "AWS::Include", "Awsorch"
-_INLINE = "Fn::Transform"
+INLINE = "Fn::Transform"
 #: Carries out a macro: its name and the event that it gets; its answer.
 Macros = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 #: Reads a text from S3 by its URL. Raises StackRefused.
@@ -28,8 +28,11 @@ Fetch = Callable[[str], Awaitable[str]]
 
 
 def needs_transforms(text: str) -> bool:
-    """Whether something is to be done before the template can be read; cheap for most."""
-    return "Transform" in text and ('"Transform"' in text or "Transform:" in text or _INLINE in text)
+    """Whether something is to be done before the template can be read; cheap for most. Raises TemplateError."""
+    if "Transform" not in text:
+        return False
+    document = read_template(text)
+    return bool(document.get("Transform")) or _mentions(document)
 
 
 class Transforms:
@@ -73,8 +76,8 @@ class Transforms:
             return [await self._inline(each) for each in value]
         if not isinstance(value, Mapping):
             return value
-        done = {key: await self._inline(each) for key, each in value.items() if key != _INLINE}
-        asked = value.get(_INLINE)
+        done = {key: await self._inline(each) for key, each in value.items() if key != INLINE}
+        asked = value.get(INLINE)
         for each in asked if isinstance(asked, list) else [asked] if asked is not None else []:
             if not isinstance(each, Mapping) or not isinstance(each.get("Name"), str):
                 raise TemplateError("Template format error: Fn::Transform should have a Name, and Parameters.")
@@ -135,6 +138,13 @@ class Transforms:
             )
         around = Surroundings(parameters=self._values, pseudo=self._pseudo)
         return Evaluation(template, around, _Nothing()).evaluate
+
+
+def _mentions(value: Any) -> bool:
+    """Whether there is an Fn::Transform somewhere in it."""
+    if isinstance(value, list):
+        return any(map(_mentions, value))
+    return isinstance(value, Mapping) and (INLINE in value or any(map(_mentions, value.values())))
 
 
 class _Nothing:

@@ -119,6 +119,7 @@ def change_set_summary(change_set: ChangeSet, stack: Stack) -> dict[str, Any]:
 def template_summary(template: Template) -> dict[str, Any]:
     """GetTemplateSummary's answer; ValidateTemplate's has parts of it."""
     capability, reason = template.capabilities()
+    capabilities = [each for each in (capability, "CAPABILITY_AUTO_EXPAND" if template.transforms else "") if each]
     return {
         "Parameters": [
             {
@@ -132,7 +133,7 @@ def template_summary(template: Template) -> dict[str, Any]:
             for name, declared in template.parameters.items()
         ],
         "Description": template.description or None,
-        "Capabilities": [capability] if capability else [],
+        "Capabilities": capabilities,
         "CapabilitiesReason": reason or None,
         "ResourceTypes": template.types(),
         "Version": "2010-09-09",

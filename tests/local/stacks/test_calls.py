@@ -331,3 +331,89 @@ def test_stacks_are_resources_of_stacks(tmp_path: Path) -> None:
         await world.close()
 
     asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+LOOP = """
+Transform: AWS::LanguageExtensions
+Parameters: {Names: {Type: CommaDelimitedList}}
+Resources:
+  Fn::ForEach::Queues:
+    - Name
+    - !Ref Names
+    - Queue${Name}: {Type: AWS::SQS::Queue}
+"""
+EXPAND = {"Capabilities": ["CAPABILITY_AUTO_EXPAND"]}
+
+
+def names(*values: str) -> list[dict[str, Any]]:
+    return [{"ParameterKey": "Names", "ParameterValue": ",".join(values)}]
+
+
+def test_a_template_is_transformed_before_it_is_deployed(api: Callable[[Use], None]) -> None:
+    def use(stacks: Any, world: StackWorld) -> None:
+        asked = {**SHOP, "TemplateBody": LOOP, "Parameters": names("A", "B")}
+        assert refused(lambda: stacks.create_stack(**asked)) == (
+            "InsufficientCapabilitiesException",
+            "Requires capabilities : [CAPABILITY_AUTO_EXPAND]",
+        )
+        stacks.create_stack(**asked, **EXPAND)
+
+        def there() -> list[str]:
+            found = stacks.describe_stack_resources(**SHOP)["StackResources"]
+            return [each["LogicalResourceId"] for each in found]
+
+        assert there() == ["QueueA", "QueueB"]
+        assert stacks.get_template(**SHOP, TemplateStage="Original")["TemplateBody"] == LOOP
+        processed = stacks.get_template(**SHOP)["TemplateBody"]
+        assert list(processed["Resources"]) == ["QueueA", "QueueB"]
+        assert stacks.get_template_summary(**SHOP)["DeclaredTransforms"] == ["AWS::LanguageExtensions"]
+        summary = stacks.get_template_summary(TemplateBody=LOOP)
+        assert (summary["DeclaredTransforms"], summary["Capabilities"]) == (
+            ["AWS::LanguageExtensions"],
+            ["CAPABILITY_AUTO_EXPAND"],
+        )
+        assert stacks.validate_template(TemplateBody=LOOP)["Parameters"][0]["ParameterKey"] == "Names"
+        # The text that was given is transformed again, with other parameters.
+        stacks.create_change_set(**SHOP, ChangeSetName="more", UsePreviousTemplate=True, Parameters=names("B", "C"))
+        changes = stacks.describe_change_set(**SHOP, ChangeSetName="more")["Changes"]
+        assert {
+            (each["ResourceChange"]["Action"], each["ResourceChange"]["LogicalResourceId"]) for each in changes
+        } == {
+            ("Remove", "QueueA"),
+            ("Add", "QueueC"),
+        }
+        stacks.execute_change_set(**SHOP, ChangeSetName="more")
+        assert there() == ["QueueB", "QueueC"]
+
+    api(use)
+
+
+def test_a_macro_of_one_stack_transforms_another(api: Callable[[Use], None]) -> None:
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:slow"
+    macro = json.dumps(
+        {
+            "Resources": {
+                "M": {"Type": "AWS::CloudFormation::Macro", "Properties": {"Name": "Slow", "FunctionName": arn}}
+            }
+        }
+    )
+    slowed = json.dumps({"Transform": "Slow", "Resources": {"A": {"Type": "AWS::SQS::Queue"}}})
+
+    def use(stacks: Any, world: StackWorld) -> None:
+        asked = {**SHOP, "TemplateBody": slowed, **EXPAND}
+        assert refused(lambda: stacks.create_stack(**asked))[1] == "No transform named 123456789012::Slow found."
+        stacks.create_stack(StackName="macros", TemplateBody=macro)
+        stacks.create_stack(**asked)
+        assert [model.get("DelaySeconds") for model in world.cloud.there.values()] == [9]
+        ((invoked, event),) = world.functions.invoked
+        assert (invoked, event["transformId"]) == (arn, "123456789012::Slow")
+        second = stacks.create_stack(StackName="again", TemplateBody=macro, OnFailure="DO_NOTHING")["StackId"]
+        assert stacks.describe_stacks(StackName=second)["Stacks"][0]["StackStatus"] == "CREATE_FAILED"
+        world.functions.failing = "Task timed out after 3.00 seconds"
+        assert refused(lambda: stacks.update_stack(**asked))[1] == (
+            "Transform 123456789012::Slow failed with: Task timed out after 3.00 seconds"
+        )
+        stacks.delete_stack(StackName="macros")
+        assert "No transform named" in refused(lambda: stacks.update_stack(**asked))[1]
+
+    api(use)

@@ -20,10 +20,12 @@ from awsorch.cfn.contract import (
     same,
     waiting,
 )
+from awsorch.local.lambda_runner import FunctionFailed
 from awsorch.local.stacks.change_sets import ChangeSets
 from awsorch.local.stacks.custom import CustomResources
 from awsorch.local.stacks.engine import StackEngine
 from awsorch.local.stacks.errors import StackRefused
+from awsorch.local.stacks.macros import MacroResources, StackMacros
 from awsorch.local.stacks.mailbox import Mailbox
 from awsorch.local.stacks.nested import NestedStacks
 from awsorch.local.stacks.operations import StackOperations
@@ -124,6 +126,15 @@ class FakeFunctions:
     invoked: list[tuple[str, Any]] = field(default_factory=list)
     failing: str = ""
 
+    async def invoke(self, arn: str, event: Any) -> Any:
+        """A macro's function: it gives every queue a delay of 9."""
+        self.invoked.append((arn, event))
+        if self.failing:
+            raise FunctionFailed(self.failing)
+        for resource in event["fragment"]["Resources"].values():
+            resource.setdefault("Properties", {})["DelaySeconds"] = 9
+        return {"requestId": event["requestId"], "status": "success", "fragment": event["fragment"]}
+
     def begin(self, arn: str, event: Mapping[str, Any], failed: Callable[[str], None]) -> None:
         self.invoked.append((arn, event))
         if self.failing:
@@ -157,7 +168,13 @@ class StackWorld:
         doors = ("http://door.bridge", "http://door.here")
         custom = CustomResources(self.cloud, self.mailbox, self.functions, clock, doors=doors)
         providers = Provided(
-            (self.cloud, NestedStacks(self.cloud), custom, WaitConditions(self.mailbox, clock, doors[0]))
+            (
+                self.cloud,
+                NestedStacks(self.cloud),
+                custom,
+                WaitConditions(self.mailbox, clock, doors[0]),
+                MacroResources(self.store, Schemas()),
+            )
         )
         self.engine = StackEngine(
             store=self.store,
@@ -168,6 +185,7 @@ class StackWorld:
             clock=clock,
         )
         preparation = Preparation(self.cloud, Schemas(), providers, region="us-east-1", account_id="123456789012")
+        preparation.macros = StackMacros(self.store, self.functions)
         self.stacks = StackOperations(self.engine, preparation, clock, 1e9)
         self.sets = ChangeSets(self.engine, self.stacks, preparation, clock)
         self.reads = Readings(self.engine, preparation)
