@@ -36,6 +36,7 @@ from awsorch.local.moto_groups_timer import GroupTimer
 from awsorch.local.moto_interfaces import mend_interfaces
 from awsorch.local.moto_launch_faults import LaunchFaults, mend_launches
 from awsorch.local.moto_notices import NoticesQueue
+from awsorch.local.moto_policies import mend_policies
 from awsorch.local.moto_roles import mend_roles
 from awsorch.local.moto_templates import mend_templates
 from awsorch.local.notice import notifier
@@ -128,6 +129,7 @@ def build_application(memory: Path | None, notices: NoticesQueue | None) -> WSGI
     mend_interfaces()
     mend_tokens()
     mend_targets()
+    mend_policies()
     mend_roles(os.environ.get(session_keys.VARIABLE, ""))
     faults = LaunchFaults(spared=wanted.is_asked)
     mend_launches(faults)
