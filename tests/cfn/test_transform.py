@@ -23,7 +23,7 @@ ROLE = "arn:aws:iam::123456789012:role/awsorch-control-plane"
 SETTINGS = TransformSettings(service_token=TOPIC, role=ROLE)
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted([*(ROOT / "cloudformation").rglob("*.yaml"), *(ROOT / "tests/local/stacks").rglob("*.yaml")])
-TEMPLATES += sorted((ROOT / "tests/local/stacks").rglob("*.template.json"))
+TEMPLATES += sorted((ROOT / "tests/local/stacks/corpus").rglob("*.json"))
 
 
 def of(**resources: Any) -> dict[str, Any]:
