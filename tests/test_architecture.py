@@ -51,7 +51,7 @@ RULES = {
     "api": Rule(("core", "engine", "wire", "api"), ("aiohttp", "msgspec", "prometheus_client")),
     "agent": Rule(("wire", "agent"), None),
     "cfn": Rule(("cfn",), ("botocore",)),
-    "cli": Rule(("cli", "local"), None),
+    "cli": Rule(("cli", "local", "cfn.fragments", "cfn.transform"), None),
     "local": Rule(("",), None),
 }
 

@@ -1,7 +1,7 @@
 """The `awsorch` command: the local cloud, and a client of the ECS API for people.
 
 It is a client like any other: it imports no other part of awsorch (but `awsorch.local`, to start and stop the local
-cloud) and works against every endpoint that speaks the ECS API.
+cloud, and the pure transform of templates in `awsorch.cfn`) and works against every endpoint that speaks the ECS API.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from awsorch.cli.agent import agent
 from awsorch.cli.apply import apply
 from awsorch.cli.balancers import balancers
 from awsorch.cli.capacity import capacity
+from awsorch.cli.cfn import cfn
 from awsorch.cli.cloud import down, up
 from awsorch.cli.definitions import register
 from awsorch.cli.deploy import deploy, scale
@@ -66,7 +67,7 @@ COMMANDS = (
     *(up, down, register, run, ps, describe, logs, exec_command, stop),
     *(apply, services, deploy, rollback, scale, events, history),
     *(instances, capacity, plan, balancers, story),
-    *(userdata, activate, agent),
+    *(userdata, activate, agent, cfn),
 )
 for command in COMMANDS:
     main.add_command(command)
