@@ -22,7 +22,14 @@ _CODES = {
     "ServiceUnavailable": "ServiceInternalError",
     "ThrottlingException": "Throttling",
 }
-_BUSY = frozenset({"ClusterContainsTasksException", "ClusterContainsServicesException", "UpdateInProgressException"})
+_BUSY = frozenset(
+    {
+        "ClusterContainsServicesException",
+        "ClusterContainsTasksException",
+        "ResourceInUseException",
+        "UpdateInProgressException",
+    }
+)
 """Refusals that end by themselves while the stack's other resources go."""
 _BUSY_TRIES = 300
 
@@ -81,7 +88,9 @@ class EcsProvider:
             return failed(said, physical_id=request.physical_id)
         except CallRefused as error:
             tries = int(request.callback.get("tries", 0))
-            if error.code in _BUSY and tries < _BUSY_TRIES:
+            # A capacity provider has no code of its own for it, while the last tasks on it stop.
+            is_busy = error.code in _BUSY or (request.action is Action.DELETE and "is in use" in str(error))
+            if is_busy and tries < _BUSY_TRIES:
                 return waiting(request.physical_id, 1.0, **{**request.callback, "tries": tries + 1})
             return failed(str(error), _CODES.get(error.code, "GeneralServiceException"), request.physical_id)
 

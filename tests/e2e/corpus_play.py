@@ -24,7 +24,10 @@ from tests.e2e.conftest import AWSORCH, Cloud, run_awsorch, until
 
 CORPUS = Path(__file__).parent / "corpus"
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
-NO_IMAGE = {"Image": "awsorch/there-is-none:1"}
+#: What no service becomes stable with: the circuit breaker fails its deployment. It takes a while.
+NOT_THERE = {"Image": "awsorch/there-is-none:1"}
+#: What no task definition can be made of.
+NO_IMAGE = {"Image": ""}
 LONG_S = 90.0
 #: What has to be as it was when all stacks are gone: service, call, and the list in its answer.
 INVENTORY = (
@@ -83,7 +86,7 @@ class Entry:
     edit: Edit = as_it_is
     broken: Mapping[str, str] = field(default_factory=lambda: NO_IMAGE)
     spoil: Edit = as_it_is
-    why: str = "Circuit Breaker"
+    why: str = "image"
     url: str = ""
     packaged: bool = False
     keep: bool = False
@@ -99,9 +102,16 @@ CLUSTER = Entry(
 )
 ENTRIES = (
     CLUSTER,
-    Entry(name="shop", path="public-service.yaml", update={"Text": "two", "DesiredCount": "3"}, url="Url"),
+    Entry(
+        name="shop",
+        path="public-service.yaml",
+        update={"Text": "two", "DesiredCount": "3"},
+        broken=NOT_THERE,
+        why="Circuit Breaker",
+        url="Url",
+    ),
     Entry(name="collect", path="daemon.yaml", update={"Every": "20"}),
-    Entry(name="nightly", path="scheduled.yaml", update={"Schedule": "rate(1 day)"}, broken={"Image": ""}, why="image"),
+    Entry(name="nightly", path="scheduled.yaml", update={"Schedule": "rate(1 day)"}),
     Entry(name="tcp", path="network-balancer.yaml", update={"Word": "again"}, url="Url"),
     Entry(name="secret", path="secrets.yaml", update={"Mode": "loud"}),
     Entry(name="files", path="files.yaml", update={"Count": "1"}),
@@ -116,15 +126,15 @@ ENTRIES = (
         edit=instead('"DesiredCount": 2', '"DesiredCount": 3'),
         broken={},
         spoil=instead("awsorch/busybox:latest", "awsorch/there-is-none:1"),
+        why="Circuit Breaker",
         url="ServiceServiceURL250C0FB6",
     ),
     Entry(
         name="worker",
         path="cdk/worker.json",
-        edit=instead('"sleep",\n', '"sleep",\n'),
-        update={},
+        edit=instead('"3600"', '"3601"'),
         broken={},
-        spoil=instead("awsorch/busybox:latest", "awsorch/there-is-none:1"),
+        spoil=instead("awsorch/busybox:latest", ""),
     ),
 )
 
