@@ -172,43 +172,6 @@ def test_functions_make_custom_resources_and_signal_through_the_door(cloud: Clou
     assert settled(cloud, made["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(stacks, made["StackId"])
 
 
-def rolling(type: str) -> str:
-    """A template with a group of one instance of a type, which is rolled over when that changes."""
-    version = {"Fn::GetAtt": ["Template", "LatestVersionNumber"]}
-    launched = {"LaunchTemplateId": {"Ref": "Template"}, "Version": version}
-    data = {"ImageId": "ami-12345678", "InstanceType": type}
-    sizes = {"MinSize": "1", "MaxSize": "2", "AvailabilityZones": ["us-east-1a"]}
-    group = {
-        "Type": "AWS::AutoScaling::AutoScalingGroup",
-        "UpdatePolicy": {"AutoScalingRollingUpdate": {"MaxBatchSize": 1, "SuspendProcesses": ["AZRebalance"]}},
-        "Properties": {"LaunchTemplate": launched, **sizes},
-    }
-    template = {"Type": "AWS::EC2::LaunchTemplate", "Properties": {"LaunchTemplateData": data}}
-    return json.dumps({"Resources": {"Template": template, "Group": group}})
-
-
-def test_an_update_policy_rolls_instances_over(cloud: Cloud) -> None:
-    stacks, named = client(cloud, "cloudformation"), {"StackName": "rolling"}
-    stacks.create_stack(**named, TemplateBody=rolling("t3.small"))
-    made = settled(cloud, "rolling")
-    assert made["StackStatus"] == "CREATE_COMPLETE", reasons(stacks, "rolling")
-    (before,) = instances(cloud)
-    stacks.update_stack(**named, TemplateBody=rolling("t3.medium"))
-    assert settled(cloud, "rolling")["StackStatus"] == "UPDATE_COMPLETE", reasons(stacks, "rolling")
-    (after,) = instances(cloud)
-    assert (before["InstanceType"], after["InstanceType"]) == ("t3.small", "t3.medium")
-    (group,) = client(cloud, "autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
-    assert group["SuspendedProcesses"] == []
-    stacks.delete_stack(**named)
-    assert settled(cloud, made["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(stacks, made["StackId"])
-
-
-def instances(cloud: Cloud) -> list[dict[str, Any]]:
-    """Those of Auto Scaling groups that are in service."""
-    answer = client(cloud, "autoscaling").describe_auto_scaling_instances()["AutoScalingInstances"]
-    return [each for each in answer if each["LifecycleState"] == "InService"]
-
-
 def events(stacks: Any, name: str = "web") -> list[dict[str, Any]]:
     return list(stacks.describe_stack_events(StackName=name)["StackEvents"])
 
