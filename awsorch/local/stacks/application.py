@@ -113,7 +113,7 @@ class Application:
         if known is not None and known.touch is not Touch.NONE:
             return await self._carry(replace(known, model=model), retried=True)
         if known is not None:
-            touch, _ = decide(self._providers[known.type], known, model, journal.operation.wanted.tags)
+            touch = self._touch(known, model)
             if touch in ACTION_OF and not self._is_allowed(known, ACTION_OF[touch]):
                 return False
         return await self._carry(self._begin(name, known, model), retried=False)
@@ -123,18 +123,35 @@ class Application:
         journal, body = self._journal, self.template.resources[name]
         if known is None:
             return journal.tell(self._fresh(name, model, Touch.CREATE), "CREATE_IN_PROGRESS")
-        tags = journal.operation.wanted.tags
-        touch, _ = decide(self._providers[known.type], known, model, tags)
+        tags, touch = journal.operation.wanted.tags, self._touch(known, model)
         before = replace(known, before=None, touch=Touch.NONE, settled=False)
         if touch is Touch.REPLACE:
             fresh = replace(self._fresh(name, model, Touch.REPLACE), before=before)
             return journal.tell(fresh, "UPDATE_IN_PROGRESS", _REPLACING)
         same = replace(
-            known, model=model, tags=tags, needs=tuple(sorted(self.graph[name])), since=journal.now(), **_policies(body)
+            known,
+            model=model,
+            tags=tags,
+            needs=tuple(sorted(self.graph[name])),
+            since=journal.now(),
+            **self._policies(body),
         )
         if touch is Touch.UPDATE:
             return journal.tell(replace(same, touch=touch, before=before, callback={}), "UPDATE_IN_PROGRESS")
         return journal.note(replace(same, settled=True))
+
+    def _touch(self, known: Resource, model: dict[str, Any]) -> Touch:
+        """What the operation does to a resource that is there."""
+        policy = self._policies(self.template.resources[known.logical_id])["update_policy"]
+        tags = self._journal.operation.wanted.tags
+        return decide(self._providers[known.type], known, model, tags, policy)[0]
+
+    def _policies(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "deletion_policy": str(body.get("DeletionPolicy", "Delete")),
+            "replace_policy": str(body.get("UpdateReplacePolicy", "Delete")),
+            "update_policy": self._evaluation.evaluate(body.get("UpdatePolicy") or {}),
+        }
 
     def _fresh(self, name: str, model: dict[str, Any], touch: Touch) -> Resource:
         journal, body = self._journal, self.template.resources[name]
@@ -150,7 +167,7 @@ class Application:
             tags=journal.operation.wanted.tags,
             needs=tuple(sorted(self.graph[name])),
             touch=touch,
-            **_policies(body),
+            **self._policies(body),
         )
 
     async def _carry(self, resource: Resource, retried: bool) -> bool:
@@ -221,13 +238,6 @@ class Application:
             if users and fresh.get(output.export) != output.value:
                 verb = "updated" if output.export in fresh else "deleted"
                 raise TemplateError(f"Export {output.export} cannot be {verb} as it is in use by {', '.join(users)}")
-
-
-def _policies(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "deletion_policy": str(body.get("DeletionPolicy", "Delete")),
-        "replace_policy": str(body.get("UpdateReplacePolicy", "Delete")),
-    }
 
 
 def _verb(known: Resource | None) -> str:

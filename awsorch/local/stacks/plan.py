@@ -9,18 +9,19 @@ from typing import Any
 from awsorch.cfn.contract import Provider, same
 from awsorch.local.stacks.errors import TemplateError
 from awsorch.local.stacks.graph import graph_of, in_order
+from awsorch.local.stacks.group_updates import Policy, replaces
 from awsorch.local.stacks.intrinsics import UNKNOWN, Evaluation, Surroundings, has_unknown
 from awsorch.local.stacks.records import Change, Resource, Touch
 from awsorch.local.stacks.template import Template
 
 
 def decide(
-    provider: Provider, known: Resource, model: Mapping[str, Any], tags: Mapping[str, str]
+    provider: Provider, known: Resource, model: Mapping[str, Any], tags: Mapping[str, str], policy: Policy
 ) -> tuple[Touch, frozenset[str]]:
-    """What an operation does to a resource that is there, and the properties that differ."""
+    """What an operation does to a resource that is there, by its update `policy`, and the properties that differ."""
     names = known.model.keys() | model.keys()
     differing = frozenset(name for name in names if not same(known.model.get(name), model.get(name)))
-    if differing and provider.replaced_by(known.type, known.model, model):
+    if differing and (provider.replaced_by(known.type, known.model, model) or replaces(policy, differing)):
         return Touch.REPLACE, differing
     if differing or known.tags != tags:
         return Touch.UPDATE, differing
@@ -60,7 +61,8 @@ def foresee(
     for wave in in_order(graph):
         for name in sorted(wave):
             model = evaluation.evaluate(template.resources[name].get("Properties") or {})
-            change = _change(name, template, model, resources, providers, tags)
+            policy = evaluation.evaluate(template.resources[name].get("UpdatePolicy") or {})
+            change = _change(name, template, model, resources, providers, tags, policy)
             if change is not None:
                 changes.append(change)
                 if change.action == "Add" or change.replacement != "False":
@@ -83,6 +85,7 @@ def _change(
     resources: Mapping[str, Resource],
     providers: Mapping[str, Provider],
     tags: Mapping[str, str],
+    policy: Policy,
 ) -> Change | None:
     type = str(template.resources[name]["Type"])
     known = resources.get(name)
@@ -93,10 +96,12 @@ def _change(
             "Update of resource type is not permitted. The new template modifies resource type of the following "
             f"resources: [{name}]"
         )
-    touch, differing = decide(providers[type], known, model, tags)
+    touch, differing = decide(providers[type], known, model, tags, policy)
     if touch is Touch.NONE:
         return None
     replacing = providers[type].replaced_by(type, known.model, model)
+    if replaces(policy, differing):
+        replacing |= differing
     replacement = "False"
     if replacing:
         certain = any(not has_unknown(model.get(each)) for each in replacing)

@@ -12,6 +12,7 @@ from awsorch.cfn.contract import AwsCalls, CallRefused
 from awsorch.local.stacks.custom import TYPE as CUSTOM
 from awsorch.local.stacks.dynamic import ssm_values
 from awsorch.local.stacks.errors import StackRefused, TemplateError
+from awsorch.local.stacks.group_updates import check_policy
 from awsorch.local.stacks.nested import OUTPUTS
 from awsorch.local.stacks.nested import TYPE as NESTED
 from awsorch.local.stacks.parameters import Given, settle, ssm_names, typed
@@ -125,6 +126,7 @@ class Preparation:
         if unknown:
             raise TemplateError(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
         for name, resource in template.resources.items():
+            check_policy(name, resource)
             is_custom = resource["Type"] == CUSTOM  # whose properties are whatever its maker wants
             problems = [] if is_custom else self._schemas.problems(resource["Type"], resource.get("Properties") or {})
             if problems:

@@ -124,6 +124,7 @@ class Resource:
     needs: tuple[str, ...] = ()
     deletion_policy: str = "Delete"
     replace_policy: str = "Delete"
+    update_policy: dict[str, Any] = field(default_factory=dict)
     callback: dict[str, Any] = field(default_factory=dict)
     since: float = 0.0
     touch: Touch = Touch.NONE

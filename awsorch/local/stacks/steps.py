@@ -22,7 +22,8 @@ from awsorch.cfn.contract import (
     failed,
 )
 from awsorch.local.stacks.dynamic import resolve
-from awsorch.local.stacks.errors import StackRefused
+from awsorch.local.stacks.errors import StackRefused, TemplateError
+from awsorch.local.stacks.group_updates import Rolling, rolls, without_sizes
 from awsorch.local.stacks.journal import Journal
 from awsorch.local.stacks.mailbox import Mailbox
 from awsorch.local.stacks.records import Resource, Touch
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 LIMIT_SECONDS = 3 * 3600.0
 """CloudFormation waits this long for a service to become stable; for most else less."""
+_REFRESH_SECONDS = 1.0
 CANCELLED = "Cancelled"
 """The code of an action that was given up because another one of the operation failed."""
 
@@ -59,6 +61,8 @@ class Steps:
             progress = await self._step(provider, action, resource, previous, retried)
             resource = self._keep(action, resource, progress)
             if progress.outcome is not Outcome.IN_PROGRESS:
+                if progress.outcome is Outcome.SUCCESS and action is Action.UPDATE and previous is not None:
+                    progress = await self._rolled(resource, previous)
                 return progress, resource
             limit = LIMIT_SECONDS if resource.type != CONDITION else MOST_SECONDS + LIMIT_SECONDS
             if self._journal.now() - resource.since > limit:
@@ -79,6 +83,27 @@ class Steps:
             if await self._is_cancelled(delay(waited)):
                 return failed("", CANCELLED, resource.physical_id)
 
+    async def _rolled(self, resource: Resource, previous: Resource) -> Progress:
+        """Replace a group's instances where its update policy says so."""
+        id, policy = resource.physical_id, resource.update_policy
+        if not rolls(resource.type, policy, resource.model, previous.model):
+            return done(id)
+        rolling, why = Rolling(self._calls, id, policy), ""
+        try:
+            try:
+                goes_on = await rolling.begin()
+                while goes_on:
+                    ended = await rolling.ended()
+                    goes_on, why = ended is None, ended or ""
+                    if goes_on and await self._is_cancelled(_REFRESH_SECONDS):
+                        await rolling.cancel()
+                        return failed("", CANCELLED, id)
+            finally:
+                await rolling.resume()
+        except (CallRefused, TemplateError) as error:
+            return failed(str(error), physical_id=id)
+        return failed(why, OWN_WORDS, id) if why else done(id)
+
     def _keep(self, action: Action, resource: Resource, progress: Progress) -> Resource:
         fresh = replace(
             resource,
@@ -98,6 +123,8 @@ class Steps:
         try:
             model = resource.model if action is Action.DELETE else await resolve(self._calls, resource.model)
             former = await resolve(self._calls, previous.model) if previous is not None else {}
+            if action is Action.UPDATE:
+                model, former = without_sizes(resource.update_policy, model, former)
             request = Request(
                 action=action,
                 type=resource.type,
