@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from awsorch.cfn.capacity import CapacityProviderAssociations, EcsCapacityProvider
@@ -81,17 +82,19 @@ class EcsProvider:
     async def step(self, request: Request) -> Progress:
         handler = self._handlers[request.type]
         does = {Action.CREATE: handler.create, Action.UPDATE: handler.update, Action.DELETE: handler.delete}
+        tries = int(request.callback.get("tries", 0))
+        # Handlers tell by what they left there whether they have asked already; these were refused.
+        left = {name: value for name, value in request.callback.items() if name != "tries"}
         try:
-            return await does[request.action](self._calls, request)
+            return await does[request.action](self._calls, replace(request, callback=left))
         except Unfit as error:
             said = f"Properties validation failed for resource {request.logical_id} with message:[{error}]"
             return failed(said, physical_id=request.physical_id)
         except CallRefused as error:
-            tries = int(request.callback.get("tries", 0))
             # A capacity provider has no code of its own for it, while the last tasks on it stop.
             is_busy = error.code in _BUSY or (request.action is Action.DELETE and "is in use" in str(error))
             if is_busy and tries < _BUSY_TRIES:
-                return waiting(request.physical_id, 1.0, **{**request.callback, "tries": tries + 1})
+                return waiting(request.physical_id, 1.0, **left, tries=tries + 1)
             return failed(str(error), _CODES.get(error.code, "GeneralServiceException"), request.physical_id)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from awsorch.cfn.contract import Action, Outcome
 from awsorch.cfn.ecs import EcsProvider
-from tests.cfn.calls import BotoCalls, a_request, carry, changed, made, removed
+from tests.cfn.calls import BotoCalls, a_request, carry, changed, made, removed, step
 from tests.support.cloud import Cloud, group_arn
 from tests.support.served import ServedApi, served_api
 
@@ -95,3 +95,23 @@ def test_a_cluster_is_complete_when_its_providers_are_attached(provider: EcsProv
     assert update.outcome is Outcome.SUCCESS
     (described,) = ecs.describe_clusters(clusters=["b"])["clusters"]
     assert described["capacityProviders"] == []
+
+
+def test_providers_that_are_in_use_are_taken_away_when_they_are_no_more(provider: EcsProvider, api: ServedApi) -> None:
+    """Refusals that pass are asked again, not taken for what was asked."""
+    ecs = api.ecs
+    one = made(provider, PROVIDER, of_group()).physical_id
+    strategy = [{"CapacityProvider": one, "Weight": "1"}]
+    model = {"Cluster": "default", "CapacityProviders": [one], "DefaultCapacityProviderStrategy": strategy}
+    made(provider, ASSOCIATIONS, model)
+    ecs.register_task_definition(family="app", containerDefinitions=[{"name": "app", "image": "busybox", "memory": 16}])
+    ecs.create_service(serviceName="web", taskDefinition="app", desiredCount=0)
+    for type, id in ((ASSOCIATIONS, "default"), (PROVIDER, one)):
+        refused = step(provider, a_request(Action.DELETE, type, model, physical_id=id))
+        assert (refused.outcome, refused.callback) == (Outcome.IN_PROGRESS, {"tries": 1})
+    ecs.delete_service(service="web", force=True)
+    again = a_request(Action.DELETE, ASSOCIATIONS, model, physical_id="default", callback={"tries": 1})
+    assert carry(provider, again).outcome is Outcome.SUCCESS
+    assert ecs.describe_clusters(clusters=["default"])["clusters"][0]["capacityProviders"] == []
+    gone = carry(provider, a_request(Action.DELETE, PROVIDER, of_group(), physical_id=one, callback={"tries": 1}))
+    assert gone.outcome is Outcome.SUCCESS, gone.message
