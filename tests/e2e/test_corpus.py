@@ -1,4 +1,4 @@
-"""Templates that were not written for this project are deployed, used, changed, broken and deleted, and leave nothing."""
+"""Templates that were not written for this project: deployed, used, changed, broken and deleted, they leave nothing."""
 
 from __future__ import annotations
 
