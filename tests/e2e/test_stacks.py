@@ -180,3 +180,41 @@ def reasons(stacks: Any, name: str = "web") -> list[str]:
     """Why resources failed, for the message of a test that does."""
     failed = (each for each in events(stacks, name) if each["ResourceStatus"].endswith("_FAILED"))
     return [f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason')}" for each in failed]
+
+
+OWN = (
+    ("network", {}, 30),
+    ("network", {"NatGateways": "one-per-zone", "InterfaceEndpoints": "no"}, 30),
+    ("network", {"NatGateways": "one"}, 35),
+    ("examples/queue-worker", {}, 8),
+    ("examples/scheduled-job", {"State": "ENABLED"}, 3),
+)
+
+
+@pytest.mark.parametrize(("path", "parameters", "resources"), OWN)
+def test_a_template_of_ours_is_deployed_and_leaves_nothing(
+    cloud: Cloud, path: str, parameters: dict[str, str], resources: int
+) -> None:
+    stacks, before = client(cloud, "cloudformation"), inventory(cloud)
+    stacks.create_stack(
+        StackName="ours",
+        TemplateBody=(ROOT / "cloudformation" / f"{path}.yaml").read_text(),
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    made = settled(cloud, "ours")
+    assert made["StackStatus"] == "CREATE_COMPLETE", reasons(stacks, made["StackId"])
+    assert len(stacks.describe_stack_resources(StackName="ours")["StackResources"]) == resources
+    stacks.delete_stack(StackName="ours")
+    assert settled(cloud, made["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(stacks, made["StackId"])
+    assert inventory(cloud) == before
+
+
+def test_a_network_without_a_way_out_is_refused(cloud: Cloud) -> None:
+    closed = {"NatGateways": "none", "InterfaceEndpoints": "no"}
+    with pytest.raises(ClientError, match="Private subnets would reach nothing"):
+        client(cloud, "cloudformation").create_stack(
+            StackName="ours",
+            TemplateBody=(ROOT / "cloudformation" / "network.yaml").read_text(),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in closed.items()],
+        )

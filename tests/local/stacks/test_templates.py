@@ -1,0 +1,43 @@
+"""The project's own templates: without a warning of cfn-lint's, every parameter described, every type known here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from awsorch.cfn.ecs import EcsProvider
+from awsorch.local.stacks.kinds.tables import KINDS
+from awsorch.local.stacks.template import parse
+from tests.cfn.calls import BotoCalls
+
+ROOT = Path(__file__).resolve().parents[3]
+TEMPLATES = sorted((ROOT / "cloudformation").rglob("*.yaml"))
+
+
+def test_cfn_lint_has_nothing_to_say() -> None:
+    assert len(TEMPLATES) >= 4
+    lint = Path(sys.executable).with_name("cfn-lint")
+    done = subprocess.run((str(lint), *map(str, TEMPLATES)), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_template_is_complete(path: Path) -> None:
+    template = parse(path.read_text())
+    assert template.description
+    assert [name for name, declared in template.parameters.items() if not declared.get("Description")] == []
+    assert [name for name, declared in template.parameters.items() if "Default" not in declared] == []
+    assert [name for name, output in template.outputs.items() if not output.get("Description")] == []
+    assert set(template.types()) <= KINDS.keys() | EcsProvider(BotoCalls()).types()
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_wildcard_has_a_reason(path: Path) -> None:
+    """A permission for everything is explained in the line above it."""
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if 'Resource: "*"' in line or "Resource: '*'" in line:
+            assert lines[number - 1].strip().startswith("#"), f"line {number + 1}: why {line.strip()}?"
