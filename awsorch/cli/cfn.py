@@ -64,6 +64,22 @@ def transform_command(
         output.write_text(text + "\n", encoding="utf-8")
 
 
+@cfn.command("macro-zip")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default="awsorch-macro.zip", show_default=True
+)
+def macro_zip_command(output: Path) -> None:
+    """Write the zip file of the Lambda function behind `Transform: Awsorch` (cloudformation/macro.yaml).
+
+    The same version of awsorch writes the same bytes.
+    """
+    from awsorch.cli.cfn_package import HANDLER, macro_zip
+
+    content = macro_zip()
+    output.write_bytes(content)
+    click.echo(f"{output}: {len(content)} bytes; its handler is {HANDLER}")
+
+
 def _transformed(path: Path, settings: TransformSettings) -> Transformed:
     """Raises TransformError, also for what is no template."""
     from awsorch.cfn.fragments import TransformError

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from awsorch.cli.cfn_package import HANDLER
 from awsorch.cli.main import main
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:awsorch-cfn"
@@ -41,3 +44,33 @@ def test_what_is_wrong_is_said_with_the_file_and_the_logical_id(tmp_path: Path) 
 def test_large_templates_are_warned_of(tmp_path: Path) -> None:
     done = transformed(tmp_path / "t.yaml", TEMPLATE + f"Description: {'x' * 52_000}\n")
     assert (done.exit_code, "must be deployed from S3" in done.stderr) == (0, True)
+
+
+HANDLED = """
+import importlib, json, sys
+sys.path.insert(0, sys.argv[1])
+module, _, name = sys.argv[2].rpartition(".")
+handler = getattr(importlib.import_module(module), name)
+event = {"requestId": "r", "region": "eu-west-1", "accountId": "123456789012"}
+fragment = {"Resources": {"C": {"Type": "AWS::ECS::Cluster"}}}
+print(json.dumps(handler({**event, "fragment": fragment}, None)))
+"""
+
+
+def test_the_macro_s_code_runs_by_itself_and_is_always_the_same(tmp_path: Path) -> None:
+    """With Python's own library and nothing else, as in Lambda."""
+    archives = [tmp_path / "1.zip", tmp_path / "2.zip"]
+    for path in archives:
+        done = CliRunner().invoke(main, ["cfn", "macro-zip", "-o", str(path)])
+        assert (done.exit_code, HANDLER in done.stdout) == (0, True)
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    command = (sys.executable, "-I", "-S", "-c", HANDLED, str(archives[0]), HANDLER)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    answer = json.loads(ran.stdout)
+    made = answer["fragment"]["Resources"]["C"]
+    assert (answer["status"], made["Type"], made["Properties"]["ServiceToken"]) == (
+        "success",
+        "Custom::AwsorchEcsCluster",
+        TOPIC,
+    )

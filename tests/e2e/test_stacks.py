@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from awsorch.cli.cfn_package import macro_zip
 from tests.e2e.conftest import ROOT, Cloud, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -218,3 +219,30 @@ def test_a_network_without_a_way_out_is_refused(cloud: Cloud) -> None:
             TemplateBody=(ROOT / "cloudformation" / "network.yaml").read_text(),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in closed.items()],
         )
+
+
+def test_the_macro_of_an_account_transforms_templates(cloud: Cloud) -> None:
+    """Under another name than its own, which means nothing here."""
+    bucket, storage, stacks = "code", client(cloud, "s3"), client(cloud, "cloudformation")
+    storage.create_bucket(Bucket=bucket)
+    storage.put_object(Bucket=bucket, Key="awsorch-macro.zip", Body=macro_zip())
+    given = {"CodeBucket": bucket, "MacroName": "Moved", "ServiceToken": "arn:aws:sns:us-east-1:123456789012:elsewhere"}
+    stacks.create_stack(
+        StackName="macro",
+        TemplateBody=(ROOT / "cloudformation" / "macro.yaml").read_text(),
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+    )
+    made = settled(cloud, "macro")
+    assert made["StackStatus"] == "CREATE_COMPLETE", reasons(stacks, made["StackId"])
+    moved = json.dumps({"Transform": "Moved", "Resources": {"C": {"Type": "AWS::ECS::Cluster"}}})
+    stacks.create_change_set(StackName="moved", ChangeSetName="look", ChangeSetType="CREATE", TemplateBody=moved)
+    shown = stacks.get_template(StackName="moved", ChangeSetName="look")["TemplateBody"]
+    resource = shown["Resources"]["C"]
+    assert (resource["Type"], resource["Properties"]["ServiceToken"]) == (
+        "Custom::AwsorchEcsCluster",
+        given["ServiceToken"],
+    )
+    stacks.delete_stack(StackName="moved")
+    stacks.delete_stack(StackName="macro")
+    assert settled(cloud, made["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(stacks, made["StackId"])
