@@ -8,6 +8,8 @@ import os
 import pty
 import signal
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -66,6 +68,28 @@ def begin(cloud: Cloud, arn: str, *command: str, **options: Any) -> subprocess.P
     environment = {**os.environ, "AWS_ENDPOINT_URL": cloud.endpoint}
     words = (str(AWSORCH), "exec", arn, "-c", "app", "--", *command)
     return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, **options)
+
+
+def test_the_aws_cli_opens_a_shell(cloud: Cloud, task: str, tmp_path: Path) -> None:
+    """With what it starts in the place of AWS's plugin, which no package registry has."""
+    plugin = tmp_path / "session-manager-plugin"
+    plugin.write_text(f'#!/bin/sh\ncd {ROOT} && exec {sys.executable} -m tests.e2e.session_manager_plugin "$@"\n')
+    plugin.chmod(0o755)
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    asked = ("--cluster", "default", "--task", task, "--container", "app", "--interactive", "--command", "/bin/sh")
+    done = subprocess.run(
+        (str(AWSORCH.with_name("aws")), "ecs", "execute-command", *asked),
+        env={**os.environ, **keys, "AWS_ENDPOINT_URL": cloud.endpoint, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        input="echo $((6 * 7)) in $(tty); stty size; exit\n",
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = done.stdout.replace("\r", "").splitlines()
+    assert "24 80" in printed, done.stdout
+    assert any(line.startswith("42 in /dev/pts/") for line in printed), done.stdout
 
 
 def test_a_command_runs_as_root_and_its_exit_code_comes_back(cloud: Cloud, task: str) -> None:
