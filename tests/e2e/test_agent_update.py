@@ -29,6 +29,8 @@ from tests.support.images import ensure_test_image
 from tests.support.served_app import ServedApp, served_app
 
 pytestmark = pytest.mark.docker
+# Tests share one engine: whose containers these are is told by their cluster, so no other test may use its name.
+CLUSTER = "of-agent-updates"
 SETTINGS = {
     "ECS_UPDATES_ENABLED": "true",
     "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
@@ -117,24 +119,24 @@ class Site:
         self.served.app._endpoint.agent_package = settings.agent_package
 
     def instance(self) -> dict[str, Any]:
-        arns = self.served.ecs.list_container_instances(cluster="edge")["containerInstanceArns"]
+        arns = self.served.ecs.list_container_instances(cluster=CLUSTER)["containerInstanceArns"]
         if not arns:
             return {}
-        described = self.served.ecs.describe_container_instances(cluster="edge", containerInstances=arns)
+        described = self.served.ecs.describe_container_instances(cluster=CLUSTER, containerInstances=arns)
         found: dict[str, Any] = described["containerInstances"][0]
         return found
 
     def update(self) -> dict[str, Any]:
         arn = self.instance()["containerInstanceArn"]
-        answer = self.served.ecs.update_container_agent(cluster="edge", containerInstance=arn)
+        answer = self.served.ecs.update_container_agent(cluster=CLUSTER, containerInstance=arn)
         assert answer["containerInstance"]["agentUpdateStatus"] == "PENDING"
         until("the update has ended", lambda: self.instance()["agentUpdateStatus"] in ("UPDATED", "FAILED"), 120)
         return self.instance()
 
     def containers(self) -> dict[str, Any]:
         """Which containers there are, and since when."""
-        arns = self.served.ecs.list_tasks(cluster="edge")["taskArns"]
-        tasks = self.served.ecs.describe_tasks(cluster="edge", tasks=arns)["tasks"] if arns else []
+        arns = self.served.ecs.list_tasks(cluster=CLUSTER)["taskArns"]
+        tasks = self.served.ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"] if arns else []
         return {each["containers"][0].get("runtimeId", ""): each.get("startedAt") for each in tasks}
 
 
@@ -156,8 +158,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     folder = tmp_path / "wheels"
     folder.mkdir()
     with served_app(tmp_path / "controller") as served, wheels(folder) as url:
-        served.ecs.create_cluster(clusterName="edge")
-        made = served.call("POST", "/awsorch/activations", {"cluster": "edge"})[1]
+        served.ecs.create_cluster(clusterName=CLUSTER)
+        made = served.call("POST", "/awsorch/activations", {"cluster": CLUSTER})[1]
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
         joining = ("join", "--endpoint", served.url, "--activation-id", made["activationId"])
         joining += ("--activation-code", made["activationCode"])
@@ -168,13 +170,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
             container = {"name": "app", "image": "awsorch/busybox:latest", "memory": 16, "command": ["sleep", "3600"]}
             served.ecs.register_task_definition(family="app", containerDefinitions=[container])
             served.ecs.create_service(
-                cluster="edge", serviceName="app", taskDefinition="app", launchType="EXTERNAL", desiredCount=2
+                cluster=CLUSTER, serviceName="app", taskDefinition="app", launchType="EXTERNAL", desiredCount=2
             )
             until("two tasks run", lambda: sum(1 for since in site.containers().values() if since) == 2)
             yield site
         finally:
             keeper.close()
-            for container in client.containers.list(all=True, filters={"label": f"{CLUSTER_LABEL}=edge"}):
+            for container in client.containers.list(all=True, filters={"label": f"{CLUSTER_LABEL}={CLUSTER}"}):
                 container.remove(force=True, v=True)
             client.close()
 
@@ -183,7 +185,7 @@ def test_an_agent_becomes_another_release_and_no_task_notices(site: Site) -> Non
     before = site.containers()
     ecs, arn = site.served.ecs, site.instance()["containerInstanceArn"]
     with pytest.raises(ecs.exceptions.NoUpdateAvailableException, match="AWSORCH_AGENT_PACKAGE"):
-        ecs.update_container_agent(cluster="edge", containerInstance=arn)
+        ecs.update_container_agent(cluster=CLUSTER, containerInstance=arn)
 
     site.offer(a_wheel(site.folder, "99.0"))
     updated = site.update()
@@ -192,7 +194,7 @@ def test_an_agent_becomes_another_release_and_no_task_notices(site: Site) -> Non
     assert site.keeper.codes == [42]
     assert site.containers() == before
     with pytest.raises(ecs.exceptions.NoUpdateAvailableException, match=r"awsorch 99\.0 already"):
-        ecs.update_container_agent(cluster="edge", containerInstance=arn)
+        ecs.update_container_agent(cluster=CLUSTER, containerInstance=arn)
 
     # It comes up as the new release whenever it starts, and no longer on trial.
     for ends in range(1, 5):

@@ -20,6 +20,7 @@ from tests.support.images import ensure_test_image
 from tests.support.served_app import ServedApp, served_app
 
 pytestmark = pytest.mark.docker
+CLUSTER = "of-external-instances"  # no other test's: what its agents leave on the shared engine is told by it
 SETTINGS = {
     "ECS_IMAGE_PULL_BEHAVIOR": "prefer-cached",
     "ECS_CONTAINER_STOP_TIMEOUT": "1s",
@@ -61,22 +62,22 @@ def end_of(*arguments: str, data: Path) -> str:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[ServedApp]:
-    """A controller with cluster "edge"; what its instances leave on the engine is taken away."""
+    """A controller with one cluster; what its instances leave on the engine is taken away."""
     client = docker.from_env()
     ensure_test_image(client.api)
     with served_app(tmp_path / "controller") as served:
-        served.ecs.create_cluster(clusterName="edge")
+        served.ecs.create_cluster(clusterName=CLUSTER)
         yield served
-        for container in client.containers.list(all=True, filters={"label": f"{CLUSTER_LABEL}=edge"}):
+        for container in client.containers.list(all=True, filters={"label": f"{CLUSTER_LABEL}={CLUSTER}"}):
             container.remove(force=True, v=True)
     client.close()
 
 
 def instances(served: ServedApp) -> list[dict[str, Any]]:
-    arns = served.ecs.list_container_instances(cluster="edge")["containerInstanceArns"]
+    arns = served.ecs.list_container_instances(cluster=CLUSTER)["containerInstanceArns"]
     if not arns:
         return []
-    found: list[dict[str, Any]] = served.ecs.describe_container_instances(cluster="edge", containerInstances=arns)[
+    found: list[dict[str, Any]] = served.ecs.describe_container_instances(cluster=CLUSTER, containerInstances=arns)[
         "containerInstances"
     ]
     return found
@@ -87,7 +88,7 @@ def connected(served: ServedApp) -> bool:
 
 
 def running(served: ServedApp, service: str) -> int:
-    (found,) = served.ecs.describe_services(cluster="edge", services=[service])["services"]
+    (found,) = served.ecs.describe_services(cluster=CLUSTER, services=[service])["services"]
     count: int = found["runningCount"]
     return count
 
@@ -99,7 +100,7 @@ def register(served: ServedApp) -> None:
 
 
 def test_a_machine_joins_runs_tasks_and_comes_back(served: ServedApp, tmp_path: Path) -> None:
-    made = served.call("POST", "/awsorch/activations", {"cluster": "edge", "attributes": {"site": "attic"}})[1]
+    made = served.call("POST", "/awsorch/activations", {"cluster": CLUSTER, "attributes": {"site": "attic"}})[1]
     joining = ("join", "--endpoint", served.url, "--activation-id", made["activationId"])
     joining += ("--activation-code", made["activationCode"])
     data = tmp_path / "agent"
@@ -110,13 +111,13 @@ def test_a_machine_joins_runs_tasks_and_comes_back(served: ServedApp, tmp_path: 
         attributes = {each["name"]: each.get("value") for each in instance["attributes"]}
         assert instance["ec2InstanceId"].startswith("mi-")
         assert (attributes["site"], "ecs.capability.external" in attributes) == ("attic", True)
-        refused = served.ecs.run_task(cluster="edge", taskDefinition="app")
+        refused = served.ecs.run_task(cluster=CLUSTER, taskDefinition="app")
         assert [each["reason"] for each in refused["failures"]] == ["MemberOf placement constraint unsatisfied."]
         served.ecs.create_service(
-            cluster="edge", serviceName="app", taskDefinition="app", launchType="EXTERNAL", desiredCount=2
+            cluster=CLUSTER, serviceName="app", taskDefinition="app", launchType="EXTERNAL", desiredCount=2
         )
         served.ecs.create_service(
-            cluster="edge",
+            cluster=CLUSTER,
             serviceName="watch",
             taskDefinition="app",
             launchType="EXTERNAL",
