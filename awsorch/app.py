@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import resource
-import secrets
 import signal
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from awsorch.api.http import EcsEndpoint
 from awsorch.api.metrics import PATH as METRICS
 from awsorch.api.metrics import Metrics
 from awsorch.api.sessions import Sessions
+from awsorch.api.standby import stand_by
 from awsorch.core.arn import Scope
 from awsorch.core.model import Pace
 from awsorch.engine.access_keys import AccessKeys
@@ -43,10 +45,7 @@ from awsorch.gateway.server import Gateway
 from awsorch.gateway.task_credentials import TaskCredentials
 from awsorch.local.door import Door
 from awsorch.local.ebs_files import remove_volume
-from awsorch.local.elb import LocalElb
-from awsorch.local.elb_reader import ElbReader
 from awsorch.local.elb_watch import FactsUnknown
-from awsorch.local.files import write_private
 from awsorch.local.moto_faults_door import PATH as FAULTS
 from awsorch.local.moto_faults_door import FaultsDoor
 from awsorch.local.notice import VARIABLE, notifier
@@ -56,13 +55,10 @@ from awsorch.local.outages_line import Desk
 from awsorch.local.session_calls import SessionCalls
 from awsorch.local.session_keys import LocalKeys
 from awsorch.local.signatures import ServiceVerifier
-from awsorch.local.stacks.clients import AwsClients
-from awsorch.local.stacks.local_stacks import LocalStacks
 from awsorch.local.stacks.mailbox import PREFIX as LETTERS
 from awsorch.local.user_data import cluster_user_data
+from awsorch.opening import access_secret, open_elb, open_stacks, open_store, owner_of
 from awsorch.settings import BadSetting, Settings
-from awsorch.store.memory import MemoryStore
-from awsorch.store.sqlite import SqliteStore
 from awsorch.wire.caller_proof import PATH as SESSION
 from awsorch.wire.caller_proof import sts_url
 from awsorch.wire.errors import WireError
@@ -75,8 +71,6 @@ KEEPALIVE_S = 75.0
 #: Requests under way get this long to end at shutdown. Seconds.
 SHUTDOWN_S = 2.0
 EXIT_BAD_SETTING = 2
-#: What the controller signs its own calls of the upstream with where no signature is checked; any would do.
-UPSTREAM_KEYS = ("test", "test")
 #: What ``GET /awsorch/balancers`` answers outside a local cloud.
 NO_BALANCERS: dict[str, Any] = {"loadBalancers": [], "targetGroups": []}
 
@@ -86,7 +80,6 @@ class App:
 
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         self.settings = settings
-        self._store = store or _open_store(settings)
         outbox = Outbox()
         self._adapters = Adapters(
             region=settings.region,
@@ -97,12 +90,14 @@ class App:
             clock=time.time,
         )
         adapters = self._adapters
+        self._store = store or open_store(settings, adapters.database_password(settings.database_secret))
         self.controller = Controller(
             self._store, outbox.send, time.time, _pace(settings), adapters.catalogue, adapters.machines
         )
+        self.controller.leases.owner = owner_of(settings)
         scope = Scope(region=settings.region, account=settings.account_id)
         keys = settings.access_keys
-        secret = _access_secret(settings)
+        secret = access_secret(settings)
         local_keys = LocalKeys(keys, settings.session_secret)
         all_keys = AccessKeys(local_keys, secret, self.controller.registry, time.time)
         verifier = Verifier(all_keys, "ecs", clock=_utc_now) if keys else None
@@ -126,11 +121,11 @@ class App:
         adapters.metrics.namespace = settings.metrics_namespace
         self._meter = UtilizationMeter(self.controller.clusters, self.gateway, adapters.metrics, time.time)
         self._metrics = self._open_metrics(outbox)
-        self._elb = _open_elb(settings)
+        self._elb = open_elb(settings)
         self._desk = Desk.open(settings.outages)
         self._outages = OutagesDoor(self._authenticator, self._desk)
         self._faults = FaultsDoor(self._authenticator, settings.upstream)
-        self._stacks = _open_stacks(settings)
+        self._stacks = open_stacks(settings)
         self.door = self._open_door(local_keys)
         self._runner: web.ServerRunner | None = None
 
@@ -190,8 +185,10 @@ class App:
         return port
 
     async def start(self) -> None:
-        """Load the store, then serve. Raises OSError (the port is taken), StoreFailure, LeaseLost."""
-        await self.controller.start()
+        """Load the store, then serve. A controller of several waits until it leads, and says so to who asks.
+        Raises OSError (the port is taken), StoreFailure, LeaseLost."""
+        async with self._standing_by():
+            await self.controller.start()
         if self.settings.notices_queue:
             self._adapters.read_notices(self.settings.notices_queue)
         await self.gateway.start()
@@ -212,6 +209,19 @@ class App:
             await web.SockSite(self._runner, socket.socket(fileno=int(self.settings.door_socket))).start()
         if self._stacks is not None:
             self._stacks.start()
+
+    @contextlib.asynccontextmanager
+    async def _standing_by(self) -> AsyncIterator[None]:
+        if not self.controller.leases.owner.patient:
+            yield
+            return
+        runner = web.ServerRunner(web.Server(stand_by, access_log=None), shutdown_timeout=0.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self.settings.host, self.settings.port).start()
+            yield
+        finally:
+            await runner.cleanup()
 
     async def stop(self) -> None:
         """Stop serving; what was answered is stored."""
@@ -289,58 +299,6 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _access_secret(settings: Settings) -> bytes:
-    """What machines' keys and the ids of tasks' credentials follow from. It lives as long as the store: lost, external
-    instances join anew, and containers that run do not find fresh credentials."""
-    if settings.access_secret:
-        return settings.access_secret.encode()
-    if settings.store == "memory":
-        return secrets.token_bytes()
-    path = settings.data_dir / "access-secret"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        write_private(path, secrets.token_hex())
-        return path.read_bytes()
-
-
-def _open_store(settings: Settings) -> Store:
-    if settings.store == "memory":
-        return MemoryStore()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return SqliteStore(settings.data_dir / "awsorch.db")
-
-
-def _open_elb(settings: Settings) -> LocalElb | None:
-    """What makes the local cloud's load balancers real; None outside a local cloud."""
-    if not settings.local_dir or not settings.upstream:
-        return None
-    key_id, secret = next(iter(settings.access_keys.items()), UPSTREAM_KEYS)
-    reader = ElbReader(url=settings.upstream, region=settings.region, access_key_id=key_id, secret_access_key=secret)
-    return LocalElb(
-        folder=Path(settings.local_dir), network=settings.loopback_network, region=settings.region, reader=reader
-    )
-
-
-def _open_stacks(settings: Settings) -> LocalStacks | None:
-    """The stack engine of the local cloud, which calls AWS through the door; None outside a local cloud."""
-    if not settings.local_dir or not settings.upstream or not settings.aws_endpoint:
-        return None
-    key_id, secret = next(iter(settings.access_keys.items()), UPSTREAM_KEYS)
-    clients = AwsClients(
-        url=settings.aws_endpoint, region=settings.region, access_key_id=key_id, secret_access_key=secret
-    )
-    folder = Path(settings.local_dir) / "controller"
-    return LocalStacks(
-        folder=folder,
-        region=settings.region,
-        account_id=settings.account_id,
-        clients=clients,
-        inert=settings.inert_types,
-        door=settings.door_url,
-    )
-
-
 def _collect_seldom() -> None:
     """Nearly all that a controller allocates lives long or has no cycles: looking for cycles at every 700 new objects
     costs a quarter of the time in which ten thousand agents come back."""
@@ -356,15 +314,29 @@ def _allow_many_connections() -> None:
 async def serve(settings: Settings) -> None:
     """Run one controller until it is told to end."""
     app = App(settings)
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    loop = asyncio.get_running_loop()
+    ended, lost = loop.create_task(_told_to_end()), loop.create_task(app.controller.leases.lost.wait())
+    starting = loop.create_task(app.start())
     try:
-        await app.start()
-        logger.info("serving ECS at http://%s:%d", settings.host, app.port)
-        await ended.wait()
+        await asyncio.wait((starting, ended), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            logger.info("serving ECS at http://%s:%d", settings.host, app.port)
+            await asyncio.wait((ended, lost), return_when=asyncio.FIRST_COMPLETED)
     finally:
+        for task in (starting, ended, lost):
+            task.cancel()
+        await asyncio.gather(starting, ended, lost, return_exceptions=True)
         await app.stop()
+    if app.controller.leases.lost.is_set():
+        raise LeaseLost("another controller leads, or may")
+
+
+async def _told_to_end() -> None:
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
 
 
 def main() -> int:
@@ -379,6 +351,9 @@ def main() -> int:
     _collect_seldom()
     try:
         asyncio.run(serve(settings))
+    except BadSetting as error:
+        logger.error("cannot serve: %s", error)
+        return EXIT_BAD_SETTING
     except (OSError, StoreFailure, LeaseLost) as error:
         logger.error("cannot serve: %s", error)
         return 1

@@ -49,8 +49,14 @@ class Settings:
     #: Names of the IAM roles whose EC2 instances may join, a JSON list; ["*"] for all of the account's. Empty: none,
     #: and agents need an access key where there are any.
     instance_roles: tuple[str, ...] = ()
-    #: sqlite, or memory (nothing survives; for tests).
+    #: sqlite; postgresql, which several controllers share; or memory (nothing survives; for tests).
     store: str = "sqlite"
+    #: The database of store postgresql: postgresql://user:password@host:5432/name?sslmode=require
+    database_url: str = field(default="", repr=False)
+    #: The name or ARN of the secret that has its password, as RDS keeps it: it may be rotated. Empty: the URL has it.
+    database_secret: str = ""
+    #: Of controllers that share a store another leads when the one that led has been silent for this long.
+    lease_seconds: float = 15.0
     #: Every AWS service but ECS is passed on to this URL; empty: there is none.
     upstream: str = ""
     #: The controller's own calls of AWS go to this URL, with credentials from the usual chain; empty: to AWS itself.
@@ -107,8 +113,10 @@ class Settings:
 
     def checked(self) -> Settings:
         """These settings, if they go together. Raises BadSetting."""
-        if self.store not in ("sqlite", "memory"):
-            raise BadSetting(f"store should be sqlite or memory, not {self.store!r}")
+        if self.store not in ("sqlite", "postgresql", "memory"):
+            raise BadSetting(f"store should be sqlite, postgresql or memory, not {self.store!r}")
+        if self.store == "postgresql":
+            self._check_shared()
         if self.access_secret and len(self.access_secret) < SECRET_LENGTH:
             raise BadSetting(f"access_secret should have {SECRET_LENGTH} characters or more that nobody can guess")
         if not self.access_keys and not _is_loopback(self.host):
@@ -117,6 +125,17 @@ class Settings:
                 "could run containers. Set AWSORCH_ACCESS_KEYS, or listen on 127.0.0.1."
             )
         return self
+
+    def _check_shared(self) -> None:
+        if not self.database_url.startswith(("postgresql://", "postgres://")):
+            raise BadSetting("store postgresql needs database_url, such as postgresql://user@host/name?sslmode=require")
+        if not self.access_secret:
+            raise BadSetting(
+                f"store postgresql needs access_secret, {SECRET_LENGTH} characters or more that nobody can guess and "
+                "that all its controllers have"
+            )
+        if self.lease_seconds < 3.0:
+            raise BadSetting("lease_seconds should be 3 or more: leases are renewed three times before they expire")
 
 
 def _is_loopback(host: str) -> bool:
@@ -218,5 +237,6 @@ _PARSERS: Mapping[str, Any] = {
     "settle_seconds": _seconds("settle_seconds"),
     "poll_seconds": _seconds("poll_seconds"),
     "idle_seconds": _seconds("idle_seconds"),
+    "lease_seconds": _seconds("lease_seconds"),
     "silence_seconds": _seconds("silence_seconds"),
 }

@@ -45,7 +45,7 @@ RULES = {
     "core": Rule(("core",), not_even=_IMPURE),
     "wire": Rule(("wire",), ("botocore", "msgspec")),
     "engine": Rule(("core", "engine")),
-    "store": Rule(("core", "engine.ports", "store"), ("msgspec",)),
+    "store": Rule(("core", "engine.ports", "store"), ("asyncpg", "msgspec")),
     "adapters": Rule(("core", "engine.ports", "adapters"), None),
     "gateway": Rule(("core", "engine", "wire", "gateway"), ("aiohttp", "msgspec")),
     "api": Rule(("core", "engine", "wire", "api"), ("aiohttp", "msgspec", "prometheus_client")),

@@ -9,6 +9,7 @@ from awsorch.adapters.aws import Aws
 from awsorch.adapters.caller_identity import CallerIdentities
 from awsorch.adapters.catalogue import PricedTypes
 from awsorch.adapters.channel_keys import ChannelKeys
+from awsorch.adapters.database_password import DatabasePassword
 from awsorch.adapters.group_reader import GroupReader
 from awsorch.adapters.instance_groups import AutoScalingGroups
 from awsorch.adapters.load_balancers import ElasticLoadBalancing, Post
@@ -56,6 +57,10 @@ class Adapters:
         """Who asks STS, at its URL, or what listens at ``endpoint`` in its place; for one caller."""
         self._callers = CallerIdentities(self._aws, sts=sts, endpoint=endpoint)
         return self._callers
+
+    def database_password(self, secret_id: str) -> DatabasePassword | None:
+        """What asks for the password that a secret has; None where none has it."""
+        return DatabasePassword(self._aws, secret_id) if secret_id else None
 
     def read_notices(self, queue: str) -> None:
         """Begin to read EC2's notices from a queue, by its URL."""

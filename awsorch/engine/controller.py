@@ -15,6 +15,7 @@ from awsorch.core.model import DEFAULT_PACE, Pace
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.core.wakes import RETENTION_S, all_keys
 from awsorch.engine.attachments import Attachments
+from awsorch.engine.leases import Leases
 from awsorch.engine.partition import Partition, Ports, Unavailable
 from awsorch.engine.ports import Catalogue, Store, Subnets
 
@@ -23,11 +24,6 @@ logger = logging.getLogger(__name__)
 REGISTRY = "registry"
 #: Every key is looked at this often even when nothing woke it, so that no lost command stays lost. Seconds.
 SWEEP_S = 300.0
-#: Who holds the leases. One name for every start: with one controller, the one that comes back is the one that was
-#: there, and the store itself keeps a second process out.
-OWNER = "controller"
-#: A lease is taken for this long. With one controller nobody contests it. Seconds.
-LEASE_S = 3600.0
 
 
 def partition_name(cluster: str) -> str:
@@ -51,7 +47,7 @@ class Controller:
         self.pace = pace
         self.catalogue = catalogue
         self.subnets = subnets
-        self._store = store
+        self.leases = Leases(store, clock)
         self._clock = clock
         self._ports = Ports(store, send, clock)
         self._clusters: dict[str, Partition[ClusterState]] = {}
@@ -71,7 +67,8 @@ class Controller:
         return self._clock()
 
     async def start(self) -> None:
-        """Start the registry and the partition of every cluster in it. Raises StoreFailure, LeaseLost."""
+        """Start the registry and the partition of every cluster in it; a controller of several waits here until it
+        leads. Raises StoreFailure, LeaseLost."""
         await self._start_partition(self.registry)
         for cluster in list(self.registry.state.clusters.values()):
             partition = await self.open_cluster(cluster.name)
@@ -91,6 +88,7 @@ class Controller:
             await partition.stop()
         await self.registry.stop()
         self._clusters.clear()
+        await self.leases.close()
 
     async def open_cluster(self, name: str) -> Partition[ClusterState]:
         """The running partition of a cluster, started if it was not."""
@@ -103,7 +101,7 @@ class Controller:
             return partition
 
     async def _start_partition(self, partition: Partition[ClusterState] | Partition[RegistryState]) -> None:
-        lease = await self._store.take_lease(partition.name, OWNER, "", self._clock(), LEASE_S)
+        lease = await self.leases.take(partition.name)
         await partition.start(lease.epoch)
 
     async def _forget_definitions(self) -> None:
@@ -143,6 +141,7 @@ class Controller:
                 partition = self._clusters.pop(name, None)
                 if partition is not None:
                     await partition.stop()
+                    self.leases.let_go(partition.name)
 
     async def _forget_providers(self) -> None:
         """Let go of capacity providers that were deleted an hour ago."""

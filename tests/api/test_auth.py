@@ -72,12 +72,21 @@ def test_without_keys_only_loopback_is_listened_on() -> None:
     assert Settings.read({"AWSORCH_HOST": "127.0.0.9"}).host == "127.0.0.9"
 
 
+SHARED = {"AWSORCH_STORE": "postgresql", "AWSORCH_DATABASE_URL": "postgresql://me@there/it"}
+
+
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
         ({"AWSORCH_PORT": "many"}, "port should be a number"),
         ({"AWSORCH_ACCESS_KEYS": "secret"}, "access_keys should be a JSON object"),
-        ({"AWSORCH_STORE": "paper"}, "store should be sqlite or memory"),
+        ({"AWSORCH_STORE": "paper"}, "store should be sqlite, postgresql or memory, not 'paper'"),
+        ({"AWSORCH_STORE": "postgresql"}, "store postgresql needs database_url, such as postgresql://"),
+        (SHARED, "store postgresql needs access_secret, 32 characters or more"),
+        (
+            {**SHARED, "AWSORCH_ACCESS_SECRET": "s" * 32, "AWSORCH_LEASE_SECONDS": "1"},
+            "lease_seconds should be 3 or more",
+        ),
         ({"AWSORCH_USER_DATA": "/none"}, "the file /none can't be user_data: .*No such file"),
         ({"AWSORCH_USER_DATA": "/dev/null"}, "the file /dev/null can't be user_data: it should set ECS_CLUSTER=<name>"),
         (

@@ -1,4 +1,4 @@
-"""moto in a process of its own, and what the suites of the fleet's adapters run on."""
+"""moto and PostgreSQL in processes of their own, and what the suites of the fleet's adapters run on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import pytest
 
 from tests.contract.fleets import FakeOutside, MotoOutside, Outside
 from tests.support.moto_process import moto_process
+from tests.support.postgresql import PostgresqlServer, postgresql
 
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
     with moto_process() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresqlServer]:
+    with postgresql() as server:
+        yield server
 
 
 @pytest.fixture(params=["fake", "moto"])

@@ -1,8 +1,5 @@
 """The stores under contract: how each is opened, opened again after its process ended, filled up and given
-room.
-
-PostgreSQL will be one more class here.
-"""
+room."""
 
 from __future__ import annotations
 
@@ -14,7 +11,9 @@ from typing import Protocol
 
 from awsorch.engine.ports import Store
 from awsorch.store.memory import MemoryStore
+from awsorch.store.postgresql import PostgresqlStore
 from awsorch.store.sqlite import SqliteStore
+from tests.support.postgresql import PostgresqlServer
 
 
 class Bench(Protocol):
@@ -62,6 +61,20 @@ class SqliteBench:
             yield
 
 
+class PostgresqlBench:
+    """A database of its own in the server's small place."""
+
+    def __init__(self, server: PostgresqlServer) -> None:
+        self._server = server
+        self._url = server.database(small=True)
+
+    def open(self) -> Store:
+        return PostgresqlStore(self._url)
+
+    def without_room(self, store: Store) -> contextlib.AbstractContextManager[None]:
+        return self._server.without_room()
+
+
 @contextlib.contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
     """No file of this process can be written past ``size`` bytes meanwhile."""
@@ -71,6 +84,3 @@ def file_size_limit(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-BENCHES = {"memory": MemoryBench, "sqlite": SqliteBench}

@@ -12,17 +12,18 @@ import pytest
 
 from awsorch.core.model import Gate, Task
 from awsorch.engine.ports import Change, LeaseLost, Store, StoreFailure
-from tests.contract.stores import BENCHES, Bench
+from tests.contract.stores import Bench, MemoryBench, PostgresqlBench, SqliteBench
 from tests.support.builders import a_task, an_instance, one_of_each
 
 Scenario = Callable[[Store], Awaitable[None]]
 OPEN = Gate(open=True)
 
 
-@pytest.fixture(params=sorted(BENCHES))
+@pytest.fixture(params=["memory", "postgresql", "sqlite"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
-    made: Bench = BENCHES[request.param](tmp_path)
-    return made
+    if request.param == "memory":
+        return MemoryBench(tmp_path)
+    return SqliteBench(tmp_path) if request.param == "sqlite" else PostgresqlBench(request.getfixturevalue("server"))
 
 
 def run(bench: Bench, *scenarios: Scenario) -> None:
