@@ -24,6 +24,7 @@ from awsorch.cli.events import events
 from awsorch.cli.exec import exec_command
 from awsorch.cli.faults import explain
 from awsorch.cli.history import history
+from awsorch.cli.install import install, uninstall
 from awsorch.cli.instances import instances
 from awsorch.cli.logs import logs
 from awsorch.cli.plan_capacity import plan
@@ -67,7 +68,7 @@ COMMANDS = (
     *(up, down, register, run, ps, describe, logs, exec_command, stop),
     *(apply, services, deploy, rollback, scale, events, history),
     *(instances, capacity, plan, balancers, story),
-    *(userdata, activate, agent, cfn),
+    *(userdata, activate, agent, cfn, install, uninstall),
 )
 for command in COMMANDS:
     main.add_command(command)

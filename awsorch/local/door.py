@@ -361,7 +361,8 @@ def _fault_of(call: ServiceCall, upstream: aiohttp.ClientResponse) -> ServiceErr
     service has no such path and 500 for whatever it has not built or cannot do.
     """
     named = upstream.headers.get(FAULT_HEADER, "")
-    page = upstream.status in {404, 500, 501} and upstream.content_type == "text/html"
+    # The answer to HEAD is its status: S3's 404 says that there is no such bucket or object.
+    page = upstream.status in {404, 500, 501} and upstream.content_type == "text/html" and upstream.method != "HEAD"
     if not named and not page:
         return None
     if upstream.status == 500 and not named.startswith("NotImplementedError"):

@@ -258,6 +258,10 @@ def test_an_error_of_the_upstream_that_clients_can_read_is_left_alone() -> None:
         street.upstream.answer = lambda: web.Response(status=404, text="<Error/>", content_type="application/xml")
         response = await street.call("s3", method="GET", path="/bucket/key")
         assert (response.status, await response.text()) == (404, "<Error/>")
+        # Of S3's answer to HEAD moto's page is only the heading: there is no such object.
+        street.upstream.answer = lambda: web.Response(status=404, content_type="text/html")
+        response = await street.call("s3", method="HEAD", path="/bucket/key")
+        assert response.status == 404
 
     on(scene)
 

@@ -57,11 +57,6 @@ def check_policy(name: str, resource: Mapping[str, Any]) -> None:
         unknown = sorted(set(members) - _MEMBERS[part]) if isinstance(members, Mapping) else ["?"]
         if unknown and not unknown[0].startswith("Fn::"):
             raise TemplateError(f"Encountered unsupported property {unknown[0]} in UpdatePolicy {part} of {name}")
-        if part == ROLLING and _is_true(members.get("WaitOnResourceSignals")):
-            raise TemplateError(
-                f"WaitOnResourceSignals in UpdatePolicy {part} of resource {name} is not supported by the local stack "
-                "engine: instances that are replaced are waited for by their health and PauseTime."
-            )
 
 
 def replaces(policy: Policy, differing: frozenset[str]) -> bool:
@@ -88,6 +83,11 @@ def rolls(type: str, policy: Policy, model: Properties, previous: Properties) ->
     return any(not same(model.get(name), previous.get(name)) for name in _LAUNCHING)
 
 
+def is_signalled(policy: Policy) -> bool:
+    """Whether a rolling update waits for signals of the new instances."""
+    return _is_true((policy.get(ROLLING) or {}).get("WaitOnResourceSignals"))
+
+
 class Rolling:
     """The rolling update of one group. Methods raise CallRefused, TemplateError."""
 
@@ -96,12 +96,15 @@ class Rolling:
         self._named = {"AutoScalingGroupName": group}
         self._policy = policy.get(ROLLING) or {}
 
-    async def begin(self) -> bool:
-        """Begin to replace the instances that are not as the group now has them; carry on where that is under way.
-        Answers whether there are any instances."""
+    async def suspend(self) -> None:
+        """Keep the group from doing what it is not to do meanwhile."""
         suspended = self._policy.get("SuspendProcesses") or []
         if suspended:
             await self._call("SuspendProcesses", ScalingProcesses=suspended)
+
+    async def begin(self) -> bool:
+        """Begin to replace the instances that are not as the group now has them; carry on where that is under way.
+        Answers whether there are any instances."""
         answer = await self._call("DescribeAutoScalingGroups")
         size = len(answer["AutoScalingGroups"][0]["Instances"])
         if size == 0:

@@ -11,6 +11,7 @@ from typing import Any
 from awsorch.cfn.contract import scalar_text
 from awsorch.local.stacks.engine import StackEngine
 from awsorch.local.stacks.errors import StackRefused
+from awsorch.local.stacks.group_updates import is_signalled
 from awsorch.local.stacks.plan import foresee
 from awsorch.local.stacks.preparation import Preparation
 from awsorch.local.stacks.records import Change, Operation, Phase, Stack, Wanted
@@ -144,7 +145,8 @@ class StackOperations:
         return {"StackPolicyBody": policy} if policy else {}
 
     async def signal_resource(self, request: Request) -> Answer:
-        """SignalResource: for a resource that is being made and has a CreationPolicy."""
+        """SignalResource: for a resource that is being made and has a CreationPolicy, or for a group whose instances
+        are replaced when they have signalled."""
         stack, name, id = self.existing(request["StackName"]), request["LogicalResourceId"], request["UniqueId"]
         if stack.operation is None or not stack.is_busy:
             raise StackRefused(f"Stack {stack.id} is in {stack.status} state and cannot be signaled")
@@ -153,7 +155,8 @@ class StackOperations:
             raise StackRefused(f"Resource {name} does not exist for stack {stack.name}")
         if not resource.status.endswith("_IN_PROGRESS"):
             raise StackRefused(f"Resource {name} is in {resource.status} state and cannot be signaled")
-        if "CreationPolicy" not in parse(stack.operation.wanted.template).resources.get(name, {}):
+        declared = parse(stack.operation.wanted.template).resources.get(name, {})
+        if "CreationPolicy" not in declared and not is_signalled(resource.update_policy):
             raise StackRefused(f"Resource {name} has no CreationPolicy, so that nothing waits for its signals")
         if request["Status"] not in ("SUCCESS", "FAILURE"):
             raise StackRefused(f"Status must be SUCCESS or FAILURE, not {request['Status']}")

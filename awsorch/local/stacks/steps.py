@@ -23,10 +23,11 @@ from awsorch.cfn.contract import (
 )
 from awsorch.local.stacks.dynamic import resolve
 from awsorch.local.stacks.errors import StackRefused, TemplateError
-from awsorch.local.stacks.group_updates import Rolling, rolls, without_sizes
+from awsorch.local.stacks.group_updates import ROLLING, Rolling, is_signalled, rolls, without_sizes
 from awsorch.local.stacks.journal import Journal
 from awsorch.local.stacks.mailbox import Mailbox
 from awsorch.local.stacks.records import Resource, Touch
+from awsorch.local.stacks.signalled_updates import Batches, SignalledUpdate
 from awsorch.local.stacks.signals import CONDITION, MOST_SECONDS, delay, heard
 from awsorch.local.stacks.signals import Wanted as WantedSignals
 
@@ -88,21 +89,44 @@ class Steps:
         id, policy = resource.physical_id, resource.update_policy
         if not rolls(resource.type, policy, resource.model, previous.model):
             return done(id)
-        rolling, why = Rolling(self._calls, id, policy), ""
+        rolling = Rolling(self._calls, id, policy)
         try:
+            await rolling.suspend()
             try:
-                goes_on = await rolling.begin()
-                while goes_on:
-                    ended = await rolling.ended()
-                    goes_on, why = ended is None, ended or ""
-                    if goes_on and await self._is_cancelled(_REFRESH_SECONDS):
-                        await rolling.cancel()
-                        return failed("", CANCELLED, id)
+                if is_signalled(policy):
+                    why = await self._signalled(resource, previous)
+                else:
+                    why = await self._refreshed(rolling)
             finally:
                 await rolling.resume()
         except (CallRefused, TemplateError) as error:
             return failed(str(error), physical_id=id)
+        if why is None:
+            return failed("", CANCELLED, id)
         return failed(why, OWN_WORDS, id) if why else done(id)
+
+    async def _refreshed(self, rolling: Rolling) -> str | None:
+        """Replace instances by their health. Answers why that failed, "", or None where it was given up."""
+        goes_on, why = await rolling.begin(), ""
+        while goes_on:
+            ended = await rolling.ended()
+            goes_on, why = ended is None, ended or ""
+            if goes_on and await self._is_cancelled(_REFRESH_SECONDS):
+                await rolling.cancel()
+                return None
+        return why
+
+    async def _signalled(self, resource: Resource, previous: Resource) -> str | None:
+        """Replace instances by their signals; answers as `_refreshed` does."""
+        box = signal_box(self._journal.stack_id, resource)
+        update = SignalledUpdate(
+            calls=self._calls,
+            group=resource.physical_id,
+            batches=Batches.of(resource.update_policy[ROLLING]),
+            signals=lambda: self._mailbox.letters(box),
+            rest=self._is_cancelled,
+        )
+        return await update.run(resource.model, previous.model)
 
     def _keep(self, action: Action, resource: Resource, progress: Progress) -> Resource:
         fresh = replace(

@@ -32,7 +32,6 @@ NEW = {**OLD, "LaunchTemplate": {"Version": "2"}}
         ({"Type": GROUP, "UpdatePolicy": {"Sideways": {}}}, "UpdatePolicy Sideways of resource A is not supported"),
         ({"Type": "AWS::Lambda::Alias", "UpdatePolicy": {"CodeDeployLambdaAliasUpdate": {}}}, "is not supported"),
         ({"Type": GROUP, "UpdatePolicy": {ROLLING: {"Speed": 1}}}, "unsupported property Speed"),
-        ({"Type": GROUP, "UpdatePolicy": {ROLLING: {"WaitOnResourceSignals": "true"}}}, "WaitOnResourceSignals"),
         ({"Type": GROUP, "UpdatePolicy": []}, None),
         ({"Type": GROUP, "UpdatePolicy": "now"}, "must be an object"),
         ({"Type": GROUP, "UpdatePolicy": {REPLACING: {"WillReplace": True}, SCHEDULED: {}}}, None),
@@ -110,6 +109,7 @@ def test_processes_are_suspended_and_resumed_and_the_end_is_told() -> None:
     async def scene() -> None:
         scaling = Scaling(2, ["InProgress", "Successful", "Failed"])
         rolling = Rolling(scaling, "g", {ROLLING: {"PauseTime": "PT1M", "SuspendProcesses": ["AZRebalance"]}})
+        await rolling.suspend()
         await rolling.begin()
         assert await rolling.ended() is None
         assert await rolling.ended() == ""

@@ -40,6 +40,7 @@ KINDS = (
             "CanonicalHostedZoneID": "read.CanonicalHostedZoneId",
             "DNSName": "read.DNSName",
             "LoadBalancerArn": "id",
+            "LoadBalancerFullName": "part(id, ':loadbalancer/', `1`)",
             "LoadBalancerName": "read.LoadBalancerName",
             "SecurityGroups": "read.SecurityGroups",
         },
@@ -83,6 +84,7 @@ KINDS = (
         attributes={
             "LoadBalancerArns": "read.LoadBalancerArns",
             "TargetGroupArn": "id",
+            "TargetGroupFullName": "part(id, ':', `5`)",
             "TargetGroupName": "read.TargetGroupName",
         },
         settings=(
