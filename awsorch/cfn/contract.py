@@ -42,7 +42,7 @@ class Request:
     with. `previous`: those before an update. `callback`: what the last step of the same action answered. `token`:
     the same for every step of making this resource, other than that of any other; names follow from it. `retried`: an
     earlier step may have been carried out and its answer lost. `since`: when the action began, seconds since 1970.
-    `tags`: the stack's own, `previous_tags` those before an update.
+    `tags`: the stack's own, `previous_tags` those before an update. `snapshot`: a DELETE is to leave a snapshot.
     """
 
     action: Action
@@ -60,6 +60,7 @@ class Request:
     previous_tags: Mapping[str, str] = field(default_factory=dict)
     retried: bool = False
     since: float = 0.0
+    snapshot: bool = False
 
     def name(self, limit: int = 255, form: str = "{stack}-{logical}-{random}") -> str:
         """A name as CloudFormation makes them, of at most so many characters; the same each time."""

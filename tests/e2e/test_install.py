@@ -27,7 +27,13 @@ from tests.support.postgresql import postgresql
 pytestmark = pytest.mark.docker
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 CLUSTER = "first"
-CONTAINER = {"name": "app", "image": "awsorch/busybox:latest", "memory": 16, "command": ["sleep", "3600"]}
+CONTAINER = {
+    "name": "app",
+    "image": "awsorch/busybox:latest",
+    "memory": 16,
+    "command": ["sleep", "3600"],
+    "stopTimeout": 2,
+}
 
 
 def client(cloud: Cloud, service: str) -> Any:

@@ -165,6 +165,7 @@ class Steps:
                 previous_tags=previous.tags if previous is not None else {},
                 retried=retried,
                 since=resource.since,
+                snapshot=action is Action.DELETE and resource.deletion_policy == "Snapshot",
             )
             return await provider.step(request)
         except (CallRefused, StackRefused) as error:

@@ -47,6 +47,18 @@ _POLICIES = {
     "DeletionPolicy": ("Delete", "Retain", "RetainExceptOnCreate", "Snapshot"),
     "UpdateReplacePolicy": ("Delete", "Retain", "Snapshot"),
 }
+_LEAVE_SNAPSHOTS = frozenset(
+    {
+        "AWS::DocDB::DBCluster",
+        "AWS::EC2::Volume",
+        "AWS::ElastiCache::CacheCluster",
+        "AWS::ElastiCache::ReplicationGroup",
+        "AWS::Neptune::DBCluster",
+        "AWS::RDS::DBCluster",
+        "AWS::RDS::DBInstance",
+        "AWS::Redshift::Cluster",
+    }
+)
 _IAM_NAMES = {
     "AWS::IAM::Group": "GroupName",
     "AWS::IAM::InstanceProfile": "InstanceProfileName",
@@ -207,6 +219,10 @@ def _check_resources(template: Template) -> None:
             if resource.get(policy, "Delete") not in values:
                 raise TemplateError(
                     f"Template format error: Unrecognized {policy} {resource[policy]} for resource {name}"
+                )
+            if resource.get(policy) == "Snapshot" and resource["Type"] not in _LEAVE_SNAPSHOTS:
+                raise TemplateError(
+                    f"Template error: resource type {resource['Type']} does not support {policy} Snapshot ({name})"
                 )
 
 

@@ -334,6 +334,21 @@ def test_a_chain_is_made_changed_and_removed(wire: WireProvider, title: str) -> 
             assert gone.outcome is Outcome.SUCCESS, f"{each.name}: {gone.message}"
 
 
+def test_what_is_removed_with_a_snapshot_leaves_one(wire: WireProvider, moto_url: str) -> None:
+    volume = {"AvailabilityZone": "us-east-1a", "Size": "1"}
+    disk = made(wire, "AWS::EC2::Volume", volume).physical_id
+    database = {"Engine": "postgres", "DBInstanceClass": "db.t4g.micro", "AllocatedStorage": "20"}
+    database |= {"MasterUsername": "awsorch", "MasterUserPassword": "only for tests"}
+    instance = made(wire, "AWS::RDS::DBInstance", database).physical_id
+    for _ in range(2):
+        assert removed(wire, "AWS::EC2::Volume", disk, volume, snapshot=True).outcome is Outcome.SUCCESS
+        assert removed(wire, "AWS::RDS::DBInstance", instance, database, snapshot=True).outcome is Outcome.SUCCESS
+    kept = client(moto_url, "ec2").describe_snapshots(Filters=[{"Name": "volume-id", "Values": [disk]}])["Snapshots"]
+    assert len(kept) >= 1
+    (left,) = client(moto_url, "rds").describe_db_snapshots(DBInstanceIdentifier=instance)["DBSnapshots"]
+    assert left["DBSnapshotIdentifier"].startswith(f"snapshot-{instance}-")
+
+
 def test_every_type_is_tried() -> None:
     """Here, or in test_kinds.py; groups have a test of their own there."""
     tried = {each.type for chain in CHAINS.values() for each in chain} | {case[0] for case in CASES}

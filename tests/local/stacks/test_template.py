@@ -61,6 +61,10 @@ def template(**sections: Any) -> str:
             {"Resources": {"Queue": QUEUE | {"DeletionPolicy": "Keep"}}},
             "Template format error: Unrecognized DeletionPolicy Keep for resource Queue",
         ),
+        (
+            {"Resources": {"Queue": QUEUE | {"DeletionPolicy": "Snapshot"}}},
+            "Template error: resource type AWS::SQS::Queue does not support DeletionPolicy Snapshot (Queue)",
+        ),
     ],
 )
 def test_it_is_refused(sections: dict[str, Any], message: str) -> None:

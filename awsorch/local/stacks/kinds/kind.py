@@ -82,8 +82,8 @@ class Kind:
     call has not; `told`: attributes that nobody tells but the answer to the create call. `adopt`: the call that finds
     what an interrupted creation made, `adopted` its id; `exists`: codes that say to a retried creation
     that it was done. `gone`, `busy`: codes that say that it is not there, or can't
-    go yet. `named`: the property that is a name, and its longest length; `renamed`: properties that the API calls
-    something else.
+    go yet. `snapshots`: the calls in place of `delete` that leave a snapshot. `named`: the property that is a name, and
+    its longest length; `renamed`: properties that the API calls something else.
     """
 
     type: str
@@ -91,6 +91,7 @@ class Kind:
     create: Op | None
     id: str
     delete: Op | None = None
+    snapshots: tuple[Op, ...] = ()
     read: Op | None = None
     found: str = "answer"
     attributes: Mapping[str, str] = field(default_factory=dict)

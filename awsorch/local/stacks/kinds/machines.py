@@ -113,6 +113,10 @@ KINDS = (
         ),
         tagging=tagging("volume"),
         delete=Op(name="DeleteVolume", members={"VolumeId": "$id"}),
+        snapshots=(
+            Op(name="CreateSnapshot", members={"VolumeId": "$id"}),
+            Op(name="DeleteVolume", members={"VolumeId": "$id"}),
+        ),
         gone=_NO_VOLUME,
         busy=frozenset({"VolumeInUse"}),
     ),

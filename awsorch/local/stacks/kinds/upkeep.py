@@ -109,6 +109,15 @@ KINDS = (
             unset=Op(name="RemoveTagsFromResource", members={"ResourceName": f"${_DATABASE_ARN}", "TagKeys": "$gone"}),
         ),
         delete=Op(name="DeleteDBInstance", members={"DBInstanceIdentifier": "$id", "SkipFinalSnapshot": True}),
+        snapshots=(
+            Op(
+                name="DeleteDBInstance",
+                members={
+                    "DBInstanceIdentifier": "$id",
+                    "FinalDBSnapshotIdentifier": "$join('-', ['snapshot', id, digest(token)])",
+                },
+            ),
+        ),
         gone=frozenset({"DBInstanceNotFound", "DBInstanceNotFoundFault"}),
         busy=frozenset({"InvalidDBInstanceState"}),
         waits_until_gone=True,

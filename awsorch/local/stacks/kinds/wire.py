@@ -129,8 +129,9 @@ class _Work:
                 if items.at_delete:
                     for item in self._model.get(items.property) or []:
                         await self._call_item(items, items.remove, item)
-            if kind.delete is not None:
-                await self._call(kind.delete)
+            for op in kind.snapshots if request.snapshot else (kind.delete,):
+                if op is not None:
+                    await self._call(op)
         except CallRefused as error:
             if error.code in kind.gone:
                 return done(request.physical_id)
