@@ -52,9 +52,9 @@ def stack_of(stacks: Any, name: str) -> dict[str, Any]:
     return dict(stacks.describe_stacks(StackName=name)["Stacks"][0])
 
 
-def read(url: str) -> str:
+def read(url: str, **headers: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
             return str(answer.read().decode().strip())
     except urllib.error.HTTPError as error:
         return str(error.code)
@@ -207,6 +207,40 @@ def test_a_template_of_ours_is_deployed_and_leaves_nothing(
     assert made["StackStatus"] == "CREATE_COMPLETE", reasons(stacks, made["StackId"])
     assert len(stacks.describe_stack_resources(StackName="ours")["StackResources"]) == resources
     stacks.delete_stack(StackName="ours")
+    assert settled(cloud, made["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(stacks, made["StackId"])
+    assert inventory(cloud) == before
+
+
+def test_two_versions_side_by_side(cloud: Cloud) -> None:
+    """Blue serves and green can be tried; then both serve; then green does."""
+    ec2, stacks, before = client(cloud, "ec2"), client(cloud, "cloudformation"), inventory(cloud)
+    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+    subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"][:2]
+    about: dict[str, Any] = {
+        "StackName": "teams",
+        "TemplateBody": (ROOT / "cloudformation" / "examples" / "blue-green.yaml").read_text(),
+    }
+
+    def given(**parameters: str) -> list[dict[str, str]]:
+        every = {"VpcId": vpc, "Subnets": ",".join(each["SubnetId"] for each in subnets), **parameters}
+        return [{"ParameterKey": key, "ParameterValue": value} for key, value in every.items()]
+
+    def updated(**parameters: str) -> None:
+        stacks.update_stack(**about, Parameters=given(**parameters))
+        assert settled(cloud, "teams")["StackStatus"] == "UPDATE_COMPLETE", reasons(stacks, "teams")
+
+    stacks.create_stack(**about, Parameters=given())
+    made = settled(cloud, "teams")
+    assert made["StackStatus"] == "CREATE_COMPLETE", reasons(stacks, "teams")
+    (address,) = [each["OutputValue"] for each in made["Outputs"]]
+    until("green can be tried", lambda: read(address, **{"X-Team": "green"}) == "green")
+    until("blue serves", lambda: read(address) == "blue")
+    assert {read(address) for _ in range(20)} == {"blue"}
+    updated(BluePercent="50", GreenPercent="50")
+    until("both serve", lambda: {read(address) for _ in range(20)} == {"blue", "green"})
+    updated(BluePercent="0", GreenPercent="100", BlueCount="0")
+    until("green serves", lambda: {read(address) for _ in range(20)} == {"green"})
+    stacks.delete_stack(StackName="teams")
     assert settled(cloud, made["StackId"])["StackStatus"] == "DELETE_COMPLETE", reasons(stacks, made["StackId"])
     assert inventory(cloud) == before
 

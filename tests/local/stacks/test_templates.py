@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore import xform_name
 
 from awsorch.cfn.ecs import EcsProvider
 from awsorch.local.stacks.kinds.tables import KINDS
@@ -20,10 +23,28 @@ NO_SAFE_DEFAULT = {
     "macro.CodeBucket",
     *(f"controller.{name}" for name in ("VpcId", "Subnets")),
     *(f"fleet.{name}" for name in ("Endpoint", "InstanceProfileArn", "Subnets", "VpcId")),
+    *(f"blue-green.{name}" for name in ("Subnets", "VpcId")),
     *(f"awsorch.{name}" for name in ("CodeBucket", "Templates")),
 }
 """Parameters that only the account knows."""
 TEMPLATES = sorted((ROOT / "cloudformation").rglob("*.yaml"))
+
+IAM_PREFIXES = {
+    "autoscaling": "autoscaling",
+    "cloudwatch": "cloudwatch",
+    "ec2": "ec2",
+    "elb": "elasticloadbalancing",
+    "elbv2": "elasticloadbalancing",
+    "kms": "kms",
+    "logs": "logs",
+    "pricing": "pricing",
+    "s3": "s3",
+    "secretsmanager": "secretsmanager",
+    "sqs": "sqs",
+    "ssm": "ssm",
+    "sts": "sts",
+}
+"""What IAM calls the services that controllers call."""
 
 
 def test_cfn_lint_has_nothing_to_say() -> None:
@@ -52,3 +73,43 @@ def test_a_wildcard_has_a_reason(path: Path) -> None:
     for number, line in enumerate(lines):
         if 'Resource: "*"' in line or "Resource: '*'" in line:
             assert lines[number - 1].strip().startswith("#"), f"line {number + 1}: why {line.strip()}?"
+
+
+def called_operations() -> set[str]:
+    """What the controller's adapters call, as IAM has it. They name operations as botocore's methods are named."""
+    session = botocore.session.get_session()
+    named: dict[str, set[str]] = {}
+    for service, prefix in IAM_PREFIXES.items():
+        for operation in session.get_service_model(service).operation_names:
+            named.setdefault(xform_name(operation), set()).add(f"{prefix}:{operation}")
+    texts = {
+        node.value
+        for path in (ROOT / "awsorch" / "adapters").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    found = {action for text in texts & named.keys() for action in named[text]}
+    assert len(found) > 40
+    return found - {"autoscaling:DeleteTags"}  # EC2's is meant, of the same name
+
+
+def test_controllers_may_do_what_they_call_and_nothing_else() -> None:
+    resources = outline((ROOT / "cloudformation" / "controller.yaml").read_text()).resources
+    granted: set[str] = set()
+    for resource in resources.values():
+        if resource["Type"] == "AWS::IAM::Policy" and resource["Properties"]["Roles"] == [{"Ref": "Role"}]:
+            for each in resource["Properties"]["PolicyDocument"]["Statement"]:
+                statement = each["Fn::If"][1] if "Fn::If" in each else each
+                actions = statement["Action"]
+                granted |= set(actions if isinstance(actions, list) else [actions])
+    called = called_operations()
+    assert called - granted == set()
+    assert granted - called == {
+        "cloudformation:SignalResource",  # user data says that the machine is well
+        "ec2:CreateTags",  # with what is made
+        "iam:PassRole",  # instances' profiles, with RunInstances
+        "logs:DescribeLogStreams",  # the CloudWatch agent
+        "s3:GetObject",  # the package
+        "sqs:ChangeMessageVisibility",  # of requests that take steps
+        "sts:TagSession",  # with AssumeRole
+    }
