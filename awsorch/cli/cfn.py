@@ -9,6 +9,7 @@ import click
 
 from awsorch.cli.cfn_deploy import deploy_command, package_command
 from awsorch.cli.cfn_options import TEMPLATE_FILE, transforming, warn
+from awsorch.cli.cfn_proxy import proxy_command
 from awsorch.cli.faults import Fault
 
 if TYPE_CHECKING:
@@ -65,5 +66,5 @@ def macro_zip_command(output: Path) -> None:
     click.echo(f"{output}: {len(content)} bytes; its handler is {HANDLER}")
 
 
-for command in (deploy_command, package_command):
+for command in (deploy_command, package_command, proxy_command):
     cfn.add_command(command)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from awsorch.cli.cfn_options import TEMPLATE_FILE, Account, Lists, connecting, packaged, pairs, transforming, warn
-from awsorch.cli.cfn_stack import DeploymentFailed, StackDeployment
+from awsorch.cli.cfn_stack import DeploymentFailed, StackDeployment, values_of
 from awsorch.cli.faults import Fault
 
 if TYPE_CHECKING:
@@ -76,9 +76,10 @@ def deploy_command(
     where nothing changes; 255 where the deployment failed, with the resource that failed first.
     """
     given = pairs(parameter_overrides, "--parameter-overrides")
-    text = packaged(account, template_file, settings, bucket, given)
     deployment = StackDeployment(account.client("cloudformation"), stack_name)
-    request = _placed(text, account, bucket) | _request(more) | _of_stack(deployment, text, given)
+    stack = deployment.find()
+    text = packaged(account, template_file, settings, bucket, values_of(stack) | given)
+    request = _placed(text, account, bucket) | _request(more) | _of_stack(stack, text, given)
     change_set = deployment.prepare(request)
     if change_set is None:
         nothing = f"No changes to deploy. Stack {stack_name} is up to date"
@@ -89,8 +90,12 @@ def deploy_command(
     if not executes:
         click.echo(f"The change set is there: {change_set['ChangeSetId']}")
         return
-    stack = deployment.execute(change_set, _tell, disable_rollback=disable_rollback)
-    click.echo(f"{stack_name} is in {stack['StackStatus']}")
+    made = deployment.execute(change_set, _tell, disable_rollback=disable_rollback)
+    _show(made)
+
+
+def _show(stack: Mapping[str, Any]) -> None:
+    click.echo(f"{stack['StackName']} is in {stack['StackStatus']}")
     for output in stack.get("Outputs", ()):
         click.echo(f"  {output['OutputKey']} = {output['OutputValue']}")
 
@@ -123,19 +128,17 @@ def _request(more: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_stack(deployment: StackDeployment, text: str, given: Mapping[str, str]) -> dict[str, Any]:
+def _of_stack(stack: Mapping[str, Any] | None, text: str, given: Mapping[str, str]) -> dict[str, Any]:
     """What depends on whether the stack is there: which type of change set, and which parameters keep their values."""
     from awsorch.local.stacks.documents import read_template
 
     declared = read_template(text).get("Parameters") or {}
-    is_there = deployment.is_there()
-    before = deployment.declared() if is_there else frozenset()
-    kept = [name for name in declared if name not in given and name in before]
+    kept = [name for name in declared if name not in given and name in values_of(stack)]
     values = [{"ParameterKey": name, "ParameterValue": value} for name, value in given.items() if name in declared]
     unknown = [name for name in given if name not in declared]
     warn([f"the template has no parameter {name}." for name in unknown])
     return {
-        "ChangeSetType": "UPDATE" if is_there else "CREATE",
+        "ChangeSetType": "UPDATE" if stack is not None else "CREATE",
         "Parameters": values + [{"ParameterKey": name, "UsePreviousValue": True} for name in kept],
     }
 

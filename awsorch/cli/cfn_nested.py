@@ -25,6 +25,9 @@ NESTED = {"AWS::CloudFormation::Stack": "TemplateURL", "AWS::Serverless::Applica
 Pseudo = Callable[[], Mapping[str, Any]]
 """Pseudo parameters as far as they are known before there is a stack; may ask AWS for the account."""
 
+Values = Callable[[], Mapping[str, Any]]
+"""Parameters' values, asked for where there are nested stacks; None for one that has a value which is not known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
@@ -60,14 +63,11 @@ class Packager:
         self._store = store
         self._pseudo = pseudo
 
-    def package(self, text: str, origin: Origin, parameters: Mapping[str, Any]) -> Packaged:
-        """The template for awsorch; `parameters` are the values that are known, and count where a URL is made of
-        them."""
+    def package(self, text: str, origin: Origin, parameters: Values) -> Packaged:
+        """The template for awsorch; `parameters` count where a URL is made of them."""
         return self._package(text, origin, parameters, ())
 
-    def _package(
-        self, text: str, origin: Origin, parameters: Mapping[str, Any], around: tuple[Origin, ...]
-    ) -> Packaged:
+    def _package(self, text: str, origin: Origin, parameters: Values, around: tuple[Origin, ...]) -> Packaged:
         if origin in around:
             circle = " → ".join(each.name for each in (*around[around.index(origin) :], origin))
             raise TransformError(f"Templates nest each other in a circle: {circle}")
@@ -76,7 +76,7 @@ class Packager:
         template, warnings = done.template, list(done.warnings)
         nested = [(logical, each) for logical, each in resources_of(template) if _template_of(each) is not None]
         if nested:
-            known = _Known(template, parameters, self._pseudo() if "AWS::" in text else {})
+            known = _Known(template, parameters(), self._pseudo() if "AWS::" in text else {})
             for logical, resource in nested:
                 try:
                     said = self._nest(resource, known, origin, (*around, origin))
@@ -99,7 +99,7 @@ class Packager:
         child = _origin(url, origin)
         text = _text(child.file) if child.file is not None else self._store.read(child.url)
         given = known.values(_mapping(properties.get("Parameters")))
-        packaged = self._package(text, child, given, around)
+        packaged = self._package(text, child, lambda: given, around)
         if packaged.changed or child.file is not None:
             properties[name] = self._store.write(packaged.text, child.url)
         return packaged.warnings
@@ -112,7 +112,7 @@ class _Known:
         valued = {
             name: each
             for name, each in _mapping(template.get("Parameters")).items()
-            if isinstance(each, Mapping) and "Type" in each and (name in given or "Default" in each)
+            if isinstance(each, Mapping) and "Type" in each and given.get(name, each.get("Default")) is not None
         }
         outline = Template(
             text="",
@@ -145,13 +145,13 @@ class _Known:
             raise TransformError(f"{said}: {error.message}") from None
 
     def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of a nested stack's parameters that are known."""
-        found = {}
+        """A nested stack's parameters; None where only a stack could tell."""
+        found: dict[str, Any] = {}
         for name, value in parameters.items():
             try:
                 known = self._evaluate(value)
             except TemplateError:
-                continue
+                known = None
             found[name] = ",".join(map(str, known)) if isinstance(known, list) else known
         return found
 

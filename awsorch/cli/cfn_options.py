@@ -7,6 +7,7 @@ region and AWS_ENDPOINT_URL.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +50,15 @@ class Account:
 
     def __init__(self, region: str | None, profile: str | None, endpoint: str | None) -> None:
         import boto3
+        import botocore.session
         from botocore.exceptions import ProfileNotFound
 
+        self.core = botocore.session.Session(profile=profile)
         try:
-            self.boto = boto3.Session(region_name=region, profile_name=profile)
+            self.core.get_scoped_config()
         except ProfileNotFound as error:
             raise Fault(str(error)) from None
+        self.boto = boto3.Session(region_name=region, botocore_session=self.core)
         self.endpoint = endpoint
 
     def client(self, service: str, region: str | None = None, **config: Any) -> Any:
@@ -67,6 +71,14 @@ class Account:
             endpoint_url=self.endpoint,
             config=Config(retries={"mode": "standard", "total_max_attempts": 8}, **config),
         )
+
+    def upstream(self, service: str, region: str) -> Any:
+        """A client of AWS itself, or of $AWS_ENDPOINT_URL, where the service's own variable names a proxy."""
+        from botocore.config import Config
+
+        elsewhere = self.endpoint or os.environ.get("AWS_ENDPOINT_URL")
+        config = Config(ignore_configured_endpoint_urls=True)
+        return self.boto.client(service, region_name=region, endpoint_url=elsewhere, config=config)
 
     def pseudo(self, region: str | None = None) -> Mapping[str, str]:
         """The pseudo parameters that an account and a region give."""
@@ -121,7 +133,7 @@ def packaged(
     template: Path,
     settings: TransformSettings,
     bucket: Bucket,
-    given: Mapping[str, str],
+    given: Mapping[str, str | None],
 ) -> str:
     """A file's template for awsorch, with the templates that it nests in S3; warnings go to stderr. Raises Fault."""
     from awsorch.cfn.fragments import TransformError
@@ -131,7 +143,7 @@ def packaged(
     packager = Packager(settings, TemplateStore(account.client("s3"), *bucket), account.pseudo)
     origin = Origin(name=str(template), file=template.resolve())
     try:
-        done = packager.package(template.read_text(encoding="utf-8"), origin, given)
+        done = packager.package(template.read_text(encoding="utf-8"), origin, lambda: given)
     except (TransformError, UnicodeDecodeError) as error:
         raise Fault(f"{template}: {error}") from error
     warn(done.warnings)

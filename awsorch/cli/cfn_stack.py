@@ -22,6 +22,7 @@ _CANCELLED = "cancelled"
 """What CloudFormation says of a resource that only another one's failure has stopped."""
 _NO_REASON = "CloudFormation gives no reason."
 _STACK = "AWS::CloudFormation::Stack"
+_HIDDEN = "****"
 _DEEPEST = 10
 
 
@@ -38,22 +39,9 @@ class StackDeployment:
         self._stacks = stacks
         self.name = name
 
-    def is_there(self) -> bool:
-        """Whether there is a stack to update; a change set alone makes none."""
-        from botocore.exceptions import ClientError
-
-        try:
-            (stack,) = patiently(lambda: self._stacks.describe_stacks(StackName=self.name)["Stacks"])
-        except ClientError as error:
-            if "does not exist" in error.response["Error"].get("Message", ""):
-                return False
-            raise
-        return bool(stack["StackStatus"] != "REVIEW_IN_PROGRESS")
-
-    def declared(self) -> frozenset[str]:
-        """The parameters that the stack has already."""
-        summary = patiently(lambda: self._stacks.get_template_summary(StackName=self.name))
-        return frozenset(each["ParameterKey"] for each in summary.get("Parameters", ()))
+    def find(self) -> Mapping[str, Any] | None:
+        """The stack as it is described; None where there is none to update: a change set alone makes none."""
+        return find_stack(self._stacks, self.name)
 
     def prepare(self, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The change set that CreateChangeSet with this request makes, as it is described; None where nothing changes.
@@ -138,6 +126,25 @@ class StackDeployment:
     def _within(self, id: str, began: datetime) -> list[Mapping[str, Any]]:
         """What has happened to another stack since, oldest first."""
         return [each for each in patiently(lambda: list(self._events(id))) if each["Timestamp"] >= began][::-1]
+
+
+def find_stack(stacks: Any, name: str) -> Mapping[str, Any] | None:
+    """A stack of that name that can be updated, of boto3's client."""
+    from botocore.exceptions import ClientError
+
+    try:
+        (stack,) = patiently(lambda: stacks.describe_stacks(StackName=name)["Stacks"])
+    except ClientError as error:
+        if "does not exist" in error.response["Error"].get("Message", ""):
+            return None
+        raise
+    return dict(stack) if stack["StackStatus"] != "REVIEW_IN_PROGRESS" else None
+
+
+def values_of(stack: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """A stack's parameters; None for a value that is not shown."""
+    found = {each["ParameterKey"]: each["ParameterValue"] for each in (stack or {}).get("Parameters", ())}
+    return {name: value if value != _HIDDEN else None for name, value in found.items()}
 
 
 def _goes_on(event: Mapping[str, Any]) -> bool:

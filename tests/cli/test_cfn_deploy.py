@@ -96,7 +96,8 @@ def test_large_templates_come_from_s3_once(tmp_path: Path) -> None:
 
     def use(account: Account) -> None:
         code, _, why = deploy(account, folder / "t.yaml")
-        assert (code, "must come from S3: give --s3-bucket" in why, account.calls) == (1, True, [])
+        assert (code, "must come from S3: give --s3-bucket" in why) == (1, True)
+        assert [each["Action"] for each in account.calls] == ["DescribeStacks"]
         for _ in range(2):
             code, _, why = deploy(account, folder / "t.yaml", "--s3-bucket", "bucket", "--s3-prefix", "a/b")
             assert code == 0, why
