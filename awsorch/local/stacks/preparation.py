@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from awsorch.cfn.contract import AwsCalls, CallRefused
 from awsorch.local.stacks.custom import TYPE as CUSTOM
@@ -19,6 +17,7 @@ from awsorch.local.stacks.parameters import Given, settle, ssm_names, typed
 from awsorch.local.stacks.records import Stack, Wanted
 from awsorch.local.stacks.references import Reference, references_in
 from awsorch.local.stacks.rules import check_rules
+from awsorch.local.stacks.s3_urls import bucket_and_key
 from awsorch.local.stacks.schemas import Schemas
 from awsorch.local.stacks.stack_policy import read_policy
 from awsorch.local.stacks.template import Template, outline, parse
@@ -147,14 +146,10 @@ class Preparation:
 
     async def _fetch(self, url: str, member: str = "TemplateURL") -> str:
         """A text from S3, by any of the forms of its URL."""
-        parts = urlsplit(url)
-        host, path = parts.hostname or "", unquote(parts.path.lstrip("/"))
-        virtual = re.fullmatch(r"(.+)\.s3[.-].*amazonaws\.com|(.+)\.s3\.amazonaws\.com", host)
-        bucket, key = (virtual[1] or virtual[2], path) if virtual else path.split("/", 1) if "/" in path else ("", "")
-        if parts.scheme == "s3":
-            bucket, key = parts.netloc, path
-        if not bucket or not key:
+        place = bucket_and_key(url)
+        if place is None:
             raise StackRefused(f"{member} must reference a valid S3 object to which you have access: {url}")
+        bucket, key = place
         try:
             answer = await self._calls.call("s3", "GetObject", {"Bucket": bucket, "Key": key})
             body: bytes = await answer["Body"].read()
