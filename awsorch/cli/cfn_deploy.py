@@ -90,7 +90,7 @@ def deploy_command(
     if not executes:
         click.echo(f"The change set is there: {change_set['ChangeSetId']}")
         return
-    made = deployment.execute(change_set, _tell, disable_rollback=disable_rollback)
+    made = deployment.execute(change_set, tell_event, disable_rollback=disable_rollback)
     _show(made)
 
 
@@ -143,7 +143,8 @@ def _of_stack(stack: Mapping[str, Any] | None, text: str, given: Mapping[str, st
     }
 
 
-def _tell(event: Mapping[str, Any]) -> None:
+def tell_event(event: Mapping[str, Any]) -> None:
+    """Print what has happened to a resource."""
     at = event["Timestamp"].astimezone().strftime("%H:%M:%S")
     reason = f"  {event['ResourceStatusReason']}" if event.get("ResourceStatusReason") else ""
     click.echo(f"{at}  {event['ResourceStatus']}  {event['ResourceType']}  {event['LogicalResourceId']}{reason}")

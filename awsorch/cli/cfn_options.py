@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from awsorch.cli.faults import Fault
+from awsorch.cli.session import DEFAULT_REGION
 
 if TYPE_CHECKING:
     from awsorch.cfn.transform import TransformSettings
@@ -58,8 +59,17 @@ class Account:
             self.core.get_scoped_config()
         except ProfileNotFound as error:
             raise Fault(str(error)) from None
-        self.boto = boto3.Session(region_name=region, botocore_session=self.core)
         self.endpoint = endpoint
+        here = region or self.core.get_config_variable("region")
+        if endpoint or os.environ.get("AWS_ENDPOINT_URL"):
+            # Where AWS is played any region and credentials will do, but some there must be.
+            here = here or DEFAULT_REGION
+            self.core.get_component("credential_provider").remove("iam-role")
+            if self.core.get_credentials() is None:
+                self.core.set_credentials("test", "test")
+        if here is None:
+            raise Fault("no region is configured: name one with --region")
+        self.boto = boto3.Session(region_name=here, botocore_session=self.core)
 
     def client(self, service: str, region: str | None = None, **config: Any) -> Any:
         """boto3's client, which asks again when CloudFormation says that it is asked too often."""
@@ -110,22 +120,24 @@ def transforming(command: Callable[..., None]) -> Callable[..., None]:
     return _with(_TRANSFORM, wrapped)
 
 
+def with_account(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of an account, as `account`."""
+
+    @functools.wraps(command)
+    def wrapped(*, region: str | None, profile: str | None, endpoint: str | None, **more: Any) -> None:
+        command(account=Account(region, profile, endpoint), **more)
+
+    return _with(_ACCOUNT, wrapped)
+
+
 def connecting(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of an account, as `account`, and of a bucket, as `bucket` (name or None, folder)."""
 
     @functools.wraps(command)
-    def wrapped(
-        *,
-        region: str | None,
-        profile: str | None,
-        endpoint: str | None,
-        s3_bucket: str | None,
-        s3_prefix: str,
-        **more: Any,
-    ) -> None:
-        command(account=Account(region, profile, endpoint), bucket=(s3_bucket, s3_prefix), **more)
+    def wrapped(*, s3_bucket: str | None, s3_prefix: str, **more: Any) -> None:
+        command(bucket=(s3_bucket, s3_prefix), **more)
 
-    return _with((*_BUCKET, *_ACCOUNT), wrapped)
+    return _with(_BUCKET, with_account(wrapped))
 
 
 def packaged(

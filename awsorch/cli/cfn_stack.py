@@ -14,8 +14,9 @@ from typing import Any
 from awsorch.cli.faults import Fault
 from awsorch.cli.watch import patiently
 
+FIRST_LOOK_SECONDS = 0.2
 LOOK_SECONDS = 2.0
-"""An account's CloudFormation refuses whoever asks much more often."""
+"""An account's CloudFormation refuses whoever asks much more often for long."""
 GOOD = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
 _NOTHING_NEW = ("didn't contain changes", "No updates are to be performed")
 _CANCELLED = "cancelled"
@@ -50,7 +51,7 @@ class StackDeployment:
         made = self._stacks.create_change_set(
             StackName=self.name, ChangeSetName=f"awsorch-{uuid.uuid4().hex[:16]}", **request
         )
-        while True:
+        for pause in _pauses():
             described: Mapping[str, Any] = patiently(
                 lambda: self._stacks.describe_change_set(ChangeSetName=made["Id"], StackName=made["StackId"])
             )
@@ -58,7 +59,7 @@ class StackDeployment:
                 return described
             if described["Status"] == "FAILED":
                 break
-            time.sleep(LOOK_SECONDS)
+            time.sleep(pause)
         reason = described.get("StatusReason", "")
         is_empty = any(said in reason for said in _NOTHING_NEW)
         # One that failed is of no use, and there may only be so many.
@@ -78,18 +79,38 @@ class StackDeployment:
         self._stacks.execute_change_set(
             ChangeSetName=change_set["ChangeSetId"], StackName=id, DisableRollback=disable_rollback
         )
+        self._see_through(id, newest, tell, GOOD)
+        (stack,) = patiently(lambda: self._stacks.describe_stacks(StackName=id)["Stacks"])
+        return dict(stack)
+
+    def delete(self, stack: Mapping[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
+        """Delete it, and wait until it is gone. Raises DeploymentFailed with what could not be deleted first."""
+        id = stack["StackId"]
+        newest = next(self._events(id), {"EventId": ""})["EventId"]
+        self._stacks.delete_stack(StackName=id)
+        self._see_through(id, newest, tell, frozenset({"DELETE_COMPLETE"}))
+
+    def drop(self, change_set: Mapping[str, Any]) -> None:
+        """Forget a change set, and the stack that there would have been."""
+        self._stacks.delete_change_set(ChangeSetName=change_set["ChangeSetId"], StackName=change_set["StackId"])
+        if self.find() is None:
+            self._stacks.delete_stack(StackName=change_set["StackId"])
+
+    def _see_through(
+        self, id: str, newest: str, tell: Callable[[Mapping[str, Any]], None], good: frozenset[str]
+    ) -> None:
+        """Tell what is later than an event, until all is done. Raises DeploymentFailed where that is not `good`."""
         seen: list[Mapping[str, Any]] = []
+        pauses = _pauses()
         while not (own := [each for each in seen if each.get("PhysicalResourceId") == id]) or _goes_on(own[-1]):
             if seen:
-                time.sleep(LOOK_SECONDS)
+                time.sleep(next(pauses))
             # Its last event says that all is done: its status may still be that of before.
             for event in self._since(id, seen[-1]["EventId"] if seen else newest):
                 seen.append(event)
                 tell(event)
-        if own[-1]["ResourceStatus"] not in GOOD:
+        if own[-1]["ResourceStatus"] not in good:
             raise DeploymentFailed(f"{self.name} is in {own[-1]['ResourceStatus']}: {self._why(seen)}")
-        (stack,) = patiently(lambda: self._stacks.describe_stacks(StackName=id)["Stacks"])
-        return dict(stack)
 
     def _since(self, id: str, event_id: str) -> list[Mapping[str, Any]]:
         """The events after that one, oldest first."""
@@ -145,6 +166,14 @@ def values_of(stack: Mapping[str, Any] | None) -> dict[str, str | None]:
     """A stack's parameters; None for a value that is not shown."""
     found = {each["ParameterKey"]: each["ParameterValue"] for each in (stack or {}).get("Parameters", ())}
     return {name: value if value != _HIDDEN else None for name, value in found.items()}
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds between looks: what takes long is looked at more seldom."""
+    pause = FIRST_LOOK_SECONDS
+    while True:
+        yield min(pause, LOOK_SECONDS)
+        pause *= 1.5
 
 
 def _goes_on(event: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from awsorch.cli.aws_account import Account
+from awsorch.cli.cfn_options import Account
 from awsorch.cli.faults import Fault
 
 _GONE = {"404", "NoSuchBucket", "NotFound"}
@@ -19,8 +19,7 @@ class Uploads:
         self.bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._s3 = account.client("s3")
-        self._region = account.region
-        self._endpoint = account.endpoint
+        self._region = account.boto.region_name
 
     def make_bucket(self) -> bool:
         """Make the bucket, private and encrypted as S3's are, where there is none. Answers whether it was made. Raises
@@ -64,10 +63,7 @@ class Uploads:
 
     def url(self, key: str) -> str:
         """Where CloudFormation finds a key."""
-        if self._endpoint is not None:
-            return f"{self._endpoint.rstrip('/')}/{self.bucket}/{key}"
-        suffix = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
-        return f"https://{self.bucket}.s3.{self._region}.{suffix}/{key}"
+        return f"{self._s3.meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
 
     def _has(self, key: str) -> bool:
         from botocore.exceptions import ClientError
@@ -81,8 +77,3 @@ class Uploads:
                 return False  # S3 says so of what is not there to who may not list
             raise
         return True
-
-
-def default_bucket(account: Account) -> str:
-    """The bucket of this account and region."""
-    return f"awsorch-{account.number}-{account.region}"
