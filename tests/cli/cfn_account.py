@@ -12,9 +12,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import pytest
 from aiohttp import web
+from botocore.config import Config
 from click.testing import CliRunner, Result
 
+from awsorch.cfn.transform import TransformSettings
+from awsorch.cli.cfn_options import Account as Settings
+from awsorch.cli.cfn_proxy import serving
+from awsorch.cli.cfn_rewriting import Rewriting
 from awsorch.cli.main import main
 from awsorch.local.door import Door
 from awsorch.local.service_call import ServiceCall
@@ -31,6 +37,14 @@ _CALLER = (
     "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/me</Arn>"
     "<UserId>me</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
 )
+
+
+@pytest.fixture(autouse=True)
+def mine(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials of whoever types the command."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
 @dataclass
@@ -52,8 +66,7 @@ class Account:
         return self.world.cloud.objects
 
     def client(self, service: str) -> Any:
-        keys = {"aws_access_key_id": "theirs", "aws_secret_access_key": "other"}
-        return boto3.client(service, endpoint_url=self.url, region_name="us-east-1", **keys)
+        return client(self.url, service)
 
     def awsorch(self, *arguments: str, **environment: str) -> Result:
         """Run a command; the topic of awsorch and the account are in its environment."""
@@ -138,6 +151,35 @@ async def _shelf(account: Account, request: web.BaseRequest) -> web.StreamRespon
     if key not in account.objects:
         return web.Response(status=404, text="<Error><Code>NoSuchKey</Code></Error>", content_type="text/xml")
     return web.Response(text=account.objects[key])
+
+
+def through(
+    folder: Path,
+    use: Callable[[Any, Account], None],
+    told: list[str] | None = None,
+    bucket: str | None = None,
+    away: bool = False,
+) -> None:
+    """Let boto3 use an account through a proxy; `away`: nothing answers behind it."""
+
+    def play(account: Account) -> None:
+        async def scene() -> None:
+            endpoint = "http://127.0.0.1:9" if away else account.url
+            settings = TransformSettings(service_token=TOPIC)
+            notes = told.append if told is not None else print
+            rewriting = Rewriting(settings, Settings("us-east-1", None, endpoint), (bucket, ""), notes)
+            async with serving(rewriting, 0) as url:
+                await asyncio.to_thread(use, client(url), account)
+
+        asyncio.run(scene())
+
+    with_account(folder, play)
+
+
+def client(url: str, service: str = "cloudformation") -> Any:
+    keys = {"aws_access_key_id": "theirs", "aws_secret_access_key": "other"}
+    config = Config(retries={"total_max_attempts": 1})
+    return boto3.client(service, endpoint_url=url, region_name="us-east-1", config=config, **keys)
 
 
 async def _make(account: Account) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.cfn_account import TOPIC, Account, with_account
+from tests.cli.cfn_account import TOPIC, Account, mine, with_account
+
+__all__ = ["mine"]
 
 CLUSTER = "Resources:\n  C:\n    Type: AWS::ECS::Cluster\n    Properties: {ClusterName: shop}\n"
 QUEUE = "  Q:\n    Type: AWS::SQS::Queue\n    DependsOn: C\n"
@@ -15,11 +17,8 @@ OUTPUT = "Outputs:\n  Arn: {Value: !GetAtt C.Arn}\n"
 
 
 @pytest.fixture(autouse=True)
-def quick(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(mine: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("awsorch.cli.cfn_stack.LOOK_SECONDS", 0.01)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
 def wrote(folder: Path, **files: str) -> Path:

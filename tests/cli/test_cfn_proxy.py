@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -13,29 +12,18 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from awsorch.cfn.transform import TransformSettings
-from awsorch.cli.cfn_options import Account as Settings
-from awsorch.cli.cfn_proxy import VARIABLE, serving
-from awsorch.cli.cfn_rewriting import Rewriting
-from tests.cli.cfn_account import TOPIC, Account, with_account
+from awsorch.cli.cfn_proxy import VARIABLE
+from tests.cli.cfn_account import TOPIC, Account, client, mine, through, with_account
+
+__all__ = ["mine"]
 
 CLUSTER = {"Type": "AWS::ECS::Cluster", "Properties": {"ClusterName": "shop"}}
 QUEUE = {"Type": "AWS::SQS::Queue"}
 SHOP = {"StackName": "shop"}
 BUCKET = "https://bucket.s3.eu-west-1.amazonaws.com/"
-
-
-@pytest.fixture(autouse=True)
-def mine(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The credentials of whoever starts the proxy."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
 def nested(url: Any) -> dict[str, Any]:
@@ -44,35 +32,6 @@ def nested(url: Any) -> dict[str, Any]:
 
 def text(**resources: Any) -> str:
     return json.dumps({"Resources": resources})
-
-
-def through(
-    folder: Path,
-    use: Callable[[Any, Account], None],
-    told: list[str] | None = None,
-    bucket: str | None = None,
-    away: bool = False,
-) -> None:
-    """Let boto3 use an account through a proxy; `away`: nothing answers behind it."""
-
-    def play(account: Account) -> None:
-        async def scene() -> None:
-            endpoint = "http://127.0.0.1:9" if away else account.url
-            settings = TransformSettings(service_token=TOPIC)
-            notes = told.append if told is not None else print
-            rewriting = Rewriting(settings, Settings("us-east-1", None, endpoint), (bucket, ""), notes)
-            async with serving(rewriting, 0) as url:
-                await asyncio.to_thread(use, client(url), account)
-
-        asyncio.run(scene())
-
-    with_account(folder, play)
-
-
-def client(url: str, service: str = "cloudformation") -> Any:
-    keys = {"aws_access_key_id": "theirs", "aws_secret_access_key": "other"}
-    config = Config(retries={"total_max_attempts": 1})
-    return boto3.client(service, endpoint_url=url, region_name="us-east-1", config=config, **keys)
 
 
 def refused(call: Callable[[], Any]) -> tuple[str, str]:

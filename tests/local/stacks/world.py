@@ -154,8 +154,8 @@ class Body:
 class StackWorld:
     """The API over that cloud. `restart` is what a killed controller does."""
 
-    def __init__(self, path: Path) -> None:
-        self.cloud = FakeCloud()
+    def __init__(self, path: Path, cloud: FakeCloud | None = None) -> None:
+        self.cloud = cloud or FakeCloud()
         self.functions = FakeFunctions()
         self._path = path / "stacks.db"
         self._open()
