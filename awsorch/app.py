@@ -46,6 +46,7 @@ from awsorch.gateway.task_credentials import TaskCredentials
 from awsorch.local.door import Door
 from awsorch.local.ebs_files import remove_volume
 from awsorch.local.elb_watch import FactsUnknown
+from awsorch.local.elsewhere import Elsewhere
 from awsorch.local.moto_faults_door import PATH as FAULTS
 from awsorch.local.moto_faults_door import FaultsDoor
 from awsorch.local.notice import VARIABLE, notifier
@@ -139,6 +140,9 @@ class App:
             elb=self._elb.calls if self._elb is not None else None,
             rebooted=self._desk.reboot if self._desk is not None else None,
         )
+        if settings.elsewhere:
+            services = frozenset(settings.elsewhere_services)
+            door.elsewhere = Elsewhere(url=settings.elsewhere, services=services, account_id=settings.account_id)
         door.own.append(SessionCalls(self.gateway.commands))
         if self._stacks is not None:
             door.own.append(self._stacks.calls)

@@ -59,6 +59,10 @@ class Settings:
     lease_seconds: float = 15.0
     #: Every AWS service but ECS is passed on to this URL; empty: there is none.
     upstream: str = ""
+    #: In a local cloud: the URL of LocalStack or the like, which some of them are passed on to in the upstream's place.
+    elsewhere: str = ""
+    #: The signing names of these services, a JSON list.
+    elsewhere_services: tuple[str, ...] = ()
     #: The controller's own calls of AWS go to this URL, with credentials from the usual chain; empty: to AWS itself.
     aws_endpoint: str = ""
     #: The number of the inherited descriptor through which the local fleet is told that instances changed.
@@ -231,6 +235,7 @@ _PARSERS: Mapping[str, Any] = {
     "data_dir": Path,
     "access_keys": _keys,
     "agent_package": _agent_package,
+    "elsewhere_services": _names("elsewhere_services", 'signing names of services, such as ["sqs"]'),
     "inert_types": _names("inert_types", 'types, such as ["AWS::CodeDeploy::Application"]'),
     "instance_roles": _names("instance_roles", 'names of roles, such as ["ecsInstanceRole"]'),
     "user_data": _user_data,

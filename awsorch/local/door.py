@@ -29,6 +29,7 @@ from yarl import URL
 
 from awsorch.local.ebs_files import deleted_volume
 from awsorch.local.elb_calls import ElbCalls
+from awsorch.local.elsewhere import Elsewhere
 from awsorch.local.fleet_calls import may_change_instances
 from awsorch.local.moto_child import FAULT_HEADER, INSTANCE_IDS_HEADER
 from awsorch.local.outages_door import is_reboot, rebooted_instances
@@ -122,6 +123,8 @@ class Door:
         self._changed = changed
         self._elb = elb
         self._rebooted = rebooted
+        self.elsewhere: Elsewhere | None = None
+        """What has some services in the upstream's place."""
         self.own: list[OwnCalls] = []
         """What answers calls that the upstream is not to see."""
         self.volume_deleted: Callable[[str], None] | None = None
@@ -225,7 +228,7 @@ class Door:
         turn = self._turn(call)
         async with turn:
             try:
-                upstream = await self._call_upstream(request, body)
+                upstream = await self._call_upstream(request, call, body)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 _log.warning("%s %s: %s", call.service, call.operation, str(error) or type(error).__name__)
                 return _refuse(request, call, _down(call))
@@ -257,11 +260,13 @@ class Door:
 
     def _turn(self, call: ServiceCall) -> AbstractAsyncContextManager[None]:
         service = call.service or "s3"
-        if service in _WAITING_SERVICES:
+        if service in _WAITING_SERVICES or (self.elsewhere is not None and self.elsewhere.has(service)):
             return nullcontext()
         return self._locks[_GROUP_OF_SERVICE.get(service, service)]
 
-    async def _call_upstream(self, request: web.BaseRequest, body: IO[bytes]) -> aiohttp.ClientResponse:
+    async def _call_upstream(
+        self, request: web.BaseRequest, call: ServiceCall, body: IO[bytes]
+    ) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, force_close=True),
@@ -269,13 +274,15 @@ class Door:
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        headers = _without(request.headers, _KEPT_FROM_UPSTREAM)
+        headers, url = _without(request.headers, _KEPT_FROM_UPSTREAM), self._upstream
+        if self.elsewhere is not None and self.elsewhere.has(call.service):
+            headers, url = self.elsewhere.headers(headers), self.elsewhere.url
         length = body.seek(0, 2)
         if length or "Content-Length" in request.headers or "Transfer-Encoding" in request.headers:
             headers["Content-Length"] = str(length)
         return await self._session.request(
             request.method,
-            URL(f"{self._upstream}{request.raw_path}", encoded=True),
+            URL(f"{url}{request.raw_path}", encoded=True),
             headers=headers,
             data=_chunks(body) if length else None,
             allow_redirects=False,

@@ -27,6 +27,7 @@ from awsorch.local.data_folder import DataFolder
 from awsorch.local.ec2 import Ec2Error, MotoEc2
 from awsorch.local.ec2_events import EventBridge
 from awsorch.local.ecs import LocalEcs
+from awsorch.local.elsewhere import look_at
 from awsorch.local.fleet import Fleet, Hosts
 from awsorch.local.hosts import SIMULATED_AGENTS, AgentSettings, DockerHosts, SimulatedHosts, agent_name
 from awsorch.local.imds import PORT, Identity, MetadataService
@@ -70,6 +71,8 @@ class LocalCloud:
         self._switch: Switch | None = None
         self._bridge: Bridge | None = None
         self._session_secret = ""
+        self._elsewhere: frozenset[str] = frozenset()
+        """Services that are left to what `--aws` names."""
 
     @property
     def endpoint(self) -> str:
@@ -93,7 +96,9 @@ class LocalCloud:
         self._open.enter_context(claim)
         await self._start_balancer()
         door = await (self._start_switch(network) if self._options.hosts == "netns" else self._open_to_containers())
-        upstream = self._options.aws or await self._start_moto(notices)
+        if self._options.aws is not None:
+            self._elsewhere = await look_at(self._options.aws)
+        upstream = await self._start_moto(notices)
         try:
             fleet, outages = await self._open_fleet(upstream, file, network, notices)
             if fleet.instances:
@@ -197,6 +202,8 @@ class LocalCloud:
             "AWSORCH_STORE": "sqlite",
             session_keys.VARIABLE: self._session_secret,
             "AWSORCH_UPSTREAM": upstream,
+            "AWSORCH_ELSEWHERE": (self._options.aws or "").rstrip("/"),
+            "AWSORCH_ELSEWHERE_SERVICES": json.dumps(sorted(self._elsewhere)),
             # Nobody who develops wants to wait 40 seconds for a rollout, and nobody here throttles.
             "AWSORCH_SETTLE_SECONDS": "5",
             "AWSORCH_IDLE_SECONDS": "10",
@@ -220,8 +227,8 @@ class LocalCloud:
         )
 
     def _notices_queue(self) -> str:
-        """The URL of the queue of EC2's notices; empty where moto, which has one, is not what plays AWS."""
-        if self._options.aws is not None:
+        """The URL of the queue of EC2's notices; empty where moto, which has one, has no queues."""
+        if "sqs" in self._elsewhere:
             return ""
         return NoticesQueue(account_id=ACCOUNT_ID, region=self._options.region).url(self.endpoint)
 
@@ -248,10 +255,10 @@ class LocalCloud:
         self._open.push_async_callback(metadata.close)
         events = await self._open.enter_async_context(
             EventBridge(
-                url=upstream,
+                url=(options.aws or upstream) if "events" in self._elsewhere else upstream,
                 region=options.region,
                 account_id=ACCOUNT_ID,
-                access_key_id=keys[0],
+                access_key_id=ACCOUNT_ID if "events" in self._elsewhere else keys[0],
                 secret_access_key=keys[1],
             )
         )
@@ -339,9 +346,7 @@ class LocalCloud:
         return Ready(endpoint=self.endpoint, environment=environment, instances=instances, process_id=os.getpid())
 
     async def _until_upstream_answers(self, upstream: str) -> None:
-        """Wait for moto; what else plays AWS is not ours to start."""
-        if self._options.aws is None:
-            await until_answers(f"{upstream}/moto-api/config", _MOTO, self._supervisor)
+        await until_answers(f"{upstream}/moto-api/config", _MOTO, self._supervisor)
 
     async def _until_connected(self, ecs: LocalEcs, fleet: Fleet) -> None:
         """Wait until the agents of all running instances of our cluster are connected."""
