@@ -93,7 +93,7 @@ class Settings:
     #: Patterns of the ARNs of roles that stacks may give to tasks and services, separated by commas, such as
     #: arn:aws:iam::123456789012:role/app-*; empty: every role of the stack's own account.
     custom_resource_roles: tuple[str, ...] = ()
-    #: Hosts that answers are sent to besides CloudFormation's own, separated by commas; for clouds that stand in for AWS.
+    #: Hosts that answers may go to besides CloudFormation's own, separated by commas: for what stands in for AWS.
     custom_resource_response_hosts: tuple[str, ...] = ()
     #: User data of the instances that managed providers launch. The setting names a file that `awsorch userdata` wrote;
     #: the cluster's name in it is replaced by each one's. Empty: outside a local cloud no such instance is launched.

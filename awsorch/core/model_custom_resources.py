@@ -11,11 +11,11 @@ from typing import Any
 class CustomRequest:
     """One request, and how it stands.
 
-    `action` is CREATE, UPDATE or DELETE; `physical_id` the one that it names. `sent_at` (by the topic) and `since` (when
-    it was read) are seconds since 1970. `phase`: DO, UNDO (what came of a creation that failed is removed), ANSWER, or
-    DONE. `doing` is what is done for it: an update may need another resource, which is CREATE; "" before it is known.
-    `made` is the resource that is worked on, `callback` what its last step answered. `status` is SUCCESS or FAILED, with
-    a `reason`; `tries` counts answers that did not arrive.
+    `action` is CREATE, UPDATE or DELETE; `physical_id` the one that it names. `sent_at` (by the topic) and `since`
+    (when it was read) are seconds since 1970. `phase`: DO, UNDO (what came of a creation that failed is removed),
+    ANSWER, or DONE. `doing` is what is done for it: an update may need another resource, which is CREATE; "" before
+    it is known. `made` is the resource that is worked on, `callback` what its last step answered. `status` is SUCCESS
+    or FAILED, with a `reason`; `tries` counts answers that did not arrive.
     """
 
     key: str

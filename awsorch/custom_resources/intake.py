@@ -1,15 +1,25 @@
-"""The worker with its queue: begun when the controller serves, ended before it stops."""
+"""Messages of the queue, to the worker: all of it is begun when the controller serves, and ended before it stops."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from awsorch.custom_resources.messages import Refused, Trust, read
 from awsorch.custom_resources.worker import CustomResourceWorker
 
 logger = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """What reads a queue."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    async def close(self) -> None:
+        """End."""
 
 
 class Intake:
@@ -31,3 +41,24 @@ class Intake:
             logger.warning("a message for custom resources is refused: %s", refusal)
             return
         await self._worker.take(record)
+
+
+class CustomResources:
+    """The worker, what reads its queue, and what it is to let go of in the end."""
+
+    def __init__(self, worker: CustomResourceWorker, reader: Reader, *ends: Callable[[], Awaitable[None]]) -> None:
+        self._worker = worker
+        self._reader = reader
+        self._ends = ends
+
+    def start(self) -> None:
+        """Carry on, and read."""
+        self._worker.start()
+        self._reader.start()
+
+    async def close(self) -> None:
+        """Stop where it is; the next start carries on."""
+        await self._reader.close()
+        await self._worker.close()
+        for end in self._ends:
+            await end()
