@@ -34,6 +34,7 @@ from awsorch.api.sessions import Sessions
 from awsorch.api.standby import stand_by
 from awsorch.core.arn import Scope
 from awsorch.core.model import Pace
+from awsorch.custom_resources.intake import CustomResources
 from awsorch.engine.access_keys import AccessKeys
 from awsorch.engine.controller import Controller
 from awsorch.engine.outbox import Outbox
@@ -58,7 +59,7 @@ from awsorch.local.session_keys import LocalKeys
 from awsorch.local.signatures import ServiceVerifier
 from awsorch.local.stacks.mailbox import PREFIX as LETTERS
 from awsorch.local.user_data import cluster_user_data
-from awsorch.opening import access_secret, open_elb, open_stacks, open_store, owner_of
+from awsorch.opening import access_secret, open_custom_resources, open_elb, open_stacks, open_store, owner_of
 from awsorch.settings import BadSetting, Settings
 from awsorch.wire.caller_proof import PATH as SESSION
 from awsorch.wire.caller_proof import sts_url
@@ -97,11 +98,10 @@ class App:
         )
         self.controller.leases.owner = owner_of(settings)
         scope = Scope(region=settings.region, account=settings.account_id)
-        keys = settings.access_keys
         secret = access_secret(settings)
-        local_keys = LocalKeys(keys, settings.session_secret)
+        local_keys = LocalKeys(settings.access_keys, settings.session_secret)
         all_keys = AccessKeys(local_keys, secret, self.controller.registry, time.time)
-        verifier = Verifier(all_keys, "ecs", clock=_utc_now) if keys else None
+        verifier = Verifier(all_keys, "ecs", clock=_utc_now) if settings.access_keys else None
         self.gateway = self._open_gateway(all_keys, TaskCredentials(adapters.task_roles, secret), scope, verifier)
         outbox.connect(agents=self.gateway)
         outbox.connect_aws(targets=adapters.load_balancing, alarms=adapters.alarms, inboxes=self.controller.clusters)
@@ -127,6 +127,7 @@ class App:
         self._outages = OutagesDoor(self._authenticator, self._desk)
         self._faults = FaultsDoor(self._authenticator, settings.upstream)
         self._stacks = open_stacks(settings)
+        self._custom_resources: CustomResources | None = None
         self.door = self._open_door(local_keys)
         self._runner: web.ServerRunner | None = None
 
@@ -213,6 +214,11 @@ class App:
             await web.SockSite(self._runner, socket.socket(fileno=int(self.settings.door_socket))).start()
         if self._stacks is not None:
             self._stacks.start()
+        self._custom_resources = await open_custom_resources(
+            self.settings, self._store, self.controller.leases, self._adapters.aws, self.port
+        )
+        if self._custom_resources is not None:
+            self._custom_resources.start()
 
     @contextlib.asynccontextmanager
     async def _standing_by(self) -> AsyncIterator[None]:
@@ -229,6 +235,8 @@ class App:
 
     async def stop(self) -> None:
         """Stop serving; what was answered is stored."""
+        if self._custom_resources is not None:
+            await self._custom_resources.close()
         if self._stacks is not None:
             await self._stacks.close()
         await self._adapters.stop_notices()  # in a local cloud they are read through the door

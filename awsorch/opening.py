@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from awsorch.engine.leases import ALONE, Owner
+from awsorch.adapters.aws import AwsCalls
+from awsorch.adapters.queue_reader import QueueReader
+from awsorch.cfn.ecs import EcsProvider
+from awsorch.custom_resources.answers import HttpResponses
+from awsorch.custom_resources.intake import CustomResources, Intake
+from awsorch.custom_resources.journal import PARTITION, Journal
+from awsorch.custom_resources.messages import Trust
+from awsorch.custom_resources.worker import CustomResourceWorker
+from awsorch.engine.leases import ALONE, Leases, Owner
 from awsorch.engine.ports import Store
 from awsorch.local.elb import LocalElb
 from awsorch.local.elb_reader import ElbReader
@@ -71,6 +80,26 @@ def open_elb(settings: Settings) -> LocalElb | None:
     return LocalElb(
         folder=Path(settings.local_dir), network=settings.loopback_network, region=settings.region, reader=reader
     )
+
+
+async def open_custom_resources(
+    settings: Settings, store: Store, leases: Leases, aws: AwsCalls, port: int
+) -> CustomResources | None:
+    """What handles custom resources of CloudFormation stacks, by calls of this controller's own API; None where no
+    queue is set. Raises StoreFailure, LeaseLost."""
+    if not settings.custom_resource_queue:
+        return None
+    key_id, secret = next(iter(settings.access_keys.items()), UPSTREAM_KEYS)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    calls = AwsClients(url=url, region=settings.region, access_key_id=key_id, secret_access_key=secret)
+    journal, responses = Journal(store), HttpResponses()
+    await journal.open((await leases.take(PARTITION)).epoch)
+    worker = CustomResourceWorker(journal, EcsProvider(calls), responses, time.time, settings.custom_resource_roles)
+    trust = Trust(topic=settings.custom_resource_topic, hosts=frozenset(settings.custom_resource_response_hosts))
+    intake = Intake(trust, worker, time.time)
+    reader = QueueReader(aws, settings.custom_resource_queue, "custom resources", intake.take)
+    return CustomResources(worker, reader, responses.close, calls.close)
 
 
 def open_stacks(settings: Settings) -> LocalStacks | None:

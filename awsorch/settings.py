@@ -16,6 +16,7 @@ from typing import Any
 
 from awsorch.adapters.user_data import joining
 from awsorch.core.model import AgentPackage
+from awsorch.custom_resources.messages import is_topic
 
 PREFIX = "AWSORCH_"
 #: Characters that a secret has at least.
@@ -89,6 +90,15 @@ class Settings:
     silence_seconds: float = 5.0
     #: The URL of an SQS queue that EventBridge fills with EC2's notices; empty: EC2 is asked when an agent is silent.
     notices_queue: str = ""
+    #: The URL of an SQS queue with CloudFormation's requests for custom resources; empty: none are handled.
+    custom_resource_queue: str = ""
+    #: The ARN of the SNS topic that fills it. Requests are taken for stacks of its account and region only.
+    custom_resource_topic: str = ""
+    #: Patterns of the ARNs of roles that stacks may give to tasks and services, separated by commas, such as
+    #: arn:aws:iam::123456789012:role/app-*; empty: every role of the stack's own account.
+    custom_resource_roles: tuple[str, ...] = ()
+    #: Hosts that answers may go to besides CloudFormation's own, separated by commas: for what stands in for AWS.
+    custom_resource_response_hosts: tuple[str, ...] = ()
     #: User data of the instances that managed providers launch. The setting names a file that `awsorch userdata` wrote;
     #: the cluster's name in it is replaced by each one's. Empty: outside a local cloud no such instance is launched.
     user_data: str = field(default="", repr=False)
@@ -123,6 +133,11 @@ class Settings:
             self._check_shared()
         if self.access_secret and len(self.access_secret) < SECRET_LENGTH:
             raise BadSetting(f"access_secret should have {SECRET_LENGTH} characters or more that nobody can guess")
+        if self.custom_resource_queue and not is_topic(self.custom_resource_topic):
+            raise BadSetting(
+                "custom_resource_queue needs custom_resource_topic, the ARN of the SNS topic that fills it, not "
+                f"{self.custom_resource_topic!r}"
+            )
         if not self.access_keys and not _is_loopback(self.host):
             raise BadSetting(
                 f"host {self.host} is not a loopback address and there are no access keys: anybody who reaches it "
@@ -200,6 +215,12 @@ def _names(name: str, example: str) -> Callable[[Any], tuple[str, ...]]:
     return read
 
 
+def _commas(value: Any) -> tuple[str, ...]:
+    """What commas separate, or a list of a settings file."""
+    given = value.split(",") if isinstance(value, str) else value or ()
+    return tuple(text for text in (str(each).strip() for each in given) if text)
+
+
 def _seconds(name: str) -> Callable[[Any], float]:
     def read(value: Any) -> float:
         try:
@@ -233,6 +254,8 @@ _WHEEL = re.compile(r"awsorch-([0-9][0-9A-Za-z.!+_]*)-py3-none-any\.whl")
 _PARSERS: Mapping[str, Any] = {
     "port": _port,
     "data_dir": Path,
+    "custom_resource_roles": _commas,
+    "custom_resource_response_hosts": _commas,
     "access_keys": _keys,
     "agent_package": _agent_package,
     "elsewhere_services": _names("elsewhere_services", 'signing names of services, such as ["sqs"]'),

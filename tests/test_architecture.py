@@ -51,6 +51,9 @@ RULES = {
     "api": Rule(("core", "engine", "wire", "api"), ("aiohttp", "msgspec", "prometheus_client")),
     "agent": Rule(("wire", "agent"), None),
     "cfn": Rule(("cfn",), ("botocore",)),
+    "custom_resources": Rule(
+        ("cfn", "core.model_custom_resources", "engine.ports", "custom_resources"), ("aiohttp", "yarl")
+    ),
     "cli": Rule(("cli", "local", "cfn.fragments", "cfn.transform"), None),
     "local": Rule(("",), None),
 }

@@ -36,35 +36,35 @@ class Adapters:
         user_data: UserData,
         clock: Callable[[], float],
     ) -> None:
-        self._aws = Aws(region=region, endpoint=endpoint)
+        self.aws = Aws(region=region, endpoint=endpoint)
         self._pricing = Aws(region=pricing_region(region), endpoint=endpoint)
         self._post = post
         self._clusters = clusters
         self._notices: Notices | None = None
-        self.catalogue = PricedTypes(aws=self._aws, pricing=self._pricing, region=region, clock=clock)
-        self.load_balancing = ElasticLoadBalancing(self._aws, post)
-        self.alarms = CloudWatchAlarms(self._aws, post)
-        self.groups = AutoScalingGroups(self._aws, post, GroupReader(self._aws, self.catalogue))
-        self.machines = Ec2Machines(self._aws, post, user_data)
-        self.metrics = CloudWatchMetrics(self._aws)
-        self.session_logs = SessionLogs(self._aws)
-        self.channel_keys = ChannelKeys(self._aws)
-        self.attachments = Ec2Attachments(self._aws, post)
-        self.task_roles = AssumedRoles(self._aws, clock)
+        self.catalogue = PricedTypes(aws=self.aws, pricing=self._pricing, region=region, clock=clock)
+        self.load_balancing = ElasticLoadBalancing(self.aws, post)
+        self.alarms = CloudWatchAlarms(self.aws, post)
+        self.groups = AutoScalingGroups(self.aws, post, GroupReader(self.aws, self.catalogue))
+        self.machines = Ec2Machines(self.aws, post, user_data)
+        self.metrics = CloudWatchMetrics(self.aws)
+        self.session_logs = SessionLogs(self.aws)
+        self.channel_keys = ChannelKeys(self.aws)
+        self.attachments = Ec2Attachments(self.aws, post)
+        self.task_roles = AssumedRoles(self.aws, clock)
         self._callers: CallerIdentities | None = None
 
     def callers(self, sts: str, endpoint: str | None) -> CallerIdentities:
         """Who asks STS, at its URL, or what listens at ``endpoint`` in its place; for one caller."""
-        self._callers = CallerIdentities(self._aws, sts=sts, endpoint=endpoint)
+        self._callers = CallerIdentities(self.aws, sts=sts, endpoint=endpoint)
         return self._callers
 
     def database_password(self, secret_id: str) -> DatabasePassword | None:
         """What asks for the password that a secret has; None where none has it."""
-        return DatabasePassword(self._aws, secret_id) if secret_id else None
+        return DatabasePassword(self.aws, secret_id) if secret_id else None
 
     def read_notices(self, queue: str) -> None:
         """Begin to read EC2's notices from a queue, by its URL."""
-        self._notices = Notices(self._aws, queue, self._post, self._clusters)
+        self._notices = Notices(self.aws, queue, self._post, self._clusters)
         self._notices.start()
 
     async def stop_notices(self) -> None:
@@ -80,5 +80,5 @@ class Adapters:
             await each.close()
         if self._callers is not None:
             await self._callers.close()
-        await self._aws.close()
+        await self.aws.close()
         await self._pricing.close()

@@ -7,22 +7,17 @@ Source: EC2 user guide, "EC2 events with EventBridge", Spot Instance interruptio
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from awsorch.adapters.aws import AwsCalls, AwsError
+from awsorch.adapters.aws import AwsCalls
 from awsorch.adapters.load_balancers import Post
+from awsorch.adapters.queue_reader import Message, QueueReader
 from awsorch.core.events_capacity import MachineNotice
 
 logger = logging.getLogger(__name__)
-
-#: SQS holds an answer back for so long when there is nothing. Seconds.
-WAIT_S = 10
-#: After a call that failed the next one waits so long, doubled up to the limit. Seconds.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
 _STATES = {"stopping": "stopped", "stopped": "stopped", "shutting-down": "terminated", "terminated": "terminated"}
 
@@ -31,48 +26,17 @@ class Notices:
     """Reads the queue until it is closed. ``clusters`` names those there are."""
 
     def __init__(self, aws: AwsCalls, queue: str, post: Post, clusters: Callable[[], Iterable[str]]) -> None:
-        self._aws = aws
-        self._queue = queue
         self._post = post
         self._clusters = clusters
-        self._reading: asyncio.Task[None] | None = None
+        self._reader = QueueReader(aws, queue, "EC2's notices", self._tell)
+        self.start = self._reader.start
+        self.close = self._reader.close
 
-    def start(self) -> None:
-        """Begin to read."""
-        self._reading = asyncio.create_task(self._read_for_ever(), name="notices")
-
-    async def close(self) -> None:
-        """Stop reading."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-
-    async def _read_for_ever(self) -> None:
-        pause = 0.0
-        while True:
-            try:
-                await self._read()
-                pause = 0.0
-            except Exception as error:
-                pause = min(max(2 * pause, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-                bug = None if isinstance(error, AwsError) else error
-                logger.warning(
-                    "the queue of EC2's notices can't be read, next try in %.0f s: %s", pause, error, exc_info=bug
-                )
-                await asyncio.sleep(pause)
-
-    async def _read(self) -> None:
-        answer = await self._aws.call(
-            "sqs", "receive_message", QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=WAIT_S
-        )
-        messages = answer.get("Messages", ())
-        for message in messages:
-            notice = notice_of(message.get("Body", ""))
-            if notice is not None:
-                for cluster in list(self._clusters()):
-                    self._post(cluster, notice)
-        for message in messages:  # when all are told: a deletion that fails holds none up
-            await self._aws.call("sqs", "delete_message", QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
+    async def _tell(self, message: Message) -> None:
+        notice = notice_of(message.get("Body", ""))
+        if notice is not None:
+            for cluster in list(self._clusters()):
+                self._post(cluster, notice)
 
 
 def notice_of(body: str) -> MachineNotice | None:

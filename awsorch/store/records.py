@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from awsorch.core import model, model_access, model_capacity, model_services
+from awsorch.core import model, model_access, model_capacity, model_custom_resources, model_services
 from awsorch.engine.ports import Change, StoreFailure
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -87,6 +87,7 @@ KINDS = (
     Kind("launch", model_capacity.Launch),
     Kind("activation", model_access.Activation),
     Kind("external-instance", model_access.ExternalInstance),
+    Kind("custom-request", model_custom_resources.CustomRequest),
 )
 
 _BY_NAME = {kind.name: kind for kind in KINDS}

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from awsorch.adapters.aws import AwsError
-from awsorch.adapters.notices import LONGEST_PAUSE_S, Notices
+from awsorch.adapters.notices import Notices
+from awsorch.adapters.queue_reader import LONGEST_PAUSE_S
 from awsorch.core.events_capacity import MachineNotice
 from tests.contract.fleets import FakeOutside, Outside, Posts, Recorder, run_with
 from tests.support.fake_fleet import HIDDEN_S, FakeQueue

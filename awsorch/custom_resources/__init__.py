@@ -1,0 +1,1 @@
+"""Custom resources of stacks in an account: CloudFormation's requests, from a queue, carried out and answered."""
