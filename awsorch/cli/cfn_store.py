@@ -10,6 +10,10 @@ from awsorch.cfn.fragments import TransformError
 from awsorch.cfn.transform import LARGEST_BYTES
 from awsorch.local.stacks.s3_urls import bucket_and_key
 
+GONE = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NotFound"})
+FORBIDDEN = frozenset({"403", "AccessDenied", "Forbidden"})
+"""S3 also says so of what is not there to who may not list."""
+
 
 class TemplateStore:
     """`s3` is boto3's client. What is written goes into `bucket` under `prefix`, or beside the template that it was
@@ -58,24 +62,14 @@ class TemplateStore:
                 raise TransformError("The template must go to S3 to be deployed; say which bucket: --s3-bucket.")
             bucket, folder = place[0], place[1].rpartition("/")[0]
         key = f"{folder}/{name}" if folder else name
-        if not self._is_there(bucket, key):
-            try:
-                self._s3.put_object(Bucket=bucket, Key=key, Body=text.encode())
-            except ClientError as error:
-                said = error.response["Error"]
-                raise TransformError(
-                    f"s3://{bucket}/{key} can't be written: {said['Code']}: {said.get('Message', '')}"
-                ) from None
-        return self._url(bucket, key, "" if self._bucket else beside)
-
-    def _is_there(self, bucket: str, key: str) -> bool:
-        from botocore.exceptions import ClientError
-
         try:
-            self._s3.head_object(Bucket=bucket, Key=key)
-        except ClientError:
-            return False  # or it may not be looked at, which writing it shows
-        return True
+            if not is_there(self._s3, bucket, key):
+                self._s3.put_object(Bucket=bucket, Key=key, Body=text.encode())
+        except ClientError as error:
+            said = error.response["Error"]
+            why = f"{said['Code']}: {said.get('Message', '')}"
+            raise TransformError(f"s3://{bucket}/{key} can't be written: {why}") from None
+        return self._url(bucket, key, "" if self._bucket else beside)
 
     def _url(self, bucket: str, key: str, beside: str) -> str:
         """With the host of the URL that it stands beside, which says the bucket's region."""
@@ -85,3 +79,16 @@ class TemplateStore:
         in_path = parts.path.startswith(f"/{bucket}/") and not (parts.hostname or "").startswith(f"{bucket}.")
         path = f"/{bucket}/{quote(key)}" if in_path else f"/{quote(key)}"
         return parts._replace(path=path, query="", fragment="").geturl()
+
+
+def is_there(s3: Any, bucket: str, key: str) -> bool:
+    """Whether an object is known to be there. Raises ClientError for what S3 can't say now."""
+    from botocore.exceptions import ClientError
+
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in GONE | FORBIDDEN:
+            return False
+        raise
+    return True

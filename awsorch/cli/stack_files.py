@@ -6,10 +6,8 @@ import hashlib
 from collections.abc import Mapping
 
 from awsorch.cli.cfn_options import Account
+from awsorch.cli.cfn_store import FORBIDDEN, GONE, is_there
 from awsorch.cli.faults import Fault
-
-_GONE = {"404", "NoSuchBucket", "NotFound"}
-_FORBIDDEN = {"403", "AccessDenied", "Forbidden"}
 
 
 class Uploads:
@@ -31,9 +29,9 @@ class Uploads:
             return False
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code in _FORBIDDEN:
+            if code in FORBIDDEN:
                 raise Fault(f"bucket {self.bucket} is not yours: name another one with --s3-bucket") from error
-            if code not in _GONE:
+            if code not in GONE:
                 raise
         where = {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
         self._s3.create_bucket(Bucket=self.bucket, **({} if self._region == "us-east-1" else where))
@@ -56,7 +54,7 @@ class Uploads:
         folder = f"{self._prefix}{digest.hexdigest()[:16]}/"
         sent = 0
         for name, content in contents.items():
-            if not self._has(folder + name):
+            if not is_there(self._s3, self.bucket, folder + name):
                 self._s3.put_object(Bucket=self.bucket, Key=folder + name, Body=content)
                 sent += 1
         return folder, sent
@@ -64,16 +62,3 @@ class Uploads:
     def url(self, key: str) -> str:
         """Where CloudFormation finds a key."""
         return f"{self._s3.meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
-
-    def _has(self, key: str) -> bool:
-        from botocore.exceptions import ClientError
-
-        try:
-            self._s3.head_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE | {"NoSuchKey"}:
-                return False
-            if error.response["Error"]["Code"] in _FORBIDDEN:
-                return False  # S3 says so of what is not there to who may not list
-            raise
-        return True

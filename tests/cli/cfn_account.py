@@ -142,8 +142,10 @@ async def _nobody(_: web.BaseRequest) -> web.Response:
 
 
 async def _shelf(account: Account, request: web.BaseRequest) -> web.StreamResponse:
-    """GetObject, HeadObject and PutObject, by path."""
+    """GetObject, HeadObject and PutObject, by path; nothing under `closed/` for anybody."""
     _, _, key = request.path.lstrip("/").partition("/")
+    if key.startswith("closed/"):
+        return web.Response(status=403, text="<Error><Code>AccessDenied</Code></Error>", content_type="text/xml")
     if request.method == "PUT":
         account.objects[key] = (await request.read()).decode()
         account.uploads.append(key)

@@ -102,6 +102,8 @@ def test_large_templates_come_from_s3_once(tmp_path: Path) -> None:
             assert code == 0, why
         (key,) = account.uploads
         assert (key.startswith("a/b/"), account.asked()) == (True, [("Create", "C")])
+        code, _, why = deploy(account, folder / "t.yaml", "--s3-bucket", "bucket", "--s3-prefix", "/closed/")
+        assert (code, "can't be written: AccessDenied" in why) == (1, True)
 
     with_account(tmp_path, use)
 
