@@ -11,6 +11,8 @@ from awsorch.cfn.fragments import texts_in
 
 _MACHINES = frozenset({"AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::AutoScaling::LaunchConfiguration"})
 _WORKFLOWS = frozenset({"AWS::StepFunctions::StateMachine", "AWS::Serverless::StateMachine"})
+_HARMLESS_MACROS = ("AWS::LanguageExtensions", "AWS::SecretsManager-", "AWS::Serverless-", "Awsorch")
+"""Macros that make no resources of Amazon ECS, by how their names begin."""
 _PIPELINE_PROVIDERS = frozenset({"ECS", "CodeDeployToECS"})
 
 
@@ -28,6 +30,19 @@ def caller_of_ecs(resource: Mapping[str, Any]) -> str | None:
     return None
 
 
+def macro_warnings(template: Mapping[str, Any]) -> Iterator[str]:
+    """What to say of macros that are carried out later, and may put in resources that nobody has looked at."""
+    stated = template.get("Transform")
+    names = [_name_of(each) for each in (stated if isinstance(stated, list) else [stated])]
+    names += _inline_macros([value for key, value in template.items() if key != "Transform"])
+    for name in dict.fromkeys(names):
+        if name and not name.startswith(_HARMLESS_MACROS):
+            yield (
+                f"What the macro {name} puts in is not seen here: ECS's resources in it would be made in Amazon ECS. "
+                "Install the macro Awsorch in the account, which comes after it, in place of transforming beforehand."
+            )
+
+
 def user_data_warning(resource: Mapping[str, Any]) -> str | None:
     """What to say of a machine whose user data set up Amazon's agent; None for all others."""
     if resource["Type"] not in _MACHINES:
@@ -39,6 +54,23 @@ def user_data_warning(resource: Mapping[str, Any]) -> str | None:
         "its user data writes ECS_CLUSTER for Amazon's agent, which would register with Amazon ECS. "
         "Use what `awsorch userdata` prints, or set the agent's ECS_BACKEND_HOST."
     )
+
+
+def _name_of(macro: Any) -> str:
+    name = macro.get("Name") if isinstance(macro, Mapping) else macro
+    return name if isinstance(name, str) else ""
+
+
+def _inline_macros(value: Any) -> Iterator[str]:
+    """The name of every Fn::Transform."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            if key == "Fn::Transform":
+                yield from (_name_of(one) for one in (each if isinstance(each, list) else [each]))
+            yield from _inline_macros(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _inline_macros(each)
 
 
 def _providers(value: Any) -> Iterator[Any]:

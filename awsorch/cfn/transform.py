@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from awsorch.cfn.callers import caller_of_ecs, user_data_warning
+from awsorch.cfn.callers import caller_of_ecs, macro_warnings, user_data_warning
 from awsorch.cfn.fragments import TransformError, resources_of, texts_in
 from awsorch.cfn.renaming import renamed
 from awsorch.cfn.trust import trusting
@@ -63,7 +63,9 @@ def transform(template: Mapping[str, Any], settings: TransformSettings) -> Trans
     if not isinstance(found.get("Resources"), dict):
         raise TransformError("The template has no Resources section; Awsorch transforms whole templates.")
     _drop_macro(found)
-    warnings: list[str] = []
+    warnings = list(macro_warnings(found))
+    if warnings and settings.strict:
+        raise TransformError(warnings[0])
     ours = frozenset(_ours(found))
     for logical, resource in resources_of(found):
         complaint = caller_of_ecs(resource)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,31 @@ STOCK = "#!/bin/bash\necho ECS_CLUSTER=c >> /etc/ecs/ecs.config\n"
 def test_user_data_for_amazons_agent_is_warned_of(data: Any, warned: bool) -> None:
     done = transform(of(L=typed("AWS::EC2::LaunchTemplate", LaunchTemplateData={"UserData": data})), SETTINGS)
     assert bool(done.warnings) == warned
+
+
+INCLUDE = {"Name": "AWS::Include", "Parameters": {"Location": "s3://bucket/more.yaml"}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "warned"),
+    [
+        ({"Transform": ["AWS::LanguageExtensions", "AWS::Serverless-2016-10-31", "Awsorch"]}, []),
+        ({"Transform": "Ours"}, ["Ours"]),
+        ({"Transform": [INCLUDE, "Awsorch"]}, ["AWS::Include"]),
+        ({"Mappings": {"Fn::Transform": INCLUDE}, "Transform": "Ours"}, ["Ours", "AWS::Include"]),
+        ({"Outputs": {"O": {"Value": {"Fn::Transform": [{"Name": "A"}, {"Name": "A"}]}}}}, ["A"]),
+    ],
+)
+def test_what_later_macros_put_in_is_warned_of(sections: dict[str, Any], warned: list[str]) -> None:
+    template = {**of(C=typed("AWS::ECS::Cluster")), **sections}
+    said = transform(template, SETTINGS).warnings
+    assert [each.split()[3] for each in said] == warned
+    strict = replace(SETTINGS, strict=True)
+    if warned:
+        with pytest.raises(TransformError, match=f"What the macro {warned[0]} puts in is not seen"):
+            transform(template, strict)
+    else:
+        assert transform(template, strict).warnings == ()
 
 
 def test_a_stack_that_moves_gets_new_ids_and_every_reference_follows() -> None:
