@@ -73,8 +73,9 @@ def proxy_command(
 async def _run(rewriting: Rewriting, port: int, command: Sequence[str]) -> int:
     async with serving(rewriting, port) as url:
         if not command:
+            interrupted = _interruption()
             click.echo(f"CloudFormation for awsorch is here until Ctrl-C:\n  export {VARIABLE}={url}")
-            await _interrupted()
+            await interrupted.wait()
             return 0
         loop = asyncio.get_running_loop()
         process = await asyncio.create_subprocess_exec(*command, env={**os.environ, VARIABLE: url})
@@ -85,11 +86,12 @@ async def _run(rewriting: Rewriting, port: int, command: Sequence[str]) -> int:
         return code if code >= 0 else 128 - code
 
 
-async def _interrupted() -> None:
+def _interruption() -> asyncio.Event:
+    """Is set by Ctrl-C, and by whoever ends the process."""
     stop = asyncio.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
-    await stop.wait()
+    return stop
 
 
 @asynccontextmanager

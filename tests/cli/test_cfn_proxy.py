@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -11,18 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 
 from awsorch.cli.cfn_proxy import VARIABLE
-from tests.cli.cfn_account import TOPIC, Account, client, mine, through, with_account
+from tests.cli.cfn_account import LONG_S, TOPIC, Account, client, mine, through, with_account
 
 __all__ = ["mine"]
 
 CLUSTER = {"Type": "AWS::ECS::Cluster", "Properties": {"ClusterName": "shop"}}
 QUEUE = {"Type": "AWS::SQS::Queue"}
 SHOP = {"StackName": "shop"}
+PROXY = (sys.executable, "-c", "from awsorch.cli.main import main; main()", "cfn", "proxy")
 BUCKET = "https://bucket.s3.eu-west-1.amazonaws.com/"
 
 
@@ -145,18 +148,37 @@ def test_the_aws_cli_deploys_through_it(tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     path.write_text("Resources:\n  C:\n    Type: AWS::ECS::Cluster\nOutputs:\n  Arn: {Value: !GetAtt C.Arn}\n")
     aws = str(Path(sys.executable).with_name("aws"))
-    started = (sys.executable, "-c", "from awsorch.cli.main import main; main()", "cfn", "proxy", "--")
 
     def use(account: Account) -> None:
         environment = {**os.environ, "AWS_ENDPOINT_URL": account.url, "AWSORCH_SERVICE_TOKEN": TOPIC}
         deploy = (aws, "cloudformation", "deploy", "--template-file", str(path), "--stack-name", "shop")
-        done = subprocess.run((*started, *deploy), env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run((*PROXY, "--", *deploy), env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         (stack,) = account.client("cloudformation").describe_stacks(**SHOP)["Stacks"]
         assert stack["Outputs"] == [{"OutputKey": "Arn", "OutputValue": "arn:C"}]
         assert account.asked() == [("Create", "C")]
         shown = f"import os, sys; sys.exit(len(os.environ['{VARIABLE}']) > 40 and 7)"
-        ran = subprocess.run((*started, sys.executable, "-c", shown), env=environment, check=False)
+        ran = subprocess.run((*PROXY, "--", sys.executable, "-c", shown), env=environment, check=False)
         assert ran.returncode == 7
+
+    with_account(tmp_path, use)
+
+
+def test_it_says_where_it_is_until_it_is_interrupted(tmp_path: Path) -> None:
+    def use(account: Account) -> None:
+        environment = {**os.environ, "AWS_ENDPOINT_URL": account.url, "AWSORCH_SERVICE_TOKEN": TOPIC}
+        running = subprocess.Popen((*PROXY, "--port", "0"), env=environment, stdout=subprocess.PIPE, text=True)
+        with running:
+            assert running.stdout is not None
+            assert "until Ctrl-C" in running.stdout.readline()
+            url = running.stdout.readline().partition(f"export {VARIABLE}=")[2].strip()
+            assert client(url).list_stacks()["StackSummaries"] == []
+            port = str(urlsplit(url).port)
+            second = subprocess.run(
+                (*PROXY, "--port", port), env=environment, capture_output=True, text=True, check=False
+            )
+            assert (second.returncode, "address already in use" in second.stderr) == (1, True), second.stderr
+            running.send_signal(signal.SIGINT)
+            assert running.wait(LONG_S) == 0
 
     with_account(tmp_path, use)
