@@ -144,10 +144,14 @@ async def _nobody(_: web.BaseRequest) -> web.Response:
 async def _shelf(account: Account, request: web.BaseRequest) -> web.StreamResponse:
     """GetObject, HeadObject and PutObject, by path; nothing under `closed/` for anybody."""
     _, _, key = request.path.lstrip("/").partition("/")
+    if "Expect" in request.headers:  # or botocore waits a second for leave to send each object
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # or aiohttp takes the answer's head for sent
+    content = (await request.read()).decode()
     if key.startswith("closed/"):
         return web.Response(status=403, text="<Error><Code>AccessDenied</Code></Error>", content_type="text/xml")
     if request.method == "PUT":
-        account.objects[key] = (await request.read()).decode()
+        account.objects[key] = content
         account.uploads.append(key)
         return web.Response()
     if key not in account.objects:

@@ -91,7 +91,9 @@ def test_what_failed_first_is_said_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_large_templates_come_from_s3_once(tmp_path: Path) -> None:
-    folder = wrote(tmp_path, t=CLUSTER + "Metadata: {Long: " + "x" * 52_000 + "}\n")
+    folder = wrote(
+        tmp_path, t=json.dumps({"Resources": {"C": {"Type": "AWS::ECS::Cluster"}}, "Metadata": {"Long": "x" * 52_000}})
+    )
 
     def use(account: Account) -> None:
         code, _, why = deploy(account, folder / "t.yaml")
