@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from typing import Any
 from aiohttp import web
 
 from awsorch.adapters.everything import Adapters
-from awsorch.adapters.user_data import UserData, joining, no_user_data
 from awsorch.api.activations import PATH as ACTIVATIONS
 from awsorch.api.activations import Activations
 from awsorch.api.auth import Authenticator
@@ -32,8 +31,10 @@ from awsorch.api.metrics import PATH as METRICS
 from awsorch.api.metrics import Metrics
 from awsorch.api.sessions import Sessions
 from awsorch.api.standby import stand_by
+from awsorch.cfn.ecs import EcsProvider
 from awsorch.core.arn import Scope
-from awsorch.core.model import Pace
+from awsorch.custom_resources.door import PATH as RESOURCES
+from awsorch.custom_resources.door import ResourcesDoor
 from awsorch.custom_resources.intake import CustomResources
 from awsorch.engine.access_keys import AccessKeys
 from awsorch.engine.controller import Controller
@@ -57,9 +58,19 @@ from awsorch.local.outages_line import Desk
 from awsorch.local.session_calls import SessionCalls
 from awsorch.local.session_keys import LocalKeys
 from awsorch.local.signatures import ServiceVerifier
+from awsorch.local.stacks.clients import AwsClients
 from awsorch.local.stacks.mailbox import PREFIX as LETTERS
-from awsorch.local.user_data import cluster_user_data
-from awsorch.opening import access_secret, open_custom_resources, open_elb, open_stacks, open_store, owner_of
+from awsorch.opening import (
+    access_secret,
+    open_custom_resources,
+    open_elb,
+    open_stacks,
+    open_store,
+    own_calls,
+    owner_of,
+    pace_of,
+    user_data_of,
+)
 from awsorch.settings import BadSetting, Settings
 from awsorch.wire.caller_proof import PATH as SESSION
 from awsorch.wire.caller_proof import sts_url
@@ -77,8 +88,16 @@ EXIT_BAD_SETTING = 2
 NO_BALANCERS: dict[str, Any] = {"loadBalancers": [], "targetGroups": []}
 
 
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
 class App:
     """One controller with everything around it: ``start`` binds and serves, ``stop`` lets go of all of it."""
+
+    # There when its API is, which they call.
+    _own_calls: AwsClients | None = None
+    _resources: ResourcesDoor | None = None
+    _custom_resources: CustomResources | None = None
 
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         self.settings = settings
@@ -88,13 +107,13 @@ class App:
             endpoint=settings.aws_endpoint or None,
             post=outbox.post,
             clusters=lambda: self.controller.clusters,
-            user_data=_user_data(settings),
+            user_data=user_data_of(settings),
             clock=time.time,
         )
         adapters = self._adapters
         self._store = store or open_store(settings, adapters.database_password(settings.database_secret))
         self.controller = Controller(
-            self._store, outbox.send, time.time, _pace(settings), adapters.catalogue, adapters.machines
+            self._store, outbox.send, time.time, pace_of(settings), adapters.catalogue, adapters.machines
         )
         self.controller.leases.owner = owner_of(settings)
         scope = Scope(region=settings.region, account=settings.account_id)
@@ -127,7 +146,6 @@ class App:
         self._outages = OutagesDoor(self._authenticator, self._desk)
         self._faults = FaultsDoor(self._authenticator, settings.upstream)
         self._stacks = open_stacks(settings)
-        self._custom_resources: CustomResources | None = None
         self.door = self._open_door(local_keys)
         self._runner: web.ServerRunner | None = None
 
@@ -214,6 +232,8 @@ class App:
             await web.SockSite(self._runner, socket.socket(fileno=int(self.settings.door_socket))).start()
         if self._stacks is not None:
             self._stacks.start()
+        self._own_calls = own_calls(self.settings, self.port)
+        self._resources = ResourcesDoor(EcsProvider(self._own_calls), self._authenticator.caller_arn)
         self._custom_resources = await open_custom_resources(
             self.settings, self._store, self.controller.leases, self._adapters.aws, self.port
         )
@@ -237,6 +257,8 @@ class App:
         """Stop serving; what was answered is stored."""
         if self._custom_resources is not None:
             await self._custom_resources.close()
+        if self._own_calls is not None:
+            await self._own_calls.close()
         if self._stacks is not None:
             await self._stacks.close()
         await self._adapters.stop_notices()  # in a local cloud they are read through the door
@@ -274,37 +296,28 @@ class App:
             return await self._outages.handle(request)
         if request.path.startswith(LETTERS) and self._stacks is not None:
             return await self._stacks.letters.handle(request)
+        if request.path == RESOURCES and self._resources is not None:
+            return await self._signed(request, self._resources.handle)
         if request.path == "/awsorch/balancers":
-            return await self._describe_balancers(request)
+            return await self._signed(request, self._describe_balancers)
         return await self._endpoint.handle(request)
+
+    async def _signed(self, request: web.BaseRequest, handle: Handler) -> web.StreamResponse:
+        """What answers a path of ours, or why its signature is not good."""
+        try:
+            return await handle(request)
+        except WireError as refusal:
+            return web.json_response({"__type": refusal.code, "message": refusal.message}, status=refusal.status)
 
     async def _describe_balancers(self, request: web.BaseRequest) -> web.StreamResponse:
         """``GET /awsorch/balancers``: what the local balancer does, beside what ELB's own API tells."""
+        self._authenticator.caller_arn(request, await request.read())
         try:
-            self._authenticator.caller_arn(request, await request.read())
             described = await self._elb.describe() if self._elb is not None else NO_BALANCERS
-        except WireError as refusal:
-            return web.json_response({"__type": refusal.code, "message": refusal.message}, status=refusal.status)
         except FactsUnknown:
             message = "What load balancers there are is not known yet."
             return web.json_response({"__type": "ServiceUnavailable", "message": message}, status=503)
         return web.json_response(described)
-
-
-def _user_data(settings: Settings) -> UserData:
-    """What makes machines join. In a local cloud their agents are there, and need a cluster's name only."""
-    if settings.user_data:
-        return joining(settings.user_data)
-    return cluster_user_data if settings.upstream else no_user_data
-
-
-def _pace(settings: Settings) -> Pace:
-    return Pace(
-        settle_seconds=settings.settle_seconds,
-        poll_seconds=settings.poll_seconds,
-        idle_seconds=settings.idle_seconds,
-        silence_seconds=settings.silence_seconds,
-    )
 
 
 def _utc_now() -> datetime:

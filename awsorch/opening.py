@@ -11,7 +11,9 @@ from pathlib import Path
 
 from awsorch.adapters.aws import AwsCalls
 from awsorch.adapters.queue_reader import QueueReader
+from awsorch.adapters.user_data import UserData, joining, no_user_data
 from awsorch.cfn.ecs import EcsProvider
+from awsorch.core.model import Pace
 from awsorch.custom_resources.answers import HttpResponses
 from awsorch.custom_resources.intake import CustomResources, Intake
 from awsorch.custom_resources.journal import PARTITION, Journal
@@ -24,6 +26,7 @@ from awsorch.local.elb_reader import ElbReader
 from awsorch.local.files import write_private
 from awsorch.local.stacks.clients import AwsClients
 from awsorch.local.stacks.local_stacks import LocalStacks
+from awsorch.local.user_data import cluster_user_data
 from awsorch.settings import BadSetting, Settings
 from awsorch.store.memory import MemoryStore
 from awsorch.store.sqlite import SqliteStore
@@ -82,6 +85,14 @@ def open_elb(settings: Settings) -> LocalElb | None:
     )
 
 
+def own_calls(settings: Settings, port: int) -> AwsClients:
+    """Calls of this controller's own API, as a client makes them."""
+    key_id, secret = next(iter(settings.access_keys.items()), UPSTREAM_KEYS)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return AwsClients(url=url, region=settings.region, access_key_id=key_id, secret_access_key=secret)
+
+
 async def open_custom_resources(
     settings: Settings, store: Store, leases: Leases, aws: AwsCalls, port: int
 ) -> CustomResources | None:
@@ -89,10 +100,7 @@ async def open_custom_resources(
     queue is set. Raises StoreFailure, LeaseLost."""
     if not settings.custom_resource_queue:
         return None
-    key_id, secret = next(iter(settings.access_keys.items()), UPSTREAM_KEYS)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    calls = AwsClients(url=url, region=settings.region, access_key_id=key_id, secret_access_key=secret)
+    calls = own_calls(settings, port)
     journal, responses = Journal(store), HttpResponses()
     await journal.open((await leases.take(PARTITION)).epoch)
     worker = CustomResourceWorker(journal, EcsProvider(calls), responses, time.time, settings.custom_resource_roles)
@@ -118,4 +126,21 @@ def open_stacks(settings: Settings) -> LocalStacks | None:
         clients=clients,
         inert=settings.inert_types,
         door=settings.door_url,
+    )
+
+
+def user_data_of(settings: Settings) -> UserData:
+    """What makes machines join. In a local cloud their agents are there, and need a cluster's name only."""
+    if settings.user_data:
+        return joining(settings.user_data)
+    return cluster_user_data if settings.upstream else no_user_data
+
+
+def pace_of(settings: Settings) -> Pace:
+    """How fast clusters go about their work."""
+    return Pace(
+        settle_seconds=settings.settle_seconds,
+        poll_seconds=settings.poll_seconds,
+        idle_seconds=settings.idle_seconds,
+        silence_seconds=settings.silence_seconds,
     )

@@ -47,7 +47,8 @@ DATA = click.option(
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where the door listens.")
 @click.option("--port", type=PORT, default=4566, show_default=True, metavar="N", help="Its port; 0 takes a free one.")
 @click.option("--region", default=DEFAULT_REGION, show_default=True, metavar="NAME", help="The region that it plays.")
-@click.option("--aws", metavar="URL", help="Use LocalStack or the like for the rest of AWS, in place of moto.")
+@click.option("--aws", metavar="URL", help="LocalStack or the like beside moto: data and messages are left to it.")
+@click.option("--leave", multiple=True, metavar="SERVICE", help="Leave this one, too, to --aws: iam, say. May repeat.")
 @click.option("--registry", metavar="HOST:PORT", help="A registry that has the images of ECR, by their paths.")
 @click.option(
     "--inert",

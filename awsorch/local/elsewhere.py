@@ -9,8 +9,9 @@ digits is the account).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict
@@ -38,6 +39,8 @@ AT_HOME = frozenset(
 )
 """Signing names of services that are never left to anybody: instances, groups, load balancers, roles, and the alarms
 that groups and services follow."""
+_NEVER = frozenset({"cloudformation", "ec2", "ecs"})
+"""Signing names of services that the local cloud can't do without."""
 _SIGNING_NAMES = {
     "apigatewayv2": "apigateway",
     "cloudwatch": "monitoring",
@@ -52,7 +55,7 @@ _SIGNING_NAMES = {
     "stepfunctions": "states",
 }
 """Where LocalStack's name of a service is not the one that signatures have."""
-_HEALTH = "/_localstack/health"
+_HEALTH = ("/_localstack/health", "/_localemu/health")
 _HAS = frozenset({"available", "running", "starting"})
 _SECONDS = 10.0
 _CREDENTIAL = re.compile(r"(Credential=)[^/,\s]+/")
@@ -78,28 +81,38 @@ class Elsewhere:
         return headers
 
 
-def left_to(names: Iterable[str]) -> frozenset[str]:
-    """The signing names of the services that are left to what has these, by LocalStack's names."""
-    return frozenset(_SIGNING_NAMES.get(name, name) for name in names) - AT_HOME
+def left_to(names: Iterable[str], more: Collection[str] = ()) -> frozenset[str]:
+    """The signing names of the services that are left to what has these, by LocalStack's names; `more` are left to it
+    although they belong here."""
+    has = frozenset(_SIGNING_NAMES.get(name, name) for name in names)
+    wanted = frozenset(_SIGNING_NAMES.get(name, name) for name in more)
+    missing = sorted((wanted - has) | (wanted & _NEVER))
+    if missing:
+        raise CannotStart(f"{missing[0]} can't be left to it: it should be one of {', '.join(sorted(has - _NEVER))}")
+    return (has - AT_HOME) | wanted
 
 
-async def look_at(url: str) -> frozenset[str]:
-    """The services that are left to what listens at a URL. Raises CannotStart."""
-    timeout = aiohttp.ClientTimeout(total=_SECONDS)
-    address = f"{url.rstrip('/')}{_HEALTH}"
+async def look_at(url: str, more: Collection[str] = ()) -> frozenset[str]:
+    """The services that are left to what listens at a URL, with `more`. Raises CannotStart."""
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as answer:
-            told = await answer.json(content_type=None) if answer.ok else None
+        told = [each for path in _HEALTH if (each := await _health(f"{url.rstrip('/')}{path}"))]
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise CannotStart(
-            f"nothing answers at {address} ({error}): start LocalStack there, or leave --aws out"
-        ) from error
-    except ValueError:
-        told = None
-    services = told.get("services") if isinstance(told, Mapping) else None
+        raise CannotStart(f"nothing answers at {url} ({error}): start LocalStack there, or leave --aws out") from error
+    services = told[0].get("services") if told else None
     if not isinstance(services, Mapping):
-        raise CannotStart(f"{address} does not tell services as LocalStack does: is {url} the URL of one?")
-    found = left_to(name for name, state in services.items() if state in _HAS)
+        raise CannotStart(f"{url} does not tell services at {_HEALTH[0]}, as LocalStack does: is it the URL of one?")
+    found = left_to((name for name, state in services.items() if state in _HAS), more)
     if not found:
         raise CannotStart(f"{url} has no service that the local cloud could leave to it")
     return found
+
+
+async def _health(address: str) -> Mapping[str, Any] | None:
+    """What a health page tells; None where there is none."""
+    timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(address) as answer:
+        try:
+            told = await answer.json(content_type=None) if answer.ok else None
+        except ValueError:
+            return None
+    return told if isinstance(told, dict) else None

@@ -97,7 +97,7 @@ class LocalCloud:
         await self._start_balancer()
         door = await (self._start_switch(network) if self._options.hosts == "netns" else self._open_to_containers())
         if self._options.aws is not None:
-            self._elsewhere = await look_at(self._options.aws)
+            self._elsewhere = await look_at(self._options.aws, self._options.leave)
         upstream = await self._start_moto(notices)
         try:
             fleet, outages = await self._open_fleet(upstream, file, network, notices)

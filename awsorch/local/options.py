@@ -41,7 +41,8 @@ class Options:
     share this machine's network and Docker Engine (loopback) or have their own (netns); `aws` the URL of
     LocalStack or the like instead of moto; `access_keys` maps ids to secrets (none: signatures are not
     checked); `port` 0 takes a free one; `registry`, a host and port, has the images of ECR; `inert` names
-    CloudFormation types for which nothing is made.
+    CloudFormation types for which nothing is made. `leave` names services that `aws` is to have although the local
+    cloud has them itself.
     """
 
     instances: int = 2
@@ -57,6 +58,7 @@ class Options:
     region: str = "us-east-1"
     registry: str | None = None
     inert: tuple[str, ...] = ()
+    leave: tuple[str, ...] = ()
 
     @property
     def first_key(self) -> tuple[str, str]:
@@ -83,6 +85,8 @@ def check(options: Options) -> None:
         raise CannotStart(f"inert must name types such as AWS::CodeDeploy::Application, not {odd[0]!r}")
     if options.registry is not None and not _REGISTRY.fullmatch(options.registry):
         raise CannotStart(f"registry must be a host and port such as 127.0.0.1:5000, not {options.registry!r}")
+    if options.leave and options.aws is None:
+        raise CannotStart("leave needs aws, the URL of what the services are left to")
     if options.aws is not None and not options.aws.startswith(("http://", "https://")):
         raise CannotStart(f"aws must be a URL such as http://127.0.0.1:4567, not {options.aws!r}")
     if not options.access_keys and not _is_loopback(options.host):
