@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -163,6 +164,9 @@ def the_controllers_of_this_template_start(cloud: Cloud, folder: Path) -> None:
         # RDS and its password are played; the rest is as in the account.
         settings |= {"database_url": server.database(), "user_data": str(folder / "user-data"), "database_secret": ""}
         settings |= {"port": take_port("127.0.0.1", 0), "host": "127.0.0.1", "aws_endpoint": cloud.endpoint}
+        # CloudFormation's answers are taken at its own buckets there, and here at the door.
+        doors = [cloud.endpoint, f"http://172.17.0.1:{urlsplit(cloud.endpoint).port}"]  # also as containers find it
+        settings["custom_resource_response_hosts"] = [urlsplit(each).netloc for each in doors]
         (folder / "settings.json").write_text(json.dumps(settings))
         start = folder / "start"
         start.write_text(files["/etc/awsorch/start"].replace("/opt/awsorch/bin/python", sys.executable))
@@ -182,14 +186,59 @@ def the_controllers_of_this_template_start(cloud: Cloud, folder: Path) -> None:
                     aws_access_key_id=key["accessKeyId"],
                     aws_secret_access_key=key["secretAccessKey"],
                 )
-                until(
-                    f"it serves: {(folder / 'log').read_text()}",
-                    lambda: answers(lambda: ecs.list_clusters()["clusterArns"] == []),
-                    30,
-                )
+                until("it serves", lambda: answers(lambda: ecs.list_clusters()["clusterArns"] == []), 30)
+                a_transformed_template_is_its(cloud, ecs, folder)
             finally:
                 process.terminate()
         assert process.returncode == 0, (folder / "log").read_text()
+
+
+def a_transformed_template_is_its(cloud: Cloud, ecs: Any, folder: Path) -> None:
+    """`awsorch cfn deploy` for the topic of the installed stack: CloudFormation asks it, by way of its queue this
+    controller hears of it, makes the resources in itself, and CloudFormation has its answer."""
+    template = folder / "app.json"
+    service = {
+        "Cluster": {"Ref": "Cluster"},
+        "TaskDefinition": {"Ref": "App"},
+        "DesiredCount": "0",
+        "ServiceName": "app",
+    }
+    resources = {
+        "Cluster": {"Type": "AWS::ECS::Cluster", "Properties": {"ClusterName": "of-template"}},
+        "App": {
+            "Type": "AWS::ECS::TaskDefinition",
+            "Properties": {"Family": "app", "ContainerDefinitions": [{"Name": "a", "Image": "any", "Memory": "16"}]},
+        },
+        "Service": {"Type": "AWS::ECS::Service", "Properties": service},
+    }
+    outputs = {"Service": {"Value": {"Ref": "Service"}}, "Name": {"Value": {"Fn::GetAtt": ["Service", "Name"]}}}
+
+    def deployed(**changes: Any) -> subprocess.CompletedProcess[str]:
+        template.write_text(json.dumps({"Resources": {**resources, **changes}, "Outputs": outputs}))
+        account = "arn:aws:sns:us-east-1:123456789012:awsorch-cfn"
+        command = ("cfn", "deploy", "--template-file", str(template), "--stack-name", "app", "--service-token", account)
+        return awsorch(cloud, *command)
+
+    made = deployed()
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "Service = arn:aws:ecs:us-east-1:123456789012:service/of-template/app" in made.stdout
+    (found,) = ecs.describe_services(cluster="of-template", services=["app"])["services"]
+    assert (found["status"], found["desiredCount"], found["deploymentController"]["type"]) == ("ACTIVE", 0, "ECS")
+    assert cloud.ecs.describe_clusters(clusters=["of-template"])["clusters"] == [], "it is not the local cloud's"
+
+    changed = deployed(
+        Service={"Type": "AWS::ECS::Service", "Properties": {**service, "HealthCheckGracePeriodSeconds": 9}}
+    )
+    refused = deployed(Service={"Type": "AWS::ECS::Service", "Properties": {**service, "DesiredCount": "many"}})
+    assert (changed.returncode, refused.returncode) == (0, 255), changed.stdout + refused.stdout
+    assert "Service (Custom::AwsorchEcsService)" in refused.stderr
+    (found,) = ecs.describe_services(cluster="of-template", services=["app"])["services"]
+    assert found["healthCheckGracePeriodSeconds"] == 9
+
+    stacks = client(cloud, "cloudformation")
+    stacks.delete_stack(StackName="app")
+    until("its cluster is gone", lambda: ecs.list_clusters()["clusterArns"] == [])
+    until("the stack is gone", lambda: not answers(lambda: bool(stacks.describe_stacks(StackName="app"))))
 
 
 def admin_key(cloud: Cloud) -> str:
