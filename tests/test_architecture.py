@@ -56,6 +56,7 @@ RULES = {
     ),
     "cli": Rule(("cli", "local", "cfn.fragments", "cfn.transform"), None),
     "local": Rule(("",), None),
+    "testing": Rule(("testing", "local", "cli", "cfn.transform"), None),
 }
 
 

@@ -21,6 +21,7 @@ from awsorch.agent.ports import always_free
 from awsorch.agent.session import open_http
 from awsorch.agent.settings import SettingError, Settings, load
 from awsorch.agent.simulated_engine import SimulatedEngine
+from awsorch.agent.simulated_scripts import VARIABLE, scripts_at
 from awsorch.agent.usage import NoUsage
 
 LOG = logging.getLogger(__name__)
@@ -81,7 +82,12 @@ async def _run_member(member: Member, http: aiohttp.ClientSession, slots: asynci
 async def _run_once(member: Member, http: aiohttp.ClientSession, slots: asyncio.Semaphore) -> None:
     """Registers when it is its turn, so that thousands do not come at the same moment."""
     instance = member.settings.instance
-    engine = SimulatedEngine(cpus=max((instance.cpu or 2 * CPU_UNITS) // CPU_UNITS, 1), memory=instance.memory or 3884)
+    scripts = member.environment.get(VARIABLE)
+    engine = SimulatedEngine(
+        cpus=max((instance.cpu or 2 * CPU_UNITS) // CPU_UNITS, 1),
+        memory=instance.memory or 3884,
+        scripts=scripts_at(Path(scripts)) if scripts else None,
+    )
     parts = Parts(
         engine=engine,
         usage=NoUsage(),

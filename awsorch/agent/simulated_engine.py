@@ -25,6 +25,7 @@ from itertools import count
 from typing import Any
 
 from awsorch.agent.engine import (
+    CONTAINER_NAME_LABEL,
     CannotCreateContainerError,
     CannotPullContainerError,
     CannotStartContainerError,
@@ -40,6 +41,7 @@ from awsorch.agent.engine import (
     VolumeArguments,
 )
 from awsorch.agent.simulated_command import SimulatedCommand
+from awsorch.agent.simulated_scripts import Scripts
 from awsorch.agent.states import Health
 
 SIGTERM_EXIT_CODE = 143
@@ -80,6 +82,7 @@ class SimulatedEngine:
         cpus: int = 2,
         memory: int = 3884,
         images: Iterable[str] = (),
+        scripts: Scripts | None = None,
     ) -> None:
         self._clock = clock
         self._cpus = cpus
@@ -88,6 +91,7 @@ class SimulatedEngine:
         self._volumes: dict[str, VolumeArguments] = {}
         self._images = dict.fromkeys(images, clock())
         self._failures: dict[str, list[EngineError]] = {}
+        self._scripts = scripts
         self._sink: Sink | None = None
         self._labels: Mapping[str, str] = {}
         self.missing_images: set[str] = set()
@@ -141,6 +145,9 @@ class SimulatedEngine:
         if image in self.missing_images:
             raise CannotCreateContainerError(f"Error response from daemon: No such image: {image}", image_missing=True)
         environment = dict(each.split("=", 1) for each in arguments.body.get("Env") or () if "=" in each)
+        if self._scripts is not None:
+            named = (arguments.body.get("Labels") or {}).get(CONTAINER_NAME_LABEL, arguments.name)
+            environment = {**self._scripts.environment(image, named), **environment}
         container = _Container(
             id=f"{next(_ids):064x}",
             name=arguments.name,

@@ -36,8 +36,9 @@ class DeploymentFailed(Fault):
 class StackDeployment:
     """A stack by name, of boto3's client."""
 
-    def __init__(self, stacks: Any, name: str) -> None:
+    def __init__(self, stacks: Any, name: str, first_look: float = FIRST_LOOK_SECONDS) -> None:
         self._stacks = stacks
+        self._first_look = first_look
         self.name = name
 
     def find(self) -> Mapping[str, Any] | None:
@@ -51,7 +52,7 @@ class StackDeployment:
         made = self._stacks.create_change_set(
             StackName=self.name, ChangeSetName=f"awsorch-{uuid.uuid4().hex[:16]}", **request
         )
-        for pause in _pauses():
+        for pause in _pauses(self._first_look):
             described: Mapping[str, Any] = patiently(
                 lambda: self._stacks.describe_change_set(ChangeSetName=made["Id"], StackName=made["StackId"])
             )
@@ -101,7 +102,7 @@ class StackDeployment:
     ) -> None:
         """Tell what is later than an event, until all is done. Raises DeploymentFailed where that is not `good`."""
         seen: list[Mapping[str, Any]] = []
-        pauses = _pauses()
+        pauses = _pauses(self._first_look)
         while not (own := [each for each in seen if each.get("PhysicalResourceId") == id]) or _goes_on(own[-1]):
             if seen:
                 time.sleep(next(pauses))
@@ -168,9 +169,8 @@ def values_of(stack: Mapping[str, Any] | None) -> dict[str, str | None]:
     return {name: value if value != _HIDDEN else None for name, value in found.items()}
 
 
-def _pauses() -> Iterator[float]:
+def _pauses(pause: float) -> Iterator[float]:
     """Seconds between looks: what takes long is looked at more seldom."""
-    pause = FIRST_LOOK_SECONDS
     while True:
         yield min(pause, LOOK_SECONDS)
         pause *= 1.5

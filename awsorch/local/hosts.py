@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from awsorch.agent.simulated_scripts import VARIABLE as SCRIPTS
 from awsorch.local.containers import InstanceContainers
 from awsorch.local.files import remove_folder, write_private
 from awsorch.local.imds import MetadataService
@@ -245,7 +246,7 @@ class SimulatedHosts:
                 ChildSpec(
                     name=SIMULATED_AGENTS,
                     command=(sys.executable, "-m", "awsorch.agent", "--simulated", str(path)),
-                    environment=self._settings.inherited,
+                    environment={**self._settings.inherited, SCRIPTS: str(path.with_name("containers.json"))},
                     final_exit_codes=frozenset({TERMINAL_EXIT_CODE}),
                 )
             )

@@ -205,9 +205,9 @@ class LocalCloud:
             "AWSORCH_ELSEWHERE": (self._options.aws or "").rstrip("/"),
             "AWSORCH_ELSEWHERE_SERVICES": json.dumps(sorted(self._elsewhere)),
             # Nobody who develops wants to wait 40 seconds for a rollout, and nobody here throttles.
-            "AWSORCH_SETTLE_SECONDS": "5",
+            "AWSORCH_SETTLE_SECONDS": "5" if self._options.engine == "docker" else "0.2",
             "AWSORCH_IDLE_SECONDS": "10",
-            "AWSORCH_POLL_SECONDS": "0.5",
+            "AWSORCH_POLL_SECONDS": "0.5" if self._options.engine == "docker" else "0.1",
             "AWSORCH_LOCAL_DIR": str(self._folder.path),
             "AWSORCH_INERT_TYPES": json.dumps(list(self._options.inert)),
             "AWSORCH_LOOPBACK_NETWORK": network,

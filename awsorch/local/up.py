@@ -133,6 +133,9 @@ def _run_alone(options: Options, folder: DataFolder, on_ready: Callable[[Ready],
     """Run on a folder that is ours, when nothing of an earlier run is left on it."""
     from awsorch.local.local_cloud import LocalCloud
 
+    # A developer's profile or endpoint is not this cloud's, and one that is not there would stop it.
+    for name in [each for each in os.environ if each.startswith("AWS_")]:
+        del os.environ[name]
     try:
         children_lock = folder.lock_children(_CHILDREN_SECONDS)
     except TimeoutError as error:
