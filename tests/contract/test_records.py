@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from awsorch.core import model, model_access, model_capacity, model_services
+from awsorch.core import model, model_access, model_capacity, model_custom_resources, model_services
 from awsorch.core.model_story import Refused
 from awsorch.core.state import ClusterState, RegistryState
 from awsorch.engine.ports import Change, StoreFailure
@@ -25,7 +25,7 @@ FIRST_RELEASE = Path(__file__).parent / "rows_version_1.json"
 def stored_classes() -> set[type[Any]]:
     return {
         cls
-        for module in (model, model_access, model_services, model_capacity)
+        for module in (model, model_access, model_services, model_capacity, model_custom_resources)
         for _, cls in inspect.getmembers(module, inspect.isclass)
         if is_dataclass(cls)
         and cls.__module__ == module.__name__
@@ -42,7 +42,8 @@ def through_bytes(record: Any) -> Any:
 
 def test_every_record_class_has_a_kind() -> None:
     assert stored_classes() == {kind.record for kind in KINDS}
-    assert {*ClusterState.kinds, *RegistryState.kinds} == stored_classes()
+    # Requests of CloudFormation are no state of a cluster: they have a partition of their own.
+    assert {*ClusterState.kinds, *RegistryState.kinds, model_custom_resources.CustomRequest} == stored_classes()
     assert len({kind.name for kind in KINDS}) == len(KINDS)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from awsorch.core import model, model_access, model_capacity, model_services, model_story
 from awsorch.core.model_attachments import INTERFACE, Attachment, TaskNetwork
+from awsorch.core.model_custom_resources import CustomRequest
 from awsorch.core.resources import demand_of
 
 ACCOUNT = "123456789012"
@@ -242,6 +243,30 @@ def records_of_capacity() -> list[Any]:
     ]
 
 
+def a_custom_request() -> CustomRequest:
+    """An update of a service that waits for its deployment."""
+    return CustomRequest(
+        key="0123abcd",
+        stack_id="arn:aws:cloudformation:us-east-1:123456789012:stack/shop/1",
+        request_id="2",
+        logical_id="Service",
+        action="UPDATE",
+        type="AWS::ECS::Service",
+        former_type="AWS::ECS::Service",
+        model={"DesiredCount": "2", "Tags": [{"Key": "a", "Value": "b"}]},
+        previous={"DesiredCount": "1"},
+        physical_id=arn("service/c/web"),
+        response_url="https://there/answer",
+        sent_at=1.5,
+        since=2.5,
+        doing="UPDATE",
+        made=arn("service/c/web"),
+        attributes={"Name": "web"},
+        callback={"deployment": "3"},
+        tries=1,
+    )
+
+
 def one_of_each() -> list[Any]:
     """A record of every class that is stored, with its optional members filled in."""
     entry = model_story.StoryEntry(at=2.5, what="placed", cause="r-1")
@@ -258,6 +283,7 @@ def one_of_each() -> list[Any]:
         gpu_ids=("gpu-1",),
     )
     return [
+        a_custom_request(),
         a_cluster(settings={"containerInsights": "disabled"}, tags={"team": "a"}, deleted_at=9.0),
         model.Family(name="web", last_revision=7),
         a_definition(port=8080, tags={"a": "b"}),
