@@ -67,6 +67,8 @@ class ResourcesDoor:
             wrong = [name for name in names if not isinstance(said.get(name, kind() if kind is str else {}), kind)]
             if wrong:
                 raise BadRequest(f"{wrong[0]} should be {words}.")
+        if not isinstance(said.get("since", 0), int | float):
+            raise BadRequest("since should be a number of seconds.")
         if said.get("action") not in {each.value for each in Action}:
             raise BadRequest(f"action should be CREATE, UPDATE or DELETE, not {said.get('action')!r}.")
         if said.get("type") not in self._provider.types():
@@ -93,4 +95,5 @@ def _request(said: Mapping[str, Any]) -> Request:
         tags=said.get("tags", {}),
         previous_tags=said.get("previousTags", {}),
         retried=bool(said.get("retried")),
+        since=float(said.get("since", 0)),
     )

@@ -50,11 +50,14 @@ def ask(types: Types, method: str = "POST", **said: Any) -> tuple[int, Any]:
 def test_a_step_is_asked_and_answered() -> None:
     types = Types()
     assert ask(types, "GET") == (200, {"types": [TYPE]})
-    status, told = ask(types, action="CREATE", type=TYPE, logicalId="C", token="t", model={"Name": "a"}, stackName="s")
+    status, told = ask(
+        types, action="CREATE", type=TYPE, logicalId="C", token="t", model={"Name": "a"}, stackName="s", since=7
+    )
     assert (status, told["outcome"], told["physicalId"]) == (200, "IN_PROGRESS", "it")
     assert (told["delaySeconds"], told["callback"]) == (1.0, {"seen": 1})
     (asked,) = types.asked
     assert (asked.action, asked.logical_id, asked.model, asked.stack_name) == (Action.CREATE, "C", {"Name": "a"}, "s")
+    assert asked.since == 7.0
 
 
 def test_an_update_that_needs_another_resource_is_not_begun() -> None:
@@ -72,6 +75,7 @@ def test_an_update_that_needs_another_resource_is_not_begun() -> None:
         ({"body": b"[]"}, "The body should be a JSON object."),
         ({"model": []}, "model should be an object."),
         ({"type": 7}, "type should be a text."),
+        ({"since": "now"}, "since should be a number of seconds."),
         ({"action": "MAKE"}, "action should be CREATE, UPDATE or DELETE, not 'MAKE'."),
         ({"action": "CREATE", "type": "AWS::ECS::Thing"}, f"type should be one of {TYPE}, not 'AWS::ECS::Thing'."),
         ({"action": "CREATE", "type": TYPE}, "token and logicalId should be given: names follow from them."),

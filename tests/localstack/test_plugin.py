@@ -137,6 +137,26 @@ def test_what_awsorch_refuses_fails_the_stack_with_its_words(aws: str) -> None:
     stacks.delete_stack(StackName="refused")
 
 
+def test_a_service_that_fails_goes_with_its_stack(aws: str, door: str) -> None:
+    stacks, ecs = client(aws, "cloudformation"), client(door, "ecs")
+    ends = [{"Name": "SIMULATED_RUN_SECONDS", "Value": "0"}, {"Name": "SIMULATED_EXIT_CODE", "Value": "1"}]
+    container = {"Name": "a", "Image": "any", "Memory": 16, "Environment": ends}
+    service = {
+        "TaskDefinition": {"Ref": "Definition"},
+        "DeploymentConfiguration": {"DeploymentCircuitBreaker": {"Enable": True, "Rollback": False}},
+    }
+    resources = {
+        "Definition": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": [container]}},
+        "Service": {"Type": "AWS::ECS::Service", "Properties": service},
+    }
+    stacks.create_stack(StackName="failing", TemplateBody=json.dumps({"Resources": resources}))
+    assert settled(stacks, "failing")["StackStatus"] == "CREATE_FAILED"
+    assert any("Circuit Breaker" in each for each in reasons(stacks, "failing"))
+    assert len(ecs.list_services()["serviceArns"]) == 1
+    stacks.delete_stack(StackName="failing")
+    until("it is gone", lambda: ecs.list_services()["serviceArns"] == [])
+
+
 def reasons(stacks: Any, name: str) -> list[str]:
     events = stacks.describe_stack_events(StackName=name)["StackEvents"]
     failed = (each for each in events if each["ResourceStatus"].endswith("_FAILED"))
