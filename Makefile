@@ -11,7 +11,7 @@ SEEDS ?= 1-200
 SIM   ?= --processes 2
 BENCH ?= $(filter-out benchmarks/sink_agent.py benchmarks/fake_scaling.py,$(sort $(wildcard benchmarks/*.py)))
 
-.PHONY: help demo given test lint sim bench setup environment engine balancer cloudinit registry disks database localstack clean
+.PHONY: help demo given test lint sim bench setup environment engine balancer cloudinit registry disks database clean
 
 help: ## Say what each target does
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -22,7 +22,9 @@ demo: setup ## Run the demo: a cloud of two instances, real containers, faults a
 given: setup ## Run the second demo: roles, secrets, logs, a shell, and networks of tasks (root on Linux; a minute)
 	@$(BIN)/python scripts/demo_given.py
 
-test: setup cloudinit registry disks database localstack lint ## Run every check: ruff, mypy, then every test against a real Docker Engine
+test: setup cloudinit registry disks database ## Run every check: ruff, mypy, then every test against a real Docker Engine
+	@# LocalStack is installed while types are checked: the one waits for downloads, the other for a core.
+	@$(BIN)/python -m tests.support.localstack & installing=$$!; $(MAKE) --no-print-directory lint; wait $$installing
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: environment ## Run ruff and strict mypy
@@ -60,9 +62,6 @@ disks: environment
 
 database: environment
 	@$(BIN)/python scripts/postgresql.py
-
-localstack: environment
-	@$(BIN)/python -m tests.support.localstack
 
 clean: ## Remove what make made in this folder (.venv and the tools' caches)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

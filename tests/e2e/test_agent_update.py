@@ -157,7 +157,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     ensure_test_image(client.api)
     folder = tmp_path / "wheels"
     folder.mkdir()
-    with served_app(tmp_path / "controller") as served, wheels(folder) as url:
+    # Services would replace the tasks of an agent that is away for 5 seconds, and a release that dies three times is.
+    with served_app(tmp_path / "controller", silence_seconds=60.0) as served, wheels(folder) as url:
         served.ecs.create_cluster(clusterName=CLUSTER)
         made = served.call("POST", "/awsorch/activations", {"cluster": CLUSTER})[1]
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}

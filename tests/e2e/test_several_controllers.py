@@ -203,7 +203,7 @@ def test_another_leads_when_the_leader_ends_dies_or_hangs_and_containers_go_on(s
     killed.process.wait()
     killed.again()
     until("it stands by", lambda: killed.health == 503)
-    assert "owned by" in killed.log
+    until("it says whom it waits for", lambda: "owned by" in killed.log)
 
     # It is told to end: it gives its leases back.
     ended = site.leader()

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from tests.e2e.conftest import run_awsorch, until
 from tests.localstack.clouds import client, cloud
-from tests.support.localstack import PINS, running
+from tests.support.localstack import running
 
 pytestmark = pytest.mark.docker
 TRUST = {
@@ -37,13 +37,12 @@ def the_task(role: str, secret: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", sorted(PINS))
-def test_a_task_has_its_data_from_it_and_its_machine_from_moto(name: str, tmp_path: Path) -> None:
+def test_a_task_has_its_data_from_it_and_its_machine_from_moto(tmp_path: Path) -> None:
     nobody = run_awsorch("up", "--detach", "--data", str(tmp_path / "none"), "--aws", "http://127.0.0.1:9")
     assert nobody.returncode == 1
     assert "nothing answers at http://127.0.0.1:9 (" in nobody.stderr
     with (
-        running(name, tmp_path / "aws") as aws,
+        running("localemu", tmp_path / "aws") as aws,  # the other one is in the test below
         cloud(tmp_path / "cloud", "--instances", "1", "--aws", aws) as door,
     ):
         a_task_runs(door)
